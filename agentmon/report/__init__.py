@@ -1,0 +1,1 @@
+"""What the commands print and the screen shows, as typed rows and text."""

@@ -1,0 +1,1 @@
+"""Bytes from files, pipes and recordings, turned into events with positions."""

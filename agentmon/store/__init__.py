@@ -1,0 +1,1 @@
+"""SQLite and delta files: the only rooms that contain SQL."""

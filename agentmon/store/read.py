@@ -1,0 +1,439 @@
+"""Every SELECT, as typed rows. Synchronous: a caller on an event loop hops once (`AsyncStore.run`).
+
+Paging is by key, never by OFFSET; each query is served by an index of `schema.sql`.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+
+class SessionRow(Struct):
+    """A session with its newest round and what is open in it."""
+
+    sid: str
+    agent: str
+    pid: int | None
+    cwd: str | None
+    version: str | None
+    model: str | None
+    first_time: float | None
+    last_time: float | None
+    end_time: float | None
+    end_reason: str | None
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    context_tokens: int
+    round_count: int
+    round_id: str | None
+    round_start: float | None
+    round_end: float | None
+    round_open: bool
+
+
+class AgentRow(Struct):
+    """A thread of a session: the main agent ("") or a subagent."""
+
+    sid: str
+    agent_id: str
+    phase: str
+    phase_since: float | None
+    phase_detail: str | None
+    last_byte: float | None
+    last_start: float | None
+    flow_id: str | None
+    parent_tool_use_id: str | None
+
+
+class RoundRow(Struct):
+    """One user prompt until its stop. `round_number` counts within the session from 1."""
+
+    sid: str
+    round_id: str
+    round_number: int
+    user_prompt: str | None
+    start_time: float | None
+    end_time: float | None
+    is_complete: bool
+    is_aborted: bool
+    orphaned_at: float | None
+
+
+class MessageRow(Struct):
+    """One assistant response."""
+
+    flow_id: str
+    request_id: str | None
+    sid: str
+    round_id: str | None
+    agent_id: str | None
+    role: str | None
+    model: str | None
+    stop_reason: str | None
+    start_time: float | None
+    end_time: float | None
+    last_time: float | None
+    is_complete: bool
+    is_broken: bool
+    error: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    block_count: int
+
+
+class BlockRow(Struct):
+    """One content block, key (flow_id, index). Its text lies in a delta file."""
+
+    flow_id: str
+    index: int
+    sid: str
+    block_type: str | None
+    tool_use_id: str | None
+    tool_name: str | None
+    delta_count: int
+    total_bytes: int
+    stored_bytes: int
+    is_cut: bool
+    revision: int
+    start_time: float | None
+    complete_time: float | None
+    last_time: float | None
+    is_complete: bool
+    result_time: float | None
+    result_is_error: bool | None
+    no_result_at: float | None
+    input_preview: str | None
+
+
+class PendingRow(Struct):
+    """A tool call whose result has not come, nor evidence that it returned unseen."""
+
+    sid: str
+    agent_id: str | None
+    round_id: str | None
+    flow_id: str
+    index: int
+    tool_use_id: str
+    tool_name: str | None
+    called_at: float
+    input_preview: str | None
+
+
+class ResultRow(Struct):
+    """A tool result; `content` is whole, or a preview when `file` says where the whole is."""
+
+    tool_use_id: str
+    sid: str
+    is_error: bool | None
+    content_size: int
+    sha256: str | None
+    content: str
+    file: str | None
+    result_time: float
+
+
+class NoticeRow(Struct):
+    """Something else that was said about a session: an error, a hook, a queue operation."""
+
+    notice_id: int
+    sid: str
+    time: float
+    name: str
+    flow_id: str | None
+    agent_id: str | None
+    data: str
+
+
+class VerdictRow(Struct):
+    """A verdict as it was judged, with its evidence as JSON. `until` None: it holds now."""
+
+    sid: str
+    agent_id: str
+    tool_use_id: str
+    verdict: str
+    since: float
+    until: float | None
+    evidence: str
+
+
+class SourceRow(Struct):
+    """A followed input and how far it is committed."""
+
+    source_id: int
+    path: str
+    kind: str
+    position: int
+    generation: int
+    tail_bytes: int
+    last_read: float | None
+
+
+Rows = list[tuple[Any, ...]]
+
+
+def _all(conn: sqlite3.Connection, sql: str, args: tuple[object, ...] = ()) -> Rows:
+    return conn.execute(sql, args).fetchall()
+
+
+_SESSION = """
+SELECT s.sid, s.agent, s.pid, s.cwd, s.version, s.model, s.first_time, s.last_time,
+       CASE WHEN s.resumed_at > s.ended_at THEN NULL ELSE s.ended_at END,
+       CASE WHEN s.resumed_at > s.ended_at THEN NULL ELSE s.end_reason END,
+       s.input_tokens, s.output_tokens, s.cache_read_tokens, s.cache_write_tokens,
+       s.context_tokens,
+       (SELECT COUNT(*) FROM rounds c WHERE c.sid = s.sid AND c.prompts > 0),
+       r.round_id, r.start_time, r.end_time,
+       r.round_id IS NOT NULL AND r.end_time IS NULL AND r.is_closed = 0
+FROM sessions s
+LEFT JOIN rounds r ON r.sid = s.sid AND r.round_id = (
+  SELECT n.round_id FROM rounds n WHERE n.sid = s.sid AND n.prompts > 0
+  ORDER BY n.start_time DESC LIMIT 1)
+"""
+
+
+def sessions(
+    conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200
+) -> list[SessionRow]:
+    """Sessions active since then, newest activity first."""
+    sql = _SESSION + " WHERE s.last_time >= ? ORDER BY s.last_time DESC LIMIT ?"
+    return [_session(row) for row in _all(conn, sql, (since, limit))]
+
+
+def session(conn: sqlite3.Connection, sid: str) -> SessionRow | None:
+    rows = _all(conn, _SESSION + " WHERE s.sid = ?", (sid,))
+    return _session(rows[0]) if rows else None
+
+
+def _session(row: tuple[Any, ...]) -> SessionRow:
+    *head, round_open = row
+    return SessionRow(*head, bool(round_open))
+
+
+def agents(conn: sqlite3.Connection, sid: str) -> list[AgentRow]:
+    """The threads of a session, the main one first, then as they began."""
+    sql = """
+    SELECT sid, agent_id, phase, phase_since, phase_detail, last_byte, last_start, flow_id,
+           parent_tool_use_id
+    FROM agents WHERE sid = ? ORDER BY agent_id <> '', last_start, agent_id"""
+    return [AgentRow(*row) for row in _all(conn, sql, (sid,))]
+
+
+_ROUND = """
+SELECT sid, round_id, number, user_prompt, start_time, end_time, is_complete, is_aborted,
+       orphaned_at
+FROM (SELECT *, ROW_NUMBER() OVER (ORDER BY start_time, round_id) AS number
+      FROM rounds WHERE sid = ? AND prompts > 0)
+"""
+
+
+def rounds(conn: sqlite3.Connection, sid: str, *, limit: int = 500) -> list[RoundRow]:
+    """The rounds of a session, newest first."""
+    return [
+        _round(row) for row in _all(conn, _ROUND + " ORDER BY number DESC LIMIT ?", (sid, limit))
+    ]
+
+
+def round_(conn: sqlite3.Connection, sid: str, round_id: str) -> RoundRow | None:
+    rows = _all(conn, _ROUND + " WHERE round_id = ?", (sid, round_id))
+    return _round(rows[0]) if rows else None
+
+
+def _round(row: tuple[Any, ...]) -> RoundRow:
+    sid, round_id, number, prompt, start, end, complete, aborted, orphaned = row
+    return RoundRow(
+        sid, round_id, number, prompt, start, end, bool(complete), bool(aborted), orphaned
+    )
+
+
+_MESSAGE = """
+SELECT m.flow_id, m.request_id, m.sid,
+       CASE WHEN r.prompts > 0 THEN m.round_id END,
+       m.agent_id, m.role, m.model, m.stop_reason, m.start_time, m.end_time, m.last_time,
+       m.is_complete, m.is_broken, m.error, m.input_tokens, m.output_tokens,
+       m.cache_read_tokens, m.cache_write_tokens,
+       (SELECT COUNT(*) FROM content_blocks b WHERE b.flow_id = m.flow_id)
+FROM messages m LEFT JOIN rounds r ON r.sid = m.sid AND r.round_id = m.round_id
+"""
+
+
+def messages(
+    conn: sqlite3.Connection, sid: str, round_id: str, *, limit: int = 1000
+) -> list[MessageRow]:
+    """The messages of a round, oldest first."""
+    sql = _MESSAGE + " WHERE m.sid = ? AND m.round_id = ? ORDER BY m.start_time, m.flow_id LIMIT ?"
+    return [_message(row) for row in _all(conn, sql, (sid, round_id, limit))]
+
+
+def roundless_messages(
+    conn: sqlite3.Connection, sid: str, *, limit: int = 200
+) -> list[MessageRow]:
+    """Warm-up and side traffic: messages of no round, newest first."""
+    sql = (
+        _MESSAGE
+        + """ WHERE m.sid = ? AND COALESCE(r.prompts, 0) = 0
+        ORDER BY m.start_time DESC, m.flow_id LIMIT ?"""
+    )
+    return [_message(row) for row in _all(conn, sql, (sid, limit))]
+
+
+def message(conn: sqlite3.Connection, flow_id: str) -> MessageRow | None:
+    rows = _all(conn, _MESSAGE + " WHERE m.flow_id = ?", (flow_id,))
+    return _message(rows[0]) if rows else None
+
+
+def _message(row: tuple[Any, ...]) -> MessageRow:
+    values = list(row)
+    values[11] = bool(values[11])
+    values[12] = bool(values[12])
+    return MessageRow(*values)
+
+
+_BLOCK = """
+SELECT flow_id, block_index, sid, block_type, tool_use_id, tool_name, delta_count, total_bytes,
+       stored_bytes, is_cut, revision, start_time, complete_time, last_time, is_complete,
+       result_time, result_is_error, no_result_at, input_preview
+FROM content_blocks
+"""
+
+
+def blocks(conn: sqlite3.Connection, flow_id: str) -> list[BlockRow]:
+    """The content blocks of a message, by index."""
+    sql = _BLOCK + " WHERE flow_id = ? ORDER BY block_index"
+    return [_block(row) for row in _all(conn, sql, (flow_id,))]
+
+
+def block(conn: sqlite3.Connection, flow_id: str, index: int) -> BlockRow | None:
+    rows = _all(conn, _BLOCK + " WHERE flow_id = ? AND block_index = ?", (flow_id, index))
+    return _block(rows[0]) if rows else None
+
+
+def latest_block(conn: sqlite3.Connection, flow_id: str) -> BlockRow | None:
+    """The last block of a message: what an agent works on now."""
+    sql = _BLOCK + " WHERE flow_id = ? ORDER BY block_index DESC LIMIT 1"
+    rows = _all(conn, sql, (flow_id,))
+    return _block(rows[0]) if rows else None
+
+
+def block_of_call(conn: sqlite3.Connection, tool_use_id: str) -> BlockRow | None:
+    rows = _all(conn, _BLOCK + " WHERE tool_use_id = ? LIMIT 1", (tool_use_id,))
+    return _block(rows[0]) if rows else None
+
+
+def _block(row: tuple[Any, ...]) -> BlockRow:
+    values = list(row)
+    values[9] = bool(values[9])
+    values[14] = bool(values[14])
+    if values[16] is not None:
+        values[16] = bool(values[16])
+    return BlockRow(*values)
+
+
+_PENDING = """
+SELECT sid, agent_id, round_id, flow_id, block_index, tool_use_id, tool_name, called_at,
+       input_preview
+FROM pending_tool_calls
+"""
+
+
+def pending(
+    conn: sqlite3.Connection, *, sid: str | None = None, limit: int = 500
+) -> list[PendingRow]:
+    """Pending tool calls, of one session or of all, oldest call first."""
+    where, args = (" WHERE sid = ?", (sid,)) if sid else ("", ())
+    sql = _PENDING + where + " ORDER BY called_at, tool_use_id LIMIT ?"
+    return [PendingRow(*row) for row in _all(conn, sql, (*args, limit))]
+
+
+def result(conn: sqlite3.Connection, tool_use_id: str) -> ResultRow | None:
+    sql = """
+    SELECT tool_use_id, sid, is_error, content_size, sha256, COALESCE(content, ''), file,
+           result_time
+    FROM tool_results WHERE tool_use_id = ?"""
+    for row in _all(conn, sql, (tool_use_id,)):
+        values = list(row)
+        if values[2] is not None:
+            values[2] = bool(values[2])
+        return ResultRow(*values)
+    return None
+
+
+def notices(
+    conn: sqlite3.Connection, sid: str, *, name: str | None = None, limit: int = 200
+) -> list[NoticeRow]:
+    """What else was said about a session, newest first."""
+    where, args = ("AND name = ?", (name,)) if name else ("", ())
+    sql = f"""
+    SELECT notice_id, sid, time, name, flow_id, agent_id, data FROM notices
+    WHERE sid = ? {where} ORDER BY time DESC, notice_id DESC LIMIT ?"""
+    return [NoticeRow(*row) for row in _all(conn, sql, (sid, *args, limit))]
+
+
+def open_verdicts(conn: sqlite3.Connection, *, limit: int = 1000) -> list[VerdictRow]:
+    """Verdicts that held when they were last judged."""
+    sql = """
+    SELECT sid, agent_id, tool_use_id, verdict, since, until, evidence FROM verdicts
+    WHERE until IS NULL ORDER BY since DESC LIMIT ?"""
+    return [VerdictRow(*row) for row in _all(conn, sql, (limit,))]
+
+
+def verdicts(conn: sqlite3.Connection, sid: str, *, limit: int = 50) -> list[VerdictRow]:
+    """The verdicts of a session, newest first, with their evidence."""
+    sql = """
+    SELECT sid, agent_id, tool_use_id, verdict, since, until, evidence FROM verdicts
+    WHERE sid = ? ORDER BY since DESC LIMIT ?"""
+    return [VerdictRow(*row) for row in _all(conn, sql, (sid, limit))]
+
+
+def sources(conn: sqlite3.Connection) -> list[SourceRow]:
+    sql = """
+    SELECT source_id, path, kind, position, generation, tail_bytes, last_read
+    FROM sources ORDER BY source_id"""
+    return [SourceRow(*row) for row in _all(conn, sql)]
+
+
+COUNTS = (
+    "lines",
+    "events",
+    "bad_lines",
+    "torn",
+    "duplicates",
+    "reattributed",
+    "unknown_events",
+)
+"""The counts of `dump`, in order."""
+
+
+def counts(conn: sqlite3.Connection) -> dict[str, int]:
+    """What the store holds, duplicates apart."""
+    stored = dict(conn.execute("SELECT name, value FROM counts").fetchall())
+    (torn,) = conn.execute("SELECT COUNT(*) FROM sources WHERE tail_bytes > 0").fetchone()
+    (unknown,) = conn.execute("SELECT COUNT(*) FROM raw_events WHERE processed = 0").fetchone()
+    found = {**stored, "torn": torn, "unknown_events": unknown}
+    return {name: int(found.get(name, 0)) for name in COUNTS}
+
+
+def table_sizes(conn: sqlite3.Connection) -> dict[str, int]:
+    """Rows of the main tables, for `doctor` and summaries."""
+    names = ("sessions", "rounds", "messages", "content_blocks", "tool_results", "raw_events")
+    return {
+        name: int(conn.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0]) for name in names
+    }
+
+
+def pending_file_ops(conn: sqlite3.Connection) -> dict[str, str]:
+    """Target → source of committed file operations not carried out yet (after a crash)."""
+    sql = "SELECT target, source FROM file_ops WHERE source IS NOT NULL ORDER BY op_id"
+    return dict(conn.execute(sql).fetchall())
+
+
+def iterate(
+    conn: sqlite3.Connection, sql: str, args: tuple[object, ...] = ()
+) -> Iterator[tuple[Any, ...]]:
+    """Rows of a long read, one at a time."""
+    yield from conn.execute(sql, args)

@@ -1,0 +1,1 @@
+"""The Textual screen. Nothing below it imports it."""

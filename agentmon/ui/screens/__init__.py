@@ -1,0 +1,1 @@
+"""Places (screens) and questions (modals)."""

@@ -1,0 +1,1 @@
+"""Line-API panes: no widget per row, no message per delta."""
