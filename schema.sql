@@ -140,6 +140,7 @@ CREATE TABLE content_blocks (
   is_cut        INTEGER NOT NULL DEFAULT 0,    -- a delta past the line cap: size known, text not kept
   revision      INTEGER NOT NULL DEFAULT 0,    -- how often its text was repaired
   start_text    TEXT,                          -- what content_block_start carried
+  has_start     INTEGER NOT NULL DEFAULT 0,    -- it is part of the stored text
   is_started    INTEGER NOT NULL DEFAULT 0,
   start_time    REAL,
   stop_time     REAL,                          -- its own content_block_stop

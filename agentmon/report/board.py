@@ -55,6 +55,8 @@ class Board(Struct):
 
     threads: list[Thread]
     pending: list[read.PendingRow]
+    verdicts: dict[tuple[str, str], read.VerdictRow] = {}
+    """What was judged last, by (sid, agent_id)."""
 
     def thread(self, sid: str, agent_id: str = "") -> Thread | None:
         for thread in self.threads:
@@ -69,7 +71,9 @@ _GONE = ("orphaned", "dead")
 def load(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> Board:
     """The board of sessions active since then; subagents that are over are left out."""
     gone: dict[str, ProcessFact] = {}
+    held: dict[tuple[str, str], read.VerdictRow] = {}
     for verdict in read.open_verdicts(conn):
+        held[verdict.sid, verdict.agent_id] = verdict
         if verdict.verdict in _GONE:
             evidence = json.loads(verdict.evidence)
             gone[verdict.sid] = ProcessFact(
@@ -90,4 +94,4 @@ def load(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> B
                 continue
             threads.append(Thread(row, session, calls, gone.get(row.sid)))
     shown = {thread.session.sid for thread in threads}
-    return Board(threads, [call for call in pending if call.sid in shown])
+    return Board(threads, [call for call in pending if call.sid in shown], held)

@@ -1,0 +1,357 @@
+"""The command line: arguments to a screen or a subcommand.
+
+Data goes to stdout, messages to stderr. Exit codes: 0 ok, 1 runtime error, 2 usage, 130 Ctrl+C.
+Whatever a command does not need is imported inside it: `dump` never loads the screen.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from agentmon import __version__, config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Failure(click.ClickException):
+    """One clear sentence on stderr, exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"agentmon: {self.format_message()}", err=True)
+
+
+class Commands(click.Group):
+    """`agentmon [PATH…]` is the screen; a first word that is a command is that command.
+
+    Options may stand before the command, since `--data-dir` and `--json` belong to all of them.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] in ("-h", "--help", "--version"):
+            return super().parse_args(ctx, args)
+        at = self._command_at(args)
+        if at is None:
+            args = ["watch", *args]
+        else:
+            args = [args[at], *args[:at], *args[at + 1 :]]
+        return super().parse_args(ctx, args)
+
+    def _command_at(self, args: Sequence[str]) -> int | None:
+        skip = False
+        for at, arg in enumerate(args):
+            if skip:
+                skip = False
+            elif arg == "--data-dir":
+                skip = True
+            elif not arg.startswith("-"):
+                return at if arg in self.commands else None
+            elif arg == "--":
+                return None
+        return None
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage("agentmon", "[PATH…] [OPTIONS]  |  COMMAND [ARGS]…")
+
+
+@click.group(cls=Commands, context_settings=CONTEXT, invoke_without_command=True)
+@click.version_option(__version__, message="agentmon %(version)s")
+def main() -> None:
+    """Watch AI coding agents from the wire, in a terminal.
+
+    agentmon PATH follows logs (files, folders, FIFOs, "-"); alone it follows what it finds.
+    See `agentmon watch --help` for the options of the screen.
+
+    \b
+    agentmon --demo                     a lively board, no agent needed
+    agentmon ~/centralized-logs         every sse_lines.jsonl below a folder
+    agentmon --replay run/sse_lines.jsonl
+    agentmon --once --json              the board, once, for a script
+
+    Exit codes: 0 ok, 1 runtime error, 2 usage, 130 Ctrl+C.
+    """
+
+
+def data_dir_option(fn: F) -> F:
+    return click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the store is (default: $XDG_DATA_HOME/agentmon).",
+    )(fn)
+
+
+def json_option(fn: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(fn)
+
+
+def _settings(**overrides: object) -> config.Loaded:
+    """Settings with the flags that were given. Raises Failure for a bad value."""
+    given = {
+        key.replace("__", "."): value for key, value in overrides.items() if value is not None
+    }
+    try:
+        loaded = config.load(given, os.environ)
+    except config.ConfigError as problem:
+        raise Failure(str(problem)) from problem
+    for warning in loaded.warnings:
+        click.echo(f"agentmon: {warning}", err=True)
+    return loaded
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+# -- the screen
+
+
+@main.command()
+@click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
+@click.option("--replay", "replay", type=click.Path(), help="Play a finished log.")
+@click.option("--demo", is_flag=True, help="Play a bundled recording; touches no store.")
+@click.option("--once", is_flag=True, help="Print the board once, as text, and exit.")
+@click.option(
+    "--speed",
+    default="1",
+    metavar="X",
+    help="Speed of --replay and --demo: 0.25 to 64, or max.",
+)
+@click.option("--ascii", "ascii_", is_flag=True, default=None, help="No glyphs beyond ASCII.")
+@click.option("--theme", metavar="NAME", help="A Textual theme, such as nord or textual-light.")
+@click.option("--mouse", is_flag=True, default=None, help="Capture the mouse.")
+@click.option("--stalled-after", metavar="TIME", help="Silence that is a stall, such as 30s.")
+@click.option("--overdue-after", metavar="TIME", help="When a tool is overdue, such as 10m.")
+@data_dir_option
+@json_option
+def watch(
+    paths: tuple[str, ...],
+    replay: str | None,
+    demo: bool,
+    once: bool,
+    speed: str,
+    ascii_: bool | None,
+    theme: str | None,
+    mouse: bool | None,
+    stalled_after: str | None,
+    overdue_after: str | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """The screen: follow PATHs, or whatever logs are found on this machine.
+
+    Without a terminal (or with --once) the board is printed once. Keys: ? shows them all.
+
+    \b
+    agentmon ~/centralized-logs/claude/sse_lines.jsonl
+    agentmon --demo
+    tail -f log | agentmon -
+    """
+    from agentmon import showing
+
+    loaded = _settings(
+        ui__ascii=ascii_,
+        ui__theme=theme,
+        ui__mouse=mouse,
+        health__stalled_after=stalled_after,
+        health__overdue_after=overdue_after,
+        store__data_dir=None if data_dir is None else str(data_dir),
+    )
+    if (replay is not None) + demo + bool(paths) > 1:
+        raise click.UsageError("give one of PATHs, --replay and --demo")
+    request = showing.Request(
+        settings=loaded.settings,
+        paths=paths,
+        replay=replay,
+        demo=demo,
+        speed=_speed(speed),
+        width=shutil.get_terminal_size((100, 24)).columns,
+        color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
+        as_json=as_json,
+    )
+    with _clear_errors():
+        if once or as_json or not (sys.stdout.isatty() and _has_keyboard(paths)):
+            click.echo(showing.print_once(request))
+        else:
+            sys.exit(showing.show(request))
+
+
+def _has_keyboard(paths: Iterable[str]) -> bool:
+    return sys.stdin.isatty() or ("-" in paths and os.path.exists("/dev/tty"))
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return float("inf")
+    try:
+        value = float(text.removesuffix("x"))
+    except ValueError as problem:
+        raise click.BadParameter(f"{text!r} is not a speed", param_hint="--speed") from problem
+    if not 0.25 <= value <= 64:
+        raise click.BadParameter("give 0.25 to 64, or max", param_hint="--speed")
+    return value
+
+
+class _clear_errors:  # noqa: N801
+    """Errors that a person can act on become one sentence and exit code 1."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
+        from agentmon.engine.playback import NothingToPlay
+        from agentmon.store.db import StoreError
+
+        if isinstance(problem, StoreError | NothingToPlay):
+            raise Failure(str(problem)) from problem
+        if isinstance(problem, OSError) and not isinstance(problem, BrokenPipeError):
+            name = f"{problem.filename}: " if problem.filename else ""
+            raise Failure(f"{name}{problem.strerror or problem}") from problem
+
+
+# -- the worker and the store
+
+
+@main.command()
+@click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
+@click.option("--follow", is_flag=True, help="Go on as the logs grow, until Ctrl+C.")
+@click.option("--reprocess", is_flag=True, help="Digest kept events that are known by now.")
+@click.option("--progress", is_flag=True, hidden=True)
+@data_dir_option
+@json_option
+def ingest(
+    paths: tuple[str, ...],
+    follow: bool,
+    reprocess: bool,
+    progress: bool,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """The worker alone: read PATHs into the store and print a summary.
+
+    \b
+    agentmon ingest ~/centralized-logs
+    agentmon ingest --follow sse_lines.jsonl
+    zstdcat old.jsonl.zst | agentmon ingest -
+    """
+    from agentmon import worker
+
+    if not paths and not reprocess:
+        raise click.UsageError("give at least one PATH, or --reprocess")
+    loaded = _settings(store__data_dir=None if data_dir is None else str(data_dir))
+    where = config.data_dir(loaded.settings, os.environ)
+    with _clear_errors():
+        if follow:
+            worker.follow(where, paths, loaded.settings)
+            return
+        summary, failed = worker.ingest(where, paths, reprocess=reprocess, progress=progress)
+    if as_json:
+        _print_json(summary)
+    elif not progress:
+        click.echo(worker.summary_text(summary))
+    for problem in failed:
+        click.echo(f"agentmon: {problem}", err=True)
+    if failed:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--session", "sid", metavar="SID", help="Only this session.")
+@click.option("--text", is_flag=True, help="With the text of blocks and results.")
+@data_dir_option
+@json_option
+def dump(sid: str | None, text: bool, data_dir: Path | None, as_json: bool) -> None:
+    """Everything known, one JSON object a line, in a stable order.
+
+    \b
+    agentmon dump | jq 'select(.kind == "tool_result" and .is_error)'
+    """
+    from agentmon.report.dump import Dump
+    from agentmon.store import db
+
+    loaded = _settings(store__data_dir=None if data_dir is None else str(data_dir))
+    where = config.data_dir(loaded.settings, os.environ)
+    with _clear_errors():
+        conn = db.open_reading(where)
+        try:
+            write = sys.stdout.write
+            for record in Dump(conn, where, sid=sid, text=text).records():
+                write(json.dumps(record, ensure_ascii=False) + "\n")
+        finally:
+            conn.close()
+
+
+@main.command()
+@data_dir_option
+@json_option
+def doctor(data_dir: Path | None, as_json: bool) -> None:
+    """What was found, what is wrong, and how to mend it. Exit code 1 if anything fails.
+
+    \b
+    agentmon doctor --json
+    """
+    from agentmon import worker
+
+    try:
+        settings: config.Loaded | config.ConfigError = config.load(
+            {} if data_dir is None else {"store.data_dir": str(data_dir)}, os.environ
+        )
+    except config.ConfigError as problem:
+        settings = problem
+    text, value, failed = worker.examine(settings, data_dir)
+    if as_json:
+        _print_json(value)
+    else:
+        click.echo(text)
+    if failed:
+        sys.exit(1)
+
+
+@main.command(name="config")
+@data_dir_option
+@json_option
+def config_(data_dir: Path | None, as_json: bool) -> None:
+    """Each setting, its value, and where it came from.
+
+    Order: flag, environment (AGENTMON_HEALTH__STALLED_AFTER), config file, default.
+
+    \b
+    agentmon config --json
+    """
+    loaded = _settings(store__data_dir=None if data_dir is None else str(data_dir))
+    found = config.rows(loaded)
+    if as_json:
+        _print_json({"file": str(config.config_file(os.environ)), "settings": found})
+        return
+    click.echo(f"# {config.config_file(os.environ)}")
+    for row in found:
+        click.echo(f"{row['key']} = {row['value']!r}    # {row['origin']}: {row['help']}")
+
+
+def run() -> NoReturn:
+    """Runs the command line and ends the process with its exit code."""
+    code: object = 0
+    try:
+        code = main(standalone_mode=False)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # who reads us has seen enough: leave quietly, also when Python flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code if isinstance(code, int) else 0)

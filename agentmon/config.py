@@ -1,0 +1,290 @@
+"""Settings and where they came from, and the folders agentmon uses.
+
+A value comes from a flag, else the environment (`AGENTMON_HEALTH__STALLED_AFTER`), else
+`config.toml`, else its default. `FIELDS` is the one list of settings: parsing, `agentmon config`
+and the warnings about unknown keys all read it.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import platformdirs
+from msgspec import Struct, field
+
+APP = "agentmon"
+ENV_PREFIX = "AGENTMON_"
+FILE_NAME = "config.toml"
+
+
+class Health(Struct, frozen=True):
+    """When silence becomes a verdict, in seconds."""
+
+    stalled_after: float = 30.0
+    overdue_after: float = 600.0
+    overdue_per_tool: dict[str, float] = field(default_factory=dict[str, float])
+
+
+class Ui(Struct, frozen=True):
+    """How the screen looks and listens."""
+
+    theme: str = "textual-dark"
+    ascii: bool = False
+    mouse: bool = False
+
+
+class Store(Struct, frozen=True):
+    """Where the store is; "" is `$XDG_DATA_HOME/agentmon`."""
+
+    data_dir: str = ""
+
+
+class Follow(Struct, frozen=True):
+    """How inputs are followed; `poll` is the longest pause, in seconds, where nothing notifies."""
+
+    poll: float = 0.25
+
+
+class Settings(Struct, frozen=True):
+    """Every setting, resolved. `paths` are followed besides what is found on this machine."""
+
+    paths: tuple[str, ...] = ()
+    health: Health = Health()
+    ui: Ui = Ui()
+    store: Store = Store()
+    follow: Follow = Follow()
+
+
+class Loaded(Struct, frozen=True):
+    """Settings, where each came from by dotted key, and what was odd on the way."""
+
+    settings: Settings
+    origins: dict[str, str]
+    warnings: list[str]
+
+
+class ConfigError(Exception):
+    """A value that cannot be used; the message names key, value and origin."""
+
+    def __init__(self, key: str, value: object, origin: str, reason: str) -> None:
+        super().__init__(f"{key} = {value!r} (from {origin}): {reason}")
+        self.key = key
+        self.value = value
+        self.origin = origin
+        self.reason = reason
+
+
+class Setting(Struct, frozen=True):
+    """How a setting is read: `parse` takes what a flag, a TOML file or the environment has,
+    and raises ValueError with a reason."""
+
+    parse: Callable[[object], object]
+    help: str
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d|)")
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def _duration(value: object) -> float:
+    seconds = 0.0
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value) if value < 1e12 else 0.0
+    elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        seconds = float(match[1]) * _SECONDS[match[2]]
+    if not 0.0 < seconds < 1e12:
+        raise ValueError('a time above zero is needed: seconds such as 30, or "90s", "10m", "2h"')
+    return seconds
+
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in _TRUE | _FALSE:
+        raise ValueError("true or false is needed")
+    return word in _TRUE
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError("a text is needed")
+    return value
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    """A list, or one text with the separator of $PATH."""
+    if isinstance(value, str):
+        return tuple(part for part in value.split(os.pathsep) if part)
+    if isinstance(value, list | tuple):
+        return tuple(_text(part) for part in cast("list[object]", value))
+    raise ValueError("a list of files and folders is needed")
+
+
+def _per_tool(value: object) -> dict[str, float]:
+    """A table, or a text such as "Bash=20m,Agent=1h"."""
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {_text(name).strip(): _duration(seconds) for name, _, seconds in pairs}
+    if isinstance(value, Mapping):
+        table = cast("Mapping[object, object]", value)
+        return {_text(name): _duration(seconds) for name, seconds in table.items()}
+    raise ValueError('a table of tool names and times is needed, such as "Bash=20m,Agent=1h"')
+
+
+FIELDS: Mapping[str, Setting] = {
+    "paths": Setting(_paths, "files and folders to follow besides those found"),
+    "health.stalled_after": Setting(_duration, "silence after which a due byte is a stall"),
+    "health.overdue_after": Setting(_duration, "time after which a pending tool is overdue"),
+    "health.overdue_per_tool": Setting(_per_tool, "the same for single tools, by name"),
+    "ui.theme": Setting(_text, "a theme of Textual"),
+    "ui.ascii": Setting(_boolean, "draw with ASCII characters only"),
+    "ui.mouse": Setting(_boolean, "let the screen take the mouse (no selecting of text)"),
+    "store.data_dir": Setting(_text, "where the store is"),
+    "follow.poll": Setting(_duration, "longest pause where the file system does not notify"),
+}
+"""Every setting by its dotted key."""
+
+
+def env_name(key: str) -> str:
+    """The environment variable of a setting."""
+    return ENV_PREFIX + key.replace(".", "__").upper()
+
+
+def load(overrides: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
+    """Settings from flags (dotted keys; None means not given), environment, file and defaults.
+
+    Raises ConfigError for a value that cannot be used and a file that cannot be read.
+    """
+    path = config_file(environ)
+    from_file, warnings = _read_file(path)
+    from_env = {key: environ[env_name(key)] for key in FIELDS if environ.get(env_name(key))}
+    warnings += _unknown_variables(environ)
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(FIELDS, "default")
+    layers: tuple[tuple[Mapping[str, object], str], ...] = (
+        (from_file, f"file {path}"),
+        (from_env, "environment"),
+        (overrides, "flag"),
+    )
+    for layer, origin in layers:
+        for key, value in layer.items():
+            if value is not None:
+                named = f"{origin} {env_name(key)}" if layer is from_env else origin
+                origins[key] = named
+                values[key] = _parse(key, value, named)
+    return Loaded(msgspec.convert(_nested(values), Settings), origins, warnings)
+
+
+def _parse(key: str, value: object, origin: str) -> object:
+    """One value; a bad one is an error even where a stronger origin hides it."""
+    try:
+        return FIELDS[key].parse(value)
+    except ValueError as problem:
+        raise ConfigError(key, value, origin, str(problem)) from None
+
+
+def _nested(values: Mapping[str, object]) -> dict[str, object]:
+    tree: dict[str, object] = {}
+    for key, value in values.items():
+        *sections, name = key.split(".")
+        place = tree
+        for section in sections:
+            place = cast("dict[str, object]", place.setdefault(section, {}))
+        place[name] = value
+    return tree
+
+
+def _read_file(path: Path) -> tuple[dict[str, object], list[str]]:
+    """The known keys of the file, and a warning for each other one. No file is no settings."""
+    try:
+        tree = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else str(problem)
+        raise ConfigError(FILE_NAME, str(path), "file", f"cannot be read: {reason}") from None
+    known: dict[str, object] = {}
+    warnings: list[str] = []
+    for key, value in _flat(tree):
+        if key in FIELDS:
+            known[key] = value
+        else:
+            warnings.append(f"{path}: unknown key {key!r}{_nearest(key, FIELDS)}")
+    return known, warnings
+
+
+def _flat(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted keys and values; a table that is itself a setting stays whole."""
+    for name, value in tree.items():
+        key = prefix + name
+        if isinstance(value, dict) and key not in FIELDS:
+            yield from _flat(cast("dict[str, object]", value), key + ".")
+        else:
+            yield key, value
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    names = {env_name(key): key for key in FIELDS}
+    return [
+        f"environment: unknown variable {name}{_nearest(name, names)}"
+        for name in sorted(environ)
+        if name.startswith(ENV_PREFIX) and name not in names
+    ]
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    """A hint at the known name that looks most alike: as a whole, or by its last part."""
+    separator = "__" if name.startswith(ENV_PREFIX) else "."
+    last = name.removeprefix(ENV_PREFIX).rpartition(separator)[2]
+    tails = {key.removeprefix(ENV_PREFIX).rpartition(separator)[2]: key for key in known}
+    whole = get_close_matches(name, list(known), 1, 0.75)
+    found = whole or [tails[tail] for tail in get_close_matches(last, list(tails), 1, 0.75)]
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def rows(loaded: Loaded) -> list[dict[str, object]]:
+    """Each setting with its value, origin and meaning, for `agentmon config`."""
+    tree = msgspec.to_builtins(loaded.settings)
+    found: list[dict[str, object]] = []
+    for key, setting in FIELDS.items():
+        value: object = tree
+        for name in key.split("."):
+            value = cast("dict[str, object]", value)[name]
+        found.append(
+            {"key": key, "value": value, "origin": loaded.origins[key], "help": setting.help}
+        )
+    return found
+
+
+def _xdg(variable: str, environ: Mapping[str, str] | None, fallback: Callable[[], Path]) -> Path:
+    """The XDG folder, on every system; the specification ignores relative paths."""
+    base = (os.environ if environ is None else environ).get(variable, "")
+    return Path(base) / APP if os.path.isabs(base) else fallback()
+
+
+def config_file(environ: Mapping[str, str] | None = None) -> Path:
+    """`$XDG_CONFIG_HOME/agentmon/config.toml`, or where the system keeps settings."""
+    folder = _xdg("XDG_CONFIG_HOME", environ, lambda: platformdirs.user_config_path(APP))
+    return folder / FILE_NAME
+
+
+def data_dir(settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """The folder of the store: the setting, else `$XDG_DATA_HOME/agentmon`."""
+    if settings is not None and settings.store.data_dir:
+        return Path(settings.store.data_dir).expanduser()
+    return _xdg("XDG_DATA_HOME", environ, lambda: platformdirs.user_data_path(APP))
+
+
+def state_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder of agentmon's own log: `$XDG_STATE_HOME/agentmon`."""
+    return _xdg("XDG_STATE_HOME", environ, lambda: platformdirs.user_state_path(APP))

@@ -1,0 +1,248 @@
+"""Which round a prompt, a message or a stop belongs to (design.md 7 "Rounds", formats.md A.3.4-7).
+
+A prompt is written with the round that was running when its flow began; the true one is told by
+the next `message_start`. So assignments are worked out again, over the last prompts of a session,
+whenever a prompt or a start comes in, in order of payload time and not of arrival.
+"""
+
+from bisect import insort
+
+from agentmon.core.state import (
+    RECENT_PROMPTS,
+    RECENT_STARTS,
+    Message,
+    PromptState,
+    Round,
+    Session,
+    Start,
+    State,
+)
+
+
+def _when(prompt: PromptState) -> tuple[float, int]:
+    return prompt.time, prompt.ordinal
+
+
+def add_prompt(state: State, session: Session, prompt: PromptState) -> None:
+    """Takes in a prompt, perhaps between others that came before it."""
+    insort(session.prompts, prompt, key=_when)
+    later = _next_time(session, prompt)
+    for other in session.prompts:
+        if other.pid == prompt.pid and other is not prompt:
+            _drop_answer_after(state, other, _next_time(session, other))
+    found = [
+        start
+        for start in session.starts
+        if start.pid == prompt.pid and prompt.time <= start.time < later
+    ]
+    if found:
+        first = min(found, key=lambda start: start.time)
+        prompt.answer_time, prompt.answer_round = first.time, first.round
+    mark_prompt(state, prompt)
+    settle(state, session)
+    while len(session.prompts) > RECENT_PROMPTS:
+        _freeze(state, session, session.prompts.pop(0))
+
+
+def add_start(state: State, message: Message) -> None:
+    """Takes in a message start: it may tell the round of the prompt before it.
+
+    One without a round tells nothing, and one of a subagent may belong to an older round.
+    """
+    session, time = message.session, message.start_time
+    if not message.own_round or message.agent_id is not None or time is None:
+        return
+    start = Start(time, message.own_round, message.pid)
+    insort(session.starts, start, key=lambda known: known.time)
+    del session.starts[: max(0, len(session.starts) - RECENT_STARTS)]
+    asked: PromptState | None = None
+    for prompt in session.prompts:
+        if prompt.pid == message.pid and prompt.time <= time:
+            asked = prompt
+    if asked is None or (asked.answer_time is not None and asked.answer_time <= time):
+        return
+    asked.answer_time, asked.answer_round = time, start.round
+    mark_prompt(state, asked)
+    settle(state, session)
+
+
+def _next_time(session: Session, prompt: PromptState) -> float:
+    """When the next prompt of the same process came."""
+    for other in session.prompts:
+        if other.pid == prompt.pid and _when(other) > _when(prompt):
+            return other.time
+    return float("inf")
+
+
+def _drop_answer_after(state: State, prompt: PromptState, limit: float) -> None:
+    if prompt.answer_time is not None and prompt.answer_time >= limit:
+        prompt.answer_time = prompt.answer_round = None
+        mark_prompt(state, prompt)
+
+
+def _freeze(state: State, session: Session, prompt: PromptState) -> None:
+    found = get_round(state, session, prompt.round_id)
+    found.frozen += 1
+
+
+def settle(state: State, session: Session) -> None:
+    """Works out the rounds of the recent prompts, then the rows of those rounds."""
+    before = {prompt.round_id for prompt in session.prompts if prompt.round_id}
+    previous: PromptState | None = None
+    for prompt in session.prompts:
+        target = _round_of(state, session, prompt, previous)
+        if target != prompt.round_id:
+            prompt.round_id = target
+            mark_prompt(state, prompt)
+        previous = prompt
+    for round_id in before | {prompt.round_id for prompt in session.prompts}:
+        _settle_round(state, session, get_round(state, session, round_id))
+    for message in session.unplaced:
+        if message.own_round is not None:
+            continue
+        placed = running_at(session, message.start_time)
+        if placed != message.round_id:
+            message.round_id = placed
+            mark_message(state, message)
+
+
+def _round_of(
+    state: State, session: Session, prompt: PromptState, previous: PromptState | None
+) -> str:
+    if prompt.answer_round:
+        return prompt.answer_round
+    own = prompt.own_round
+    if not own:
+        return _synthetic(prompt)
+    known = get_round(state, session, own)
+    earlier = known.frozen > 0 or any(
+        other.round_id == own and _when(other) < _when(prompt) for other in session.prompts
+    )
+    if not earlier:
+        return own
+    current = previous is None or previous.round_id == own
+    over = known.end_time is not None and known.end_time <= prompt.time
+    closed = (
+        session.closed_at is not None
+        and known.start_time is not None
+        and known.start_time <= session.closed_at <= prompt.time
+    )
+    return own if current and not over and not closed else _synthetic(prompt)
+
+
+def _synthetic(prompt: PromptState) -> str:
+    return f"syn:{prompt.sid}:{prompt.message_uuid or prompt.ordinal}"
+
+
+def _settle_round(state: State, session: Session, found: Round) -> None:
+    mine = [prompt for prompt in session.prompts if prompt.round_id == found.round_id]
+    values = (found.prompts, found.user_prompt, found.start_time, found.is_closed)
+    found.prompts = found.frozen + len(mine)
+    if found.frozen == 0:
+        found.start_time = mine[0].time if mine else None
+        found.user_prompt = mine[0].text if mine else None
+    found.is_synthetic = found.round_id.startswith("syn:")
+    found.is_closed = _is_closed(session, found, mine)
+    if values != (found.prompts, found.user_prompt, found.start_time, found.is_closed):
+        mark_round(state, found)
+
+
+def _is_closed(session: Session, found: Round, mine: list[PromptState]) -> bool:
+    """Over by what came after it: another prompt's round, or the end of its process."""
+    if found.start_time is None:
+        return False
+    if session.closed_at is not None and session.closed_at >= found.start_time:
+        return True
+    if not mine:
+        return found.is_closed
+    first = _when(mine[0])
+    return any(
+        _when(other) > first and other.round_id != found.round_id and not _is_beside(other)
+        for other in session.prompts
+    )
+
+
+def _is_beside(prompt: PromptState) -> bool:
+    """Queued while a round ran, in a file without rounds: it does not cut that round."""
+    return prompt.is_queued and prompt.round_id.startswith("syn:")
+
+
+def running_at(session: Session, time: float | None) -> str | None:
+    """The round of the latest prompt at that time."""
+    found: str | None = None
+    for prompt in session.prompts:
+        if time is not None and prompt.time <= time:
+            found = prompt.round_id
+    return found
+
+
+def place(state: State, message: Message) -> None:
+    """Gives a message its round: as written, none, or the running one."""
+    session = message.session
+    if message.own_round is None:
+        message.round_id = running_at(session, message.start_time)
+        if message not in session.unplaced:
+            session.unplaced.append(message)
+            del session.unplaced[: max(0, len(session.unplaced) - RECENT_STARTS)]
+        return
+    message.round_id = message.own_round or None
+    if message.own_round:
+        get_round(state, session, message.own_round)
+
+
+def end_round(state: State, session: Session, round_id: str, time: float) -> None:
+    """The last stop of a round is its end."""
+    found = get_round(state, session, round_id)
+    if found.end_time is None or time > found.end_time:
+        found.end_time = time
+        mark_round(state, found)
+        if any(prompt.own_round == round_id for prompt in session.prompts):
+            settle(state, session)
+
+
+def close_all(state: State, session: Session, time: float) -> None:
+    """A session end or a resume: what ran before it is over."""
+    if session.closed_at is None or time > session.closed_at:
+        session.closed_at = time
+        settle(state, session)
+        for found in list(session.rounds.values()):
+            if not found.is_closed and found.start_time is not None and found.start_time <= time:
+                found.is_closed = True
+                mark_round(state, found)
+
+
+def get_round(state: State, session: Session, round_id: str) -> Round:
+    found = session.rounds.get(round_id)
+    if found is None:
+        found = state.loader.round(session.sid, round_id) or Round(session.sid, round_id)
+        session.rounds[round_id] = found
+        if len(session.rounds) > 4 * RECENT_PROMPTS:
+            _forget_rounds(session)
+    return found
+
+
+def _forget_rounds(session: Session) -> None:
+    """Drops old rounds from memory that no recent prompt names and that are written."""
+    named = {prompt.round_id for prompt in session.prompts}
+    for key, found in list(session.rounds.items())[: -2 * RECENT_PROMPTS]:
+        if key not in named and not found.is_dirty:
+            del session.rounds[key]
+
+
+def mark_prompt(state: State, prompt: PromptState) -> None:
+    if not prompt.is_dirty:
+        prompt.is_dirty = True
+        state.changes.prompts.append(prompt)
+
+
+def mark_round(state: State, found: Round) -> None:
+    if not found.is_dirty:
+        found.is_dirty = True
+        state.changes.rounds.append(found)
+
+
+def mark_message(state: State, message: Message) -> None:
+    message.touched = state.batch
+    if not message.is_dirty:
+        message.is_dirty = True
+        state.changes.messages.append(message)

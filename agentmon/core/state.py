@@ -1,0 +1,484 @@
+"""What the fold remembers: the open part of the world, and what changed since the last batch.
+
+Closed things leave memory after they are committed and come back through a `Loader` when an event
+names them again, so memory does not grow with the input. Nothing here does I/O itself.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct, field
+
+from agentmon.core.events import Delta, Malformed, Meta, Notice, Result, StreamError, Unknown
+
+RECENT_PROMPTS = 16
+"""How many last prompts of a session can still change their round."""
+MANY_RUNS = 32
+"""From how many runs on the lines of a stream are looked up in a set."""
+RECENT_STARTS = 32
+"""How many last message starts of a session are kept to answer a late prompt."""
+
+
+class Stream(Struct, eq=False):
+    """A stream as written, key (sid, flow_id, pid): which of its lines were taken.
+
+    Counters mostly go up by one, so they are kept as runs over the checksums of the lines.
+    """
+
+    sid: str
+    flow: str
+    pid: int
+    digests: array[int] = field(default_factory=lambda: array("I"))
+    """Of every line, in arrival order."""
+    runs: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """(position in `digests`, counter there) wherever the counter did not go up by one."""
+    next_count: int = -1
+    """The counter that goes on where the last line left off and was never seen."""
+    top: int = -1
+    stored: int = 0
+    """How many entries are committed (whole chunks and the part of the last one)."""
+    is_dirty: bool = False
+    touched: int = 0
+    seen: set[tuple[int, int]] | None = None
+    """(counter, digest), made once there are many runs."""
+
+    def take(self, count: int, digest: int) -> bool:
+        """False for a duplicate, else remembers the line."""
+        if count != self.next_count:
+            return self._take_out_of_turn(count, digest)
+        self.digests.append(digest)
+        self.top = count
+        self.next_count = count + 1
+        if self.seen is not None:
+            self.seen.add((count, digest))
+        return True
+
+    def _take_out_of_turn(self, count: int, digest: int) -> bool:
+        if self._has(count, digest):
+            return False
+        follows = bool(self.runs) and count >= 0 and count == self._last() + 1
+        if not follows:
+            self.runs.append((len(self.digests), count))
+        self.digests.append(digest)
+        if self.seen is not None:
+            self.seen.add((count, digest))
+        self.top = max(self.top, count)
+        # a counter up to the highest one may come again: it takes the careful way
+        self.next_count = count + 1 if count >= self.top and count >= 0 else -2
+        return True
+
+    def _last(self) -> int:
+        position, count = self.runs[-1]
+        return count + len(self.digests) - 1 - position
+
+    def _has(self, count: int, digest: int) -> bool:
+        if len(self.runs) > MANY_RUNS and self.seen is None:
+            self.seen = set(self.entries())
+        if self.seen is not None:
+            return (count, digest) in self.seen
+        end = len(self.digests)
+        for position, first in reversed(self.runs):
+            at = position + count - first
+            if position <= at < end and self.digests[at] == digest:
+                return True
+            end = position
+        return False
+
+    def resume(self) -> None:
+        """After its lines came back from the store: goes on where it left off."""
+        self.stored = len(self.digests)
+        self.top = max((count for count, _ in self.entries()), default=-1)
+        last = self._last()
+        self.next_count = last + 1 if last == self.top and last >= 0 else -2
+
+    def entries(self) -> Iterable[tuple[int, int]]:
+        """(counter, digest) of every line taken."""
+        ends = [position for position, _ in self.runs[1:]] + [len(self.digests)]
+        for (position, first), end in zip(self.runs, ends, strict=True):
+            yield from enumerate(self.digests[position:end], first)
+
+
+class Thread(Struct, eq=False):
+    """Who works in a session: the main agent ("") or a subagent."""
+
+    sid: str
+    agent_id: str
+    phase: str = "idle"
+    phase_since: float | None = None
+    phase_detail: str | None = None
+    last_byte: float = 0.0
+    last_start: float = 0.0
+    flow_id: str | None = None
+    parent_tool_use_id: str | None = None
+    is_dirty: bool = False
+
+
+class Call(Struct, eq=False):
+    """A pending tool call."""
+
+    tool_use_id: str
+    tool_name: str | None
+    agent_id: str
+    round_id: str | None
+    flow_id: str
+    index: int
+    called_at: float
+    message_start: float
+
+
+class PromptState(Struct, eq=False):
+    """A user prompt and the round it belongs to, as far as is known."""
+
+    sid: str
+    ordinal: int
+    pid: int | None
+    time: float
+    message_uuid: str | None
+    text: str
+    own_round: str | None
+    is_queued: bool
+    answer_time: float | None = None
+    answer_round: str | None = None
+    round_id: str = ""
+    is_dirty: bool = False
+
+
+class Round(Struct, eq=False):
+    """A round row; one with `prompts` 0 is warm-up traffic and hidden."""
+
+    sid: str
+    round_id: str
+    prompts: int = 0
+    user_prompt: str | None = None
+    start_time: float | None = None
+    end_time: float | None = None
+    is_closed: bool = False
+    is_synthetic: bool = False
+    frozen: int = 0
+    """Prompts of it that are too old to change; the first of them gave start and text."""
+    is_dirty: bool = False
+
+
+class Start(Struct, eq=False):
+    """A message start that may answer a prompt."""
+
+    time: float
+    round: str
+    pid: int | None
+
+
+class Session(Struct, eq=False):
+    sid: str
+    agent: str
+    pid: int | None = None
+    cwd: str | None = None
+    version: str | None = None
+    meta: Meta | None = None
+    meta_time: float = float("-inf")
+    first_time: float | None = None
+    last_time: float = float("-inf")
+    ended_at: float | None = None
+    end_reason: str | None = None
+    resumed_at: float = float("-inf")
+    closed_at: float | None = None
+    prompt_count: int = 0
+    tokens: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    """Sums over messages: input, output, cache read, cache write."""
+    context_tokens: int = 0
+    model: str | None = None
+    threads: dict[str, Thread] = field(default_factory=dict[str, Thread])
+    prompts: list[PromptState] = field(default_factory=list[PromptState])
+    starts: list[Start] = field(default_factory=list[Start])
+    rounds: dict[str, Round] = field(default_factory=dict[str, Round])
+    calls: dict[str, Call] = field(default_factory=dict[str, Call])
+    queued: list[str] = field(default_factory=list[str])
+    """Texts of queued prompts, newest last."""
+    unplaced: list[Message] = field(default_factory=lambda: list[Message]())
+    """Recent messages whose round was absent: theirs is the one running at their start."""
+    is_dirty: bool = False
+    touched: int = 0
+
+
+class DeltaTail(Struct, eq=False):
+    """The open chunk of a block's delta log: where each delta stood, when it came, how long."""
+
+    chunk: int = 0
+    flows: list[str] = field(default_factory=list[str])
+    counts: list[int] = field(default_factory=list[int])
+    times: list[float] = field(default_factory=list[float])
+    chars: list[int] = field(default_factory=list[int])
+
+
+class Block(Struct, eq=False):
+    message: "Message"
+    index: int
+    block_type: str | None = None
+    tool_use_id: str | None = None
+    tool_name: str | None = None
+    delta_count: int = 0
+    total_bytes: int = 0
+    stored_bytes: int = 0
+    cut_bytes: int = 0
+    is_cut: bool = False
+    revision: int = 0
+    start_text: str = ""
+    is_started: bool = False
+    start_time: float | None = None
+    stop_time: float | None = None
+    complete_time: float | None = None
+    last_time: float | None = None
+    result_time: float | None = None
+    result_is_error: bool | None = None
+    no_result_at: float | None = None
+    input_preview: str | None = None
+    new: list[Delta] = field(default_factory=list[Delta])
+    """Deltas since the last batch, in arrival order."""
+    start_stored: bool = False
+    """The start value is part of the stored text."""
+    group: str | None = None
+    """The flow id as written of the one group of deltas; None where there are none or several."""
+    top_count: int = -1
+    is_simple: bool = True
+    """One group, counters rising: new deltas go to the end."""
+    tail: DeltaTail | None = None
+    moved_from: str | None = None
+    """The flow id under which its stored text still lies."""
+    is_dirty: bool = False
+
+
+class Message(Struct, eq=False):
+    flow_id: str
+    seq: int
+    session: Session
+    thread: Thread
+    request_id: str | None = None
+    own_round: str | None = None
+    round_id: str | None = None
+    agent_id: str | None = None
+    pid: int | None = None
+    role: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    start_time: float | None = None
+    end_time: float | None = None
+    last_time: float = float("-inf")
+    is_started: bool = False
+    is_broken: bool = False
+    error: str | None = None
+    tokens: list[int | None] = field(default_factory=lambda: [None, None, None, None])
+    written: dict[str, int] | None = None
+    """Flow ids as written and how often, while the start is unseen."""
+    blocks: dict[int, Block] = field(default_factory=dict[int, Block])
+    moved_from: str | None = None
+    is_stored: bool = False
+    meta: Meta | None = None
+    """Who wrote its start: lines of the same writer take the short way."""
+    stream: Stream | None = None
+    """The stream as written that has its own name."""
+    is_dirty: bool = False
+    touched: int = 0
+
+
+class Saved(Struct, eq=False):
+    """A tool result to be written."""
+
+    sid: str
+    time: float
+    result: Result
+
+
+class Said(Struct, eq=False):
+    """A notice to be written."""
+
+    time: float
+    event: Notice | StreamError
+
+
+class DeltaEntry(Struct, gc=False):
+    """A stored delta: where it stood, when it came, how many characters it had."""
+
+    flow: str
+    count: int
+    time: float
+    chars: int
+
+
+class Counts(Struct):
+    """See `dump`: what the store holds, duplicates apart."""
+
+    lines: int = 0
+    events: int = 0
+    bad_lines: int = 0
+    duplicates: int = 0
+    reattributed: int = 0
+
+
+StreamKey: TypeAlias = tuple[str, str, int]
+
+
+class Loader(Protocol):
+    """Brings back what left memory. Every answer is what the store has committed."""
+
+    def session(self, sid: str) -> Session | None: ...
+    def message(self, flow_id: str, session_of: Callable[[str], Session]) -> Message | None: ...
+    def flow_of_request(self, request_id: str) -> str | None: ...
+    def stream(self, key: StreamKey) -> Stream | None: ...
+    def round(self, sid: str, round_id: str) -> Round | None: ...
+    def call(self, tool_use_id: str) -> tuple[str, int] | None: ...
+    def result(self, tool_use_id: str) -> tuple[float, bool | None] | None: ...
+    def has_prompt(self, sid: str, message_uuid: str) -> bool: ...
+    def has_raw(self, digest: bytes) -> bool: ...
+    def has_bad(self, digest: bytes) -> bool: ...
+
+
+class NoLoader:
+    """For a fold with nothing behind it: everything it ever saw is in memory."""
+
+    def session(self, sid: str) -> Session | None:
+        return None
+
+    def message(self, flow_id: str, session_of: Callable[[str], Session]) -> Message | None:
+        return None
+
+    def flow_of_request(self, request_id: str) -> str | None:
+        return None
+
+    def stream(self, key: StreamKey) -> Stream | None:
+        return None
+
+    def round(self, sid: str, round_id: str) -> Round | None:
+        return None
+
+    def call(self, tool_use_id: str) -> tuple[str, int] | None:
+        return None
+
+    def result(self, tool_use_id: str) -> tuple[float, bool | None] | None:
+        return None
+
+    def has_prompt(self, sid: str, message_uuid: str) -> bool:
+        return False
+
+    def has_raw(self, digest: bytes) -> bool:
+        return False
+
+    def has_bad(self, digest: bytes) -> bool:
+        return False
+
+
+class Changes:
+    """What changed since the last batch; the writer takes it whole."""
+
+    def __init__(self) -> None:
+        self.sessions: list[Session] = []
+        self.threads: list[Thread] = []
+        self.rounds: list[Round] = []
+        self.prompts: list[PromptState] = []
+        self.messages: list[Message] = []
+        self.blocks: list[Block] = []
+        self.streams: list[Stream] = []
+        self.results: list[Saved] = []
+        self.notices: list[Said] = []
+        self.raw: list[tuple[bytes, Unknown, float | None]] = []
+        self.bad: list[tuple[bytes, Malformed]] = []
+
+    def release(self) -> None:
+        """Nothing of this is dirty any more: its values have been copied out."""
+        groups: Iterable[Iterable[Session | Thread | Round | PromptState | Message]] = (
+            self.sessions,
+            self.threads,
+            self.rounds,
+            self.prompts,
+            self.messages,
+        )
+        for group in groups:
+            for item in group:
+                item.is_dirty = False
+        for block in self.blocks:
+            block.is_dirty = False
+        for stream in self.streams:
+            stream.is_dirty = False
+
+
+class State:
+    """The open world: entities by key, counts, and the changes of the current batch."""
+
+    def __init__(self, loader: Loader | None = None, *, next_seq: int = 0) -> None:
+        self.loader: Loader = loader or NoLoader()
+        self.sessions: dict[str, Session] = {}
+        self.messages: dict[str, Message] = {}
+        self.requests: dict[str, Message] = {}
+        self.streams: dict[StreamKey, Stream] = {}
+        self.results: dict[str, tuple[float, bool | None, int]] = {}
+        """Results that may not be committed yet: time, is_error, batch."""
+        self.recent: dict[object, int] = {}
+        """Keys of prompts, raw events and bad lines that may not be committed yet → batch."""
+        self.left: dict[str, int] = {}
+        """Flow ids whose stored message has another one by now, perhaps not committed → batch."""
+        self.calls: dict[str, tuple[str, int]] = {}
+        """tool_use_id → block, for the blocks in memory."""
+        self.counts = Counts()
+        self.changes = Changes()
+        self.batch = 0
+        self.seq = next_seq
+
+    def take_changes(self) -> Changes:
+        """Hands over what changed and starts the next batch."""
+        changes, self.changes = self.changes, Changes()
+        changes.release()
+        self.batch += 1
+        return changes
+
+    def evict(self, committed: int, *, keep: int = 512) -> None:
+        """Forgets what is closed and was not touched since batch `committed` was committed."""
+        if self.results:
+            self.results = {k: v for k, v in self.results.items() if v[2] > committed}
+        if self.left:
+            self.left = {k: v for k, v in self.left.items() if v > committed}
+        if self.recent:
+            self.recent = {k: v for k, v in self.recent.items() if v > committed}
+        if len(self.streams) > keep:
+            old = [
+                key
+                for key, stream in self.streams.items()
+                if stream.touched <= committed - 2 and not stream.is_dirty
+            ]
+            for key in old[: len(self.streams) - keep // 2]:
+                del self.streams[key]
+        if len(self.messages) > keep:
+            self._evict_messages(committed, keep)
+        if len(self.sessions) > keep:
+            self._evict_sessions(committed, keep)
+
+    def _evict_messages(self, committed: int, keep: int) -> None:
+        old = [
+            message
+            for message in self.messages.values()
+            if message.touched <= committed - 2
+            and not message.is_dirty
+            and not any(block.is_dirty or block.new for block in message.blocks.values())
+        ]
+        for message in old[: len(self.messages) - keep // 2]:
+            self.forget_message(message)
+
+    def forget_message(self, message: Message) -> None:
+        self.messages.pop(message.flow_id, None)
+        if message.request_id is not None and self.requests.get(message.request_id) is message:
+            del self.requests[message.request_id]
+        for block in message.blocks.values():
+            if block.tool_use_id is not None:
+                self.calls.pop(block.tool_use_id, None)
+        if message in message.session.unplaced:
+            message.session.unplaced.remove(message)
+
+    def _evict_sessions(self, committed: int, keep: int) -> None:
+        live = {id(message.session) for message in self.messages.values()}
+        old = [
+            session
+            for session in self.sessions.values()
+            if session.touched <= committed - 2 and not session.is_dirty and id(session) not in live
+        ]
+        for session in old[: len(self.sessions) - keep // 2]:
+            del self.sessions[session.sid]

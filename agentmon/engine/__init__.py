@@ -1,0 +1,1 @@
+"""sources → fold → store: one `Engine`, and the runners that drive it. Knows no Textual."""

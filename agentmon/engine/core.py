@@ -1,0 +1,310 @@
+"""The engine itself: reads what is due, folds it, and hands out batches to commit.
+
+No asyncio and no thread inside: `ingest` drives it in a loop, the screen in slices on its event
+loop. A position moves only with the batch that holds its lines, so a kill at any instant loses
+and doubles nothing.
+"""
+
+import os
+import select
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from agentmon.core.events import Malformed, Unknown
+from agentmon.core.fold import Fold
+from agentmon.core.state import State
+from agentmon.engine.huge import decode_huge
+from agentmon.sources.follow import Register
+from agentmon.sources.identity import Problem, SourceState, looks_binary
+from agentmon.sources.lines import HugeLine, Line, Piece
+from agentmon.sources.paths import STDIN, Expanded, expand
+from agentmon.sources.pipe import open_source
+from agentmon.sources.reader import Chunk
+from agentmon.sources.sse_lines import DELTA_PREFIX, Decoded, Decoder
+from agentmon.store.deltas import DeltaFiles
+from agentmon.store.load import StoreLoader
+from agentmon.store.write import Batch, Collector, SourceValues
+
+BATCH_LINES = 10_000
+"""Lines after which a batch is due, whatever the time."""
+
+BATCH_BYTES = 16 << 20
+"""Bytes read after which a batch is due: results are held until they are committed."""
+
+_BINARY_SAMPLE = 64 << 10
+
+
+class Input(Protocol):
+    """Something that gives chunks of lines: a followed file, a pipe, a recording."""
+
+    def read(self, max_bytes: int = ...) -> Chunk | None: ...
+    def close(self) -> None: ...
+
+
+class _Reading(Struct):
+    """An input and the chunk of it that is being folded."""
+
+    source: Input
+    chunk: Chunk | None = None
+    at: int = 0
+
+
+class Engine:
+    """Follows inputs into a state. `conn` answers the fold's look-ups (see `StoreLoader`)."""
+
+    def __init__(self, data_dir: Path, loader: StoreLoader, known: Iterable[SourceValues]) -> None:
+        self.data_dir = data_dir
+        self.files = DeltaFiles(data_dir)
+        self.state = State(loader, next_seq=loader.next_seq())
+        self.state.counts = loader.counts()
+        self.fold = Fold(self.state)
+        self.problems: dict[str, str] = {}
+        """What is wrong with which path, one sentence each."""
+        self.last_event = 0.0
+        self._collector = Collector(self.state, loader, self.files)
+        self._decoder = Decoder()
+        self._known = {_key(values): values for values in known}
+        self._ids = {key: values.source_id for key, values in self._known.items()}
+        self._register = Register([_state(values) for values in self._known.values()])
+        self._readings: list[_Reading] = []
+        self._expanded = Expanded()
+        self._turn = 0
+        self._moved: dict[str, SourceState] = {}
+        self._lines = self._bytes = 0
+        self.bytes_read = 0
+        self._follow = False
+
+    # -- inputs
+
+    def open_paths(self, paths: Sequence[str], *, follow: bool) -> None:
+        """Takes files, folders, FIFOs and "-"; what can't be read goes to `problems`."""
+        self._follow = follow
+        self._expanded = expand(list(paths), follow=follow)
+        self._note(self._expanded.problems)
+        for path in self._expanded.files:
+            self._open(path)
+
+    def look_again(self) -> bool:
+        """Opens what has appeared since; True if there was anything."""
+        found = self._expanded.rescan(self._register.held)
+        for problem in self._expanded.problems:
+            self.problems[problem.path] = problem.message
+        for path in found:
+            self.problems.pop(path, None)
+            self._open(path)
+        return bool(found)
+
+    def add_input(self, source: Input) -> None:
+        self._readings.append(_Reading(source))
+
+    def _open(self, path: str) -> None:
+        if path != STDIN and _is_binary(path):
+            self.problems[path] = f"{path} is not a log of JSON lines: it looks like a binary file"
+            return
+        spool = self.data_dir / "spool"
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        source = open_source(path, self._register, follow=self._follow, spool=str(spool))
+        self._readings.append(_Reading(source))
+
+    def _note(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self.problems[problem.path] = problem.message
+
+    @property
+    def watched(self) -> tuple[list[str], list[str]]:
+        """(files, folders) whose changes are worth waking up for."""
+        expanded = self._expanded
+        return [*expanded.files, *expanded.missing], list(expanded.folders)
+
+    # -- the loop
+
+    def pump(self, max_lines: int) -> bool:
+        """Folds up to so many lines; False when nothing is left to read now.
+
+        Inputs take turns by chunks, so at most one chunk is ever folded in part.
+        """
+        left = max_lines
+        idle = 0
+        while left > 0 and idle < len(self._readings):
+            self._turn %= len(self._readings)
+            reading = self._readings[self._turn]
+            took = self._fold_some(reading, left)
+            left -= took
+            idle = 0 if took or reading.chunk is not None else idle + 1
+            if reading.chunk is None:
+                self._turn += 1
+        return left <= 0
+
+    def _fold_some(self, reading: _Reading, limit: int) -> int:
+        chunk = reading.chunk or self._next_chunk(reading)
+        if chunk is None:
+            return 0
+        lines = chunk.lines if limit >= len(chunk.lines) and not reading.at else (
+            chunk.lines[reading.at : reading.at + limit]
+        )
+        reading.at += len(lines)
+        self._fold_lines(lines, chunk)
+        if reading.at >= len(chunk.lines):
+            self._moved[chunk.state.key] = chunk.state
+            reading.chunk = None
+        self._lines += len(lines)
+        return len(lines)
+
+    def _next_chunk(self, reading: _Reading) -> Chunk | None:
+        chunk = reading.source.read()
+        problem: Problem | None = getattr(reading.source, "problem", None)
+        if problem is not None:
+            self.problems[problem.path] = problem.message
+        if chunk is not None:
+            reading.chunk, reading.at = chunk, 0
+            self._bytes += chunk.size
+            self.bytes_read += chunk.size
+        return chunk
+
+    def _fold_lines(self, lines: list[Piece], chunk: Chunk) -> None:
+        delta, take = self._decoder.delta, self.fold.delta
+        for line in lines:
+            if isinstance(line, Line):
+                data = line.data
+                event = delta(data) if data.startswith(DELTA_PREFIX) else None
+                if event is not None:
+                    take(event)
+                    continue
+                events = self._decoder.decode(data, line.offset)
+            else:
+                events = self._decode_huge(line)
+            if events:
+                self._stamp(events, chunk.state)
+                self.fold.line(events)
+
+    def _decode_huge(self, line: HugeLine) -> list[Decoded]:
+        return decode_huge(line, self._decoder, self.files)
+
+    def _stamp(self, events: Iterable[Decoded], state: SourceState) -> None:
+        """Says where an odd line came from, and how late it is."""
+        for event in events:
+            if isinstance(event, Malformed | Unknown):
+                event.source = self._source_id(state)
+            elif event.time is not None:
+                self.last_event = event.time
+
+    def _source_id(self, state: SourceState) -> int:
+        return self._ids.setdefault(state.key, max(self._ids.values(), default=0) + 1)
+
+    # -- batches
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a batch is due by its size."""
+        return self._lines >= BATCH_LINES or self._bytes >= BATCH_BYTES
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every chunk begun is folded to its end: only then may a batch be taken,
+        because a position stands behind whole chunks."""
+        return all(reading.chunk is None for reading in self._readings)
+
+    @property
+    def has_changes(self) -> bool:
+        return bool(self._lines or self._moved)
+
+    def collect(self) -> Batch:
+        """Everything since the last batch, which must be committed; see `is_whole`."""
+        now = time.time()
+        moved, self._moved = self._moved, {}
+        values: list[SourceValues] = []
+        for state in moved.values():
+            fields = msgspec.structs.asdict(state)
+            values.append(SourceValues(self._source_id(state), last_read=now, **fields))
+        self._lines = self._bytes = 0
+        return self._collector.collect(values)
+
+    def committed(self, batch: Batch) -> None:
+        """The batch is in the store: what is closed may leave memory."""
+        self.state.evict(batch.number)
+
+    # -- how far
+
+    @property
+    def size_behind(self) -> int:
+        """Bytes that are in the followed files and not read yet."""
+        return sum(_behind(reading.source) for reading in self._readings)
+
+    @property
+    def input_count(self) -> int:
+        return len(self._readings)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every input is a pipe whose writers have gone."""
+        return all(getattr(reading.source, "ended", False) for reading in self._readings)
+
+    def wait_for_pipes(self) -> bool:
+        """Without an event loop: waits until a pipe has something to say; False without pipes."""
+        numbers = self.pipes()
+        if not numbers:
+            return False
+        select.select(numbers, [], [], 1.0)
+        return True
+
+    def pipes(self) -> list[int]:
+        """Descriptors to wait on besides the watched files."""
+        return [
+            number
+            for reading in self._readings
+            if not getattr(reading.source, "ended", True)
+            and (number := _descriptor(reading.source)) >= 0
+        ]
+
+    def inputs(self) -> Iterator[Input]:
+        for reading in self._readings:
+            yield reading.source
+
+    def close(self) -> None:
+        for reading in self._readings:
+            reading.source.close()
+        self.files.close()
+
+
+def _behind(source: Input) -> int:
+    return int(getattr(source, "size_behind", 0))
+
+
+def _descriptor(source: Input) -> int:
+    fileno = getattr(source, "fileno", None)
+    return int(fileno()) if fileno is not None else -1
+
+
+def _key(values: SourceValues) -> str:
+    return _state(values).key
+
+
+def _state(values: SourceValues) -> SourceState:
+    return SourceState(
+        values.path,
+        "pipe" if values.kind == "pipe" else "file",
+        values.dev,
+        values.inode,
+        values.head_size,
+        values.head_hash,
+        values.anchor,
+        values.position,
+        values.generation,
+        values.tail_bytes,
+    )
+
+
+def _is_binary(path: str) -> bool:
+    """Whether a regular file is no log at all; a FIFO is not opened for that."""
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as handle:
+            return looks_binary(handle.read(_BINARY_SAMPLE))
+    except OSError:
+        return False

@@ -1,0 +1,368 @@
+"""The runner on an event loop: follows inputs while a screen, or a headless follower, watches.
+
+One task reads, folds and commits in slices, so that a keypress never waits; aiosqlite carries the
+batches and the screen's reads, one hop each. A backlog of many megabytes is first read by a child
+process (`agentmon ingest`), which hands over by position. Where another process writes the store,
+this one only reads it.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from agentmon.core.health import Limits, ProcessFact
+from agentmon.engine.core import Engine
+from agentmon.engine.feed import Status, Transport
+from agentmon.engine.judging import Judge
+from agentmon.report import board
+from agentmon.sources.procs import Processes
+from agentmon.sources.watch import Watch
+from agentmon.store import db, verdicts
+from agentmon.store.deltas import block_path, read_bytes
+from agentmon.store.load import StoreLoader
+from agentmon.store.open import OpenStore, known_sources
+from agentmon.store.write import Batch
+
+T = TypeVar("T")
+
+SLICE_LINES = 100
+"""Lines folded between two turns of the event loop: under a millisecond."""
+
+COMMIT_SECONDS = 0.1
+"""Shortest time between two commits while lines come."""
+
+LOOK_SECONDS = 1.0
+"""Time between two looks for files that have appeared."""
+
+JUDGE_SECONDS = 1.0
+JUDGED = 86_400.0
+"""Seconds back from which sessions are judged."""
+
+METRIC_SECONDS = 10.0
+RETRY_SECONDS = 2.0
+BACKLOG_BYTES = 8 << 20
+"""From how many unread bytes on a child process reads them."""
+
+_FRESH = 60.0
+"""Seconds: the age of an event that still tells how far behind the source we are."""
+
+
+class Live:
+    """A `Feed` over a store and the inputs that are followed into it."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        paths: Sequence[str],
+        limits: Limits,
+        *,
+        looked_for: Sequence[str] = (),
+        poll: float = 0.25,
+        processes: Processes | None = None,
+        backlog_bytes: int = BACKLOG_BYTES,
+    ) -> None:
+        self.revision = 0
+        self.title = "wire"
+        self.data_dir = data_dir
+        self.limits = limits
+        self.transport: Transport | None = None
+        self.problem: str | None = None
+        self.failure: Exception | None = None
+        """What kept it from starting."""
+        self._paths = list(paths)
+        self._poll = poll
+        self._looked_for = list(looked_for)
+        self._processes = processes or Processes()
+        self._backlog_bytes = backlog_bytes
+        self._judge = Judge(limits)
+        self._engine: Engine | None = None
+        self._store: OpenStore | None = None
+        self._writer: db.AsyncStore | None = None
+        self._reader: db.AsyncStore | None = None
+        self._watch: Watch | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lag: float | None = None
+        self._backlog: float | None = None
+        self._usage = (0.0, 0.0)
+        self._note: str | None = None
+
+    # -- what a watcher asks
+
+    def now(self) -> float:
+        return time.time()
+
+    async def query(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        reader = self._reader
+        if reader is None:
+            raise db.StoreError("the store is not open")
+        return await reader.run(fn)
+
+    def read_text(self, sid: str, flow_id: str, index: int, start: int, end: int) -> bytes:
+        return read_bytes(self.data_dir, block_path(sid, flow_id, index), start, end)
+
+    def status(self) -> Status:
+        engine = self._engine
+        problems = sorted(engine.problems.values()) if engine is not None else []
+        rss, cpu = self._usage
+        return Status(
+            title=self.title,
+            lag_ms=self._lag,
+            rss_mb=rss,
+            cpu_percent=cpu,
+            files=engine.input_count if engine is not None else 0,
+            note=self._note,
+            problem=self.problem or (problems[0] if problems else None),
+            backlog=self._backlog,
+            looked_for=self._looked_for,
+        )
+
+    # -- life
+
+    async def start(self) -> None:
+        """Opens the store, then follows in the background. Raises StoreError."""
+        try:
+            await self._open_store()
+        except db.StoreError as problem:
+            self.failure = problem
+            raise
+        self._usage = self._processes.self_usage()
+        self._tasks = [
+            asyncio.create_task(self._guard(self._work()), name="agentmon-work"),
+            asyncio.create_task(self._guard(self._keep_judging()), name="agentmon-judge"),
+        ]
+
+    async def stop(self) -> None:
+        """Ends the tasks, commits what was folded, and closes everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        try:
+            await self._finish()
+        finally:
+            await self._close()
+
+    async def _guard(self, work: Coroutine[None, None, None]) -> None:
+        """A failing task is shown, not fatal: the screen stays, and says it."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as problem:
+            self.problem = f"{type(problem).__name__}: {problem}"
+            self.revision += 1
+
+    async def _open_store(self) -> None:
+        try:
+            self._store = OpenStore(self.data_dir)
+        except db.StoreError as problem:
+            if db.writer_of(self.data_dir) is None or not db.database(self.data_dir).exists():
+                raise
+            self._note = str(problem)
+        self._reader = await db.async_store(lambda: db.open_reading(self.data_dir))
+        if self._store is not None:
+            self._writer = await db.async_store(lambda: db.create(self.data_dir))
+
+    async def _finish(self) -> None:
+        engine = self._engine
+        if engine is None or self._writer is None:
+            return
+        while not engine.is_whole:
+            engine.pump(SLICE_LINES)
+        if engine.has_changes:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                await self._commit_once(engine.collect())
+
+    async def _close(self) -> None:
+        if self._watch is not None:
+            await self._watch.stop()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        for store in (self._writer, self._reader):
+            if store is not None:
+                await store.close()
+        self._writer = self._reader = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def forget(self) -> None:
+        """As if nothing had been read yet."""
+        self._judge = Judge(self.limits)
+        self._lag = self._backlog = None
+        self.problem = None
+
+    # -- reading, folding, committing
+
+    async def _work(self) -> None:
+        if self._store is None:
+            await self._only_read()
+            return
+        engine = self._open_engine(self._store)
+        if engine.size_behind > self._backlog_bytes:
+            engine = await self._read_backlog(engine)
+        await self._follow(engine)
+
+    def _open_engine(self, store: OpenStore) -> Engine:
+        engine = Engine(self.data_dir, StoreLoader(store.conn), known_sources(store.conn))
+        self._engine = engine
+        self._add_inputs(engine)
+        return engine
+
+    def _add_inputs(self, engine: Engine) -> None:
+        engine.open_paths(self._paths, follow=True)
+
+    async def _follow(self, engine: Engine) -> None:
+        last_commit = last_look = 0.0
+        while True:
+            more = engine.pump(SLICE_LINES)
+            waited = time.monotonic() - last_commit
+            is_time = engine.is_due or waited >= COMMIT_SECONDS
+            if engine.is_whole and engine.has_changes and is_time:
+                await self._commit(engine)
+                last_commit, waited = time.monotonic(), 0.0
+            if more or not engine.is_whole:
+                await asyncio.sleep(0)
+                continue
+            if time.monotonic() - last_look >= LOOK_SECONDS:
+                last_look = time.monotonic()
+                if engine.look_again():
+                    continue
+            due = COMMIT_SECONDS - waited if engine.has_changes else LOOK_SECONDS
+            await self._wait(engine, max(0.001, due))
+
+    async def _wait(self, engine: Engine, seconds: float) -> None:
+        """Until an input may have more, or so many seconds."""
+        if self._watch is None:
+            self._watch = Watch(poll=self._poll)
+        self._watch.set(*engine.watched, pipes=engine.pipes())
+        await self._watch.wait(seconds)
+
+    async def _commit(self, engine: Engine) -> None:
+        """Writes a batch; while the store can't take it, nothing more is read (back-pressure)."""
+        batch = engine.collect()
+        while True:
+            try:
+                await self._commit_once(batch)
+            except (OSError, sqlite3.Error) as problem:
+                self.problem = db.cannot(self.data_dir, "write to", problem)
+                self.revision += 1
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                break
+        self.problem = None
+        behind = self.now() - engine.last_event
+        self._lag = behind * 1000 if 0 <= behind < _FRESH else self._lag
+        self.revision += 1
+
+    async def _commit_once(self, batch: Batch) -> None:
+        engine, writer = self._engine, self._writer
+        if engine is None or writer is None or batch.is_empty:
+            return
+        await writer.run(lambda conn: batch.apply(conn, engine.files))
+        engine.committed(batch)
+
+    # -- a backlog, read by a child
+
+    async def _read_backlog(self, engine: Engine) -> Engine:
+        """Lets a child process read what is there, then goes on from its position."""
+        store = self._store
+        if store is None:
+            return engine
+        engine.close()
+        self._engine = None
+        store.close()
+        self._store = None
+        await self._run_child()
+        self._backlog = None
+        self._store = OpenStore(self.data_dir)
+        self.revision += 1
+        return self._open_engine(self._store)
+
+    async def _run_child(self) -> None:
+        paths = [path for path in self._paths if path != "-"]
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agentmon",
+            "ingest",
+            "--progress",
+            "--data-dir",
+            str(self.data_dir),
+            "--",
+            *paths,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            while child.stdout is not None and (line := await child.stdout.readline()):
+                self._take_progress(line)
+            await child.wait()
+        finally:
+            if child.returncode is None:
+                child.terminate()
+                await child.wait()
+
+    def _take_progress(self, line: bytes) -> None:
+        with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+            done, left = msgspec.json.decode(line, type=tuple[int, int])
+            self._backlog = done / (done + left) if done + left else 1.0
+            self.revision += 1
+
+    # -- a store that somebody else writes
+
+    async def _only_read(self) -> None:
+        """Looks whether the other process has committed something."""
+        version = -1
+        while True:
+            (found,) = await self.query(
+                lambda conn: conn.execute("PRAGMA data_version").fetchone()
+            )
+            if found != version:
+                version = found
+                self.revision += 1
+            await asyncio.sleep(self._poll)
+
+    # -- verdicts and own measurements
+
+    async def _keep_judging(self) -> None:
+        last_metrics = 0.0
+        while True:
+            await asyncio.sleep(JUDGE_SECONDS)
+            now = self.now()
+            self._usage = self._processes.self_usage()
+            if self._store is None or self._writer is None:
+                continue
+            await self._judge_now(now)
+            if now - last_metrics >= METRIC_SECONDS:
+                last_metrics = now
+                await self._measure(now)
+
+    async def _judge_now(self, now: float) -> None:
+        found = await self.query(lambda conn: board.load(conn, since=now - JUDGED))
+        pids = self._judge.pids(found)
+        gone = await self._look(pids, now)
+        changes = self._judge.judge(found, gone, now)
+        if changes and self._writer is not None:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                await self._writer.run(lambda conn: verdicts.write(conn, changes))
+            self.revision += 1
+
+    async def _look(self, pids: dict[int, float], now: float) -> list[ProcessFact]:
+        return await asyncio.to_thread(self._processes.look, pids, now)
+
+    async def _measure(self, now: float) -> None:
+        rss, cpu = self._usage
+        metrics = {"rss_mb": rss, "cpu_percent": cpu, "lag_ms": self._lag or 0.0}
+        if self._writer is not None:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                await self._writer.run(lambda conn: verdicts.write_metrics(conn, now, metrics))

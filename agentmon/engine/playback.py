@@ -1,0 +1,149 @@
+"""Replay and demo: the same engine over a recording, on a virtual clock, in a store of its own."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from agentmon.core.health import Limits, ProcessFact
+from agentmon.engine.core import Engine
+from agentmon.engine.live import Live
+from agentmon.sources.clock import VirtualClock
+from agentmon.sources.recording import Recording, span_of
+
+TURN_SECONDS = 0.03
+"""How often the recording is asked for lines that are due."""
+
+LOOP_SECONDS = 3.0
+"""Pause at the end of a looped recording."""
+
+
+class NothingToPlay(Exception):
+    """The recording has no line with a time; the message says which."""
+
+
+def clock_over(paths: Sequence[str], *, speed: float = 1.0) -> VirtualClock:
+    """A clock from the first to the last moment of recordings.
+
+    Raises OSError for a file that can't be read, NothingToPlay for one without times.
+    """
+    spans = [(path, span_of(path)) for path in paths]
+    for path, span in spans:
+        if span is None:
+            raise NothingToPlay(f"{path} has no line with a time in it: it is no log to replay")
+    times = [span for _, span in spans if span is not None]
+    return VirtualClock(min(a for a, _ in times), max(b for _, b in times), speed=speed)
+
+
+class Playback(Live):
+    """A `Feed` over recordings. Its store is temporary: the user's is never touched."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        limits: Limits,
+        *,
+        title: str = "replay",
+        speed: float = 1.0,
+        loops: bool = False,
+    ) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="agentmon-"))
+        super().__init__(self._folder / "1", paths, limits)
+        self.clock = clock_over(paths, speed=speed)
+        self.title = title
+        self.transport = self
+        self._loops = loops
+        self._runs = 1
+        self._restarting = asyncio.Lock()
+
+    # -- the tape deck
+
+    @property
+    def playing(self) -> bool:
+        return self.clock.playing and not self.clock.ended
+
+    @property
+    def speed(self) -> float:
+        return self.clock.speed
+
+    @property
+    def position(self) -> float:
+        return self.clock.position
+
+    @property
+    def ended(self) -> bool:
+        return self.clock.ended
+
+    def toggle(self) -> None:
+        self.clock.toggle()
+
+    def faster(self) -> None:
+        self.clock.faster()
+
+    def slower(self) -> None:
+        self.clock.slower()
+
+    async def restart(self) -> None:
+        """From the beginning, with an empty store."""
+        async with self._restarting:
+            await super().stop()
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+            self._runs += 1
+            self.data_dir = self._folder / str(self._runs)
+            self.forget()
+            self.clock.rewind()
+            if not self.clock.playing:
+                self.clock.toggle()
+            await super().start()
+            self.revision += 1
+
+    # -- the runner
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    async def start(self) -> None:
+        self.clock.rewind()
+        await super().start()
+        if self._loops:
+            self._tasks.append(asyncio.create_task(self._loop(), name="agentmon-loop"))
+
+    async def stop(self) -> None:
+        try:
+            await super().stop()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _loop(self) -> None:
+        while not self.clock.ended:
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(LOOP_SECONDS)
+        # restart() cancels this very task: another one has to call it
+        self._again = asyncio.get_running_loop().create_task(self._restart_looped())
+
+    async def _restart_looped(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.restart()
+            self._tasks.append(asyncio.create_task(self._loop(), name="agentmon-loop"))
+
+    def _add_inputs(self, engine: Engine) -> None:
+        for path in self._paths:
+            engine.add_input(Recording(path, self.clock))
+
+    async def _wait(self, engine: Engine, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, TURN_SECONDS))
+
+    async def _look(self, pids: dict[int, float], now: float) -> list[ProcessFact]:
+        """Whether a process lived then is what the record knows, never today's process table."""
+        return []
+
+
+def read_until(engine: Engine, paths: Sequence[str], clock: VirtualClock, moment: float) -> None:
+    """Folds recordings up to a moment, without a runner. Raises OSError."""
+    clock.stand_at(moment)
+    for path in paths:
+        engine.add_input(Recording(path, clock))
+    while engine.pump(1000) or not engine.is_whole:
+        continue

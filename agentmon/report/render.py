@@ -1,0 +1,388 @@
+"""The board as text and as plain values: `--once`, `--json`, and the words of the screen.
+
+One table says how a state looks (glyph, word, theme colour), one set of functions how a number
+looks; the screen uses the same. A value that is not known is "—", never 0.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from agentmon.core.health import WORKING, Limits, Verdict
+from agentmon.core.text import one_line, wrap
+from agentmon.report.board import Board, Thread
+from agentmon.report.table import Cell, Column, Painter, in_ascii, table
+from agentmon.store.read import PendingRow, SessionRow
+
+UNKNOWN = "—"
+
+
+class Look(Struct, frozen=True):
+    """How a state is drawn; `role` names a theme variable without its "$"."""
+
+    glyph: str
+    ascii: str
+    role: str
+    bold: bool = False
+    dim: bool = False
+
+
+_WORK = Look("●", "*", "success")
+
+LOOKS: Mapping[str, Look] = {
+    "prompting": _WORK,
+    "thinking": _WORK,
+    "writing": _WORK,
+    "calling": _WORK,
+    "tool": Look("⚙", "%", "accent"),
+    "permission": Look("◆", "?", "warning", bold=True),
+    "retrying": Look("↻", "~", "warning"),
+    "compacting": Look("↻", "~", "warning"),
+    "idle": Look("○", "o", "text-muted"),
+    "ended": Look("·", ".", "text-disabled"),
+    "stalled": Look("✕", "x", "error"),
+    "overdue": Look("▲", "^", "error"),
+    "orphaned": Look("†", "+", "error", dim=True),
+    "dead": Look("†", "+", "error", dim=True),
+    "complete": Look("✓", "v", "success"),
+    "failed": Look("✕", "x", "error"),
+    "unknown": Look("?", "?", "text-muted"),
+}
+"""Phases and verdicts, and for messages, blocks and results "complete" and "failed"."""
+
+BYTES_FLOW = 2.0
+"""Seconds after a byte for which a working agent counts as "bytes come" (its glyph may pulse)."""
+
+
+class State(Struct, frozen=True):
+    """What to show for a thread: always glyph, word and colour together."""
+
+    glyph: str
+    word: str
+    color_role: str
+    detail: str = ""
+    bold: bool = False
+    dim: bool = False
+    is_flowing: bool = False
+
+    @property
+    def label(self) -> str:
+        """The word with its detail: "stalled 41s", "tool Bash 2:14", "writing"."""
+        return f"{self.word} {self.detail}" if self.detail else self.word
+
+
+def look(name: str) -> Look:
+    """The look of a phase, verdict or outcome; one that is not known has its own."""
+    return LOOKS.get(name, LOOKS["unknown"])
+
+
+def state(thread: Thread, now: float, limits: Limits, *, ascii: bool = False) -> State:
+    """What a thread does, or what is wrong with it where that matters more."""
+    verdict = thread.verdict(now, limits)
+    word = _word(thread, verdict)
+    drawn = look(word)
+    last = thread.row.last_byte
+    return State(
+        glyph=drawn.ascii if ascii else drawn.glyph,
+        word=one_line(word, 12),
+        color_role=drawn.role,
+        detail=_detail(thread, word, verdict, now),
+        bold=drawn.bold,
+        dim=drawn.dim,
+        is_flowing=drawn is _WORK and last is not None and now - last < BYTES_FLOW,
+    )
+
+
+def _word(thread: Thread, verdict: Verdict) -> str:
+    """The verdict, unless the phase says more: an orderly end, or a wait for a person."""
+    phase = thread.row.phase
+    if verdict.word == "ok" or (phase, verdict.word) in _PHASE_SAYS_MORE:
+        return phase
+    return verdict.word
+
+
+_PHASE_SAYS_MORE = {("ended", "dead"), ("permission", "overdue")}
+
+
+def _detail(thread: Thread, word: str, verdict: Verdict, now: float) -> str:
+    if word == "stalled":
+        return age(now - verdict.since)
+    if word in ("tool", "overdue") and thread.pending:
+        called = min(thread.pending, key=lambda call: call.called_at)
+        more = f" +{len(thread.pending) - 1}" if len(thread.pending) > 1 else ""
+        return f"{_tool(called.tool_name)} {timer(now - called.called_at)}{more}"
+    if word == thread.row.phase:
+        return one_line(thread.row.phase_detail or _first_tool(thread), 20)
+    return ""
+
+
+def _first_tool(thread: Thread) -> str:
+    """What a person is asked about, where no event has said it."""
+    asked = thread.pending if thread.row.phase == "permission" else ()
+    return next((call.tool_name for call in asked if call.tool_name), "")
+
+
+def _tool(name: str | None) -> str:
+    return one_line(name, 16) if name else UNKNOWN
+
+
+def age(seconds: float | None) -> str:
+    """How long ago, in one unit: "now", "12s", "4m", "2h", "3d"."""
+    if seconds is None:
+        return UNKNOWN
+    whole = int(seconds)
+    if whole < 1:
+        return "now"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if whole >= size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def timer(seconds: float | None) -> str:
+    """A running time: "0:08", "2:14", "1:02:03". Never below zero."""
+    if seconds is None:
+        return UNKNOWN
+    minutes, whole = divmod(max(int(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
+
+
+def tokens(count: int | None) -> str:
+    """A count of tokens in at most five characters: "999", "18.2k", "182k", "1.2M"."""
+    if count is None:
+        return UNKNOWN
+    return _scaled(count, 1000, ("", "k", "M", "G"), "")
+
+
+def size(count: int | None) -> str:
+    """A count of bytes: "12 B", "1.1 KB", "41 MB"; a KB is 1,024 bytes."""
+    if count is None:
+        return UNKNOWN
+    return _scaled(count, 1024, ("B", "KB", "MB", "GB", "TB"), " ")
+
+
+def _scaled(count: int, base: int, units: Sequence[str], blank: str) -> str:
+    if count < 1000:
+        return f"{count}{blank}{units[0]}"
+    value = float(count)
+    for unit in units[1:]:
+        value /= base
+        if value < 99.95:
+            return f"{value:.1f}{blank}{unit}"
+        if value < 999.5:
+            return f"{value:.0f}{blank}{unit}"
+    return f"{value:.0f}{blank}{units[-1]}"
+
+
+def spent(session: SessionRow) -> int:
+    """Tokens a session has worked through: input, cache writes and output. Cache reads would drown
+    them: every request reads the whole conversation again."""
+    return session.input_tokens + session.cache_write_tokens + session.output_tokens
+
+
+class Counts(Struct, frozen=True):
+    """The board in numbers. Subagents count as agents."""
+
+    agents: int
+    working: int
+    needs_you: int
+    stalled: int
+    overdue: int
+    gone: int
+    pending: int
+
+
+def counts(board: Board, now: float, limits: Limits) -> Counts:
+    """How many agents are in which kind of state, by the same words as the board."""
+    words = [_word(thread, thread.verdict(now, limits)) for thread in board.threads]
+    return Counts(
+        agents=len(words),
+        working=sum(word in WORKING for word in words),
+        needs_you=words.count("permission"),
+        stalled=words.count("stalled"),
+        overdue=words.count("overdue"),
+        gone=words.count("orphaned") + words.count("dead"),
+        pending=len(board.pending),
+    )
+
+
+def summary(found: Counts) -> str:
+    """The counts in words; what is zero is left out, but for the agents."""
+    parts = [f"{found.agents} agent{'' if found.agents == 1 else 's'}"]
+    named = (
+        (found.working, "working"),
+        (found.needs_you, "needs you" if found.needs_you == 1 else "need you"),
+        (found.stalled, "stalled"),
+        (found.overdue, "overdue"),
+        (found.gone, "gone"),
+        (found.pending, f"tool{'' if found.pending == 1 else 's'} pending"),
+    )
+    return " · ".join(parts + [f"{number} {word}" for number, word in named if number])
+
+
+_AGENTS = (
+    Column("", 1, 1, 0),
+    Column("agent", 8, 24, 0),
+    Column("state", 14, 24, 0),
+    Column("round", 5, 6, 1, right=True),
+    Column("last", 4, 4, 1, right=True),
+    Column("tokens", 6, 6, 2, right=True),
+    Column("product", 7, 8, 5),
+    Column("model", 8, 24, 4),
+    Column("cwd", 12, 60, 3),
+)
+_PENDING = (
+    Column("", 1, 1, 0),
+    Column("tool", 6, 16, 0),
+    Column("agent", 8, 24, 1),
+    Column("for", 7, 8, 0, right=True),
+    Column("arguments", 12, 80, 2),
+)
+
+
+def board_text(
+    board: Board,
+    now: float,
+    limits: Limits,
+    *,
+    width: int,
+    ascii: bool = False,
+    color: bool = False,
+    looked_for: Sequence[str] = (),
+) -> str:
+    """The board for a terminal or a pipe, lines of at most `width` cells (28 at least).
+
+    `color` adds SGR colours; nothing depends on them. An empty board says what was looked for
+    and what to do.
+    """
+    width = max(width, 28)
+    if not board.threads:
+        lines = _empty(looked_for, width)
+        return "\n".join(in_ascii(line) if ascii else line for line in lines)
+    paint = Painter(ascii=ascii, color=color)
+    agents = [_agent_cells(thread, now, limits, ascii=ascii) for thread in board.threads]
+    head = wrap(summary(counts(board, now, limits)), width)
+    lines = [*(paint(Cell(line)) for line in head), "", *table(_AGENTS, agents, width, paint)]
+    if board.pending:
+        calls = [_call_cells(board, call, now, limits, ascii=ascii) for call in board.pending]
+        lines += ["", "Pending tools", *table(_PENDING, calls, width, paint)]
+    return "\n".join(lines)
+
+
+def _empty(looked_for: Sequence[str], width: int) -> list[str]:
+    lines = ["No agents seen yet."]
+    if looked_for:
+        lines += ["Looked for:", *(f"  {one_line(place, width - 2)}" for place in looked_for)]
+    return [
+        *lines,
+        "Follow a log with   agentmon PATH",
+        "See a lively board  agentmon --demo",
+        "Ask what is wrong   agentmon doctor",
+    ]
+
+
+def _agent_cells(thread: Thread, now: float, limits: Limits, *, ascii: bool) -> list[Cell]:
+    session, shown = thread.session, state(thread, now, limits, ascii=ascii)
+    main = thread.is_main
+    last = thread.row.last_byte if thread.row.last_byte is not None else session.last_time
+    name = thread.name if main else f"└ {thread.name}"
+    return [
+        Cell(shown.glyph, shown.color_role, shown.bold, shown.dim),
+        Cell(name, bold=shown.bold),
+        Cell(shown.label, shown.color_role, shown.bold, shown.dim),
+        Cell(_round(session) if main else ""),
+        Cell(age(None if last is None else now - last)),
+        Cell(tokens(spent(session) or None) if main else ""),
+        Cell(session.agent),
+        Cell(session.model or UNKNOWN),
+        Cell((session.cwd or UNKNOWN) if main else ""),
+    ]
+
+
+def _round(session: SessionRow) -> str:
+    return f"#{session.round_count}" if session.round_count else UNKNOWN
+
+
+def _call_cells(
+    board: Board, call: PendingRow, now: float, limits: Limits, *, ascii: bool
+) -> list[Cell]:
+    thread = board.thread(call.sid, call.agent_id or "")
+    waited = now - call.called_at
+    word = "tool"
+    if thread is not None and thread.row.phase == "permission":
+        word = "permission"
+    elif waited >= limits.overdue_limit(call.tool_name):
+        word = "overdue"
+    drawn = look(word)
+    return [
+        Cell(drawn.ascii if ascii else drawn.glyph, drawn.role, drawn.bold),
+        Cell(call.tool_name or UNKNOWN),
+        Cell(thread.name if thread else call.sid[:8]),
+        Cell(timer(waited), drawn.role if word == "overdue" else ""),
+        Cell(call.input_preview or ""),
+    ]
+
+
+def board_json(board: Board, now: float, limits: Limits) -> dict[str, object]:
+    """The board as plain values, times in epoch seconds. Agent text is as it was written: JSON
+    escapes its controls."""
+    found = counts(board, now, limits)
+    return {
+        "time": now,
+        "counts": asdict(found),
+        "agents": [_agent_json(thread, now, limits) for thread in board.threads],
+        "pending": [_call_json(call, now, limits) for call in board.pending],
+    }
+
+
+def _agent_json(thread: Thread, now: float, limits: Limits) -> dict[str, object]:
+    session, row = thread.session, thread.row
+    verdict = thread.verdict(now, limits)
+    return {
+        "sid": session.sid,
+        "agent_id": row.agent_id or None,
+        "name": thread.name,
+        "agent": session.agent,
+        "state": _word(thread, verdict),
+        "phase": row.phase,
+        "phase_since": row.phase_since,
+        "phase_detail": row.phase_detail,
+        "verdict": verdict.word,
+        "verdict_since": verdict.since,
+        "evidence": verdict.evidence,
+        "pid": session.pid,
+        "cwd": session.cwd,
+        "version": session.version,
+        "model": session.model,
+        "round_id": session.round_id,
+        "round_number": session.round_count or None,
+        "round_open": session.round_open,
+        "last_byte": row.last_byte,
+        "start_time": session.first_time,
+        "end_time": session.end_time,
+        "input_tokens": session.input_tokens,
+        "output_tokens": session.output_tokens,
+        "cache_read_tokens": session.cache_read_tokens,
+        "cache_write_tokens": session.cache_write_tokens,
+        "context_tokens": session.context_tokens,
+        "pending": len(thread.pending),
+    }
+
+
+def _call_json(call: PendingRow, now: float, limits: Limits) -> dict[str, object]:
+    waited = max(now - call.called_at, 0.0)
+    return {
+        "sid": call.sid,
+        "agent_id": call.agent_id,
+        "round_id": call.round_id,
+        "flow_id": call.flow_id,
+        "index": call.index,
+        "tool_use_id": call.tool_use_id,
+        "tool_name": call.tool_name,
+        "called_at": call.called_at,
+        "seconds": waited,
+        "is_overdue": waited >= limits.overdue_limit(call.tool_name),
+        "input_preview": call.input_preview,
+    }

@@ -1,0 +1,178 @@
+"""What is shown and over what: a live feed, a replay or the demo, as a screen or printed once."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from agentmon import config
+from agentmon.assets import asset
+from agentmon.core.health import Limits
+from agentmon.engine.feed import Feed
+from agentmon.engine.ingest import Ingestion
+from agentmon.engine.judging import Judge
+from agentmon.engine.live import Live
+from agentmon.engine.playback import Playback, clock_over, read_until
+from agentmon.report import board, render
+from agentmon.sources.discover import Discovery, discover
+from agentmon.sources.procs import LOOK_DISTANCE, Processes
+from agentmon.store import db, verdicts
+
+DEMO = "demo.jsonl"
+DEMO_MOMENT = 0.55
+"""Which part of the demo is printed where there is no terminal to play it on."""
+
+
+class Request(Struct):
+    """What was asked for on the command line."""
+
+    settings: config.Settings
+    paths: tuple[str, ...]
+    replay: str | None
+    demo: bool
+    speed: float
+    width: int
+    color: bool
+    as_json: bool
+
+
+def limits(settings: config.Settings) -> Limits:
+    health = settings.health
+    return Limits(health.stalled_after, health.overdue_after, health.overdue_per_tool)
+
+
+def found_logs(settings: config.Settings) -> Discovery:
+    """Logs in the places that are known for them."""
+    state_dir = config.state_dir(os.environ)
+    return discover(os.environ, Path.home(), state_dir, settings.paths)
+
+
+def _inputs(request: Request) -> tuple[list[str], list[str]]:
+    """(paths to follow, where was looked): the given ones, else what is found."""
+    if request.paths:
+        return list(request.paths), [str(path) for path in request.paths]
+    discovery = found_logs(request.settings)
+    paths = [*discovery.found, *discovery.watched, *discovery.missing]
+    return [str(path) for path in paths], [place.line for place in discovery.looked_for]
+
+
+# -- printed once
+
+
+def print_once(request: Request) -> str:
+    """The board as text or JSON. Raises StoreError, OSError, NothingToPlay."""
+    bounds = limits(request.settings)
+    if request.demo or request.replay is not None:
+        found, now = _recorded(request)
+        looked: list[str] = []
+    else:
+        found, looked = _current(request)
+        now = time.time()
+    if request.as_json:
+        return json.dumps(render.board_json(found, now, bounds), ensure_ascii=False, indent=2)
+    return render.board_text(
+        found,
+        now,
+        bounds,
+        width=request.width,
+        ascii=request.settings.ui.ascii,
+        color=request.color,
+        looked_for=looked,
+    )
+
+
+def _recorded(request: Request) -> tuple[board.Board, float]:
+    """The board at a lively moment of the demo, or at the end of a replay."""
+    path = str(asset(DEMO)) if request.demo else str(request.replay)
+    clock = clock_over([path])
+    share = DEMO_MOMENT if request.demo else 1.0
+    moment = clock.start + (clock.end - clock.start) * share
+    with tempfile.TemporaryDirectory(prefix="agentmon-") as folder:
+        with Ingestion(Path(folder)) as run:
+            read_until(run.engine, [path], clock, moment)
+            run.commit()
+            return board.load(run.conn), moment
+
+
+def _current(request: Request) -> tuple[board.Board, list[str]]:
+    data_dir = config.data_dir(request.settings, os.environ)
+    paths, looked = _inputs(request)
+    existing = [path for path in paths if path == "-" or os.path.exists(path)]
+    if request.paths:
+        _refuse_missing(request.paths)
+    if not existing and not db.database(data_dir).exists():
+        return board.Board([], []), looked
+    if existing and db.writer_of(data_dir) is None:
+        with Ingestion(data_dir) as run:
+            run.read_all(existing)
+            for problem in sorted(run.engine.problems.values()):
+                sys.stderr.write(f"agentmon: {problem}\n")
+            _judge(run, limits(request.settings))
+    conn = db.open_reading(data_dir)
+    try:
+        return board.load(conn), looked
+    finally:
+        conn.close()
+
+
+def _refuse_missing(paths: Sequence[str]) -> None:
+    for path in paths:
+        if path != "-" and not os.path.exists(path):
+            raise FileNotFoundError(2, "no such file or folder", path)
+
+
+def _judge(run: Ingestion, bounds: Limits) -> None:
+    """Looks at the process table, twice where somebody seems to be gone, and stores verdicts."""
+    processes, judge = Processes(), Judge(bounds)
+    found = board.load(run.conn)
+    pids = judge.pids(found)
+    processes.look(pids, time.time())
+    gone = []
+    if processes.suspects:
+        time.sleep(LOOK_DISTANCE + 0.05)
+        gone = processes.look(pids, time.time())
+    changes = judge.judge(found, gone, time.time())
+    if changes:
+        verdicts.write(run.conn, changes)
+
+
+# -- the screen
+
+
+def show(request: Request) -> int:
+    """Runs the screen until it is left; the exit code. Raises StoreError, OSError, NothingToPlay."""
+    if "-" in request.paths:
+        _keyboard_from_terminal()
+    feed = _feed(request)
+    os.environ.setdefault("TEXTUAL_FPS", "120")  # read when Textual is imported (perf.md 6)
+    from agentmon.ui.app import AgentmonApp
+
+    app = AgentmonApp(feed, settings=request.settings)
+    app.run(mouse=request.settings.ui.mouse)
+    if isinstance(feed, Live) and feed.failure is not None:
+        raise feed.failure
+    return app.return_code or 0
+
+
+def _feed(request: Request) -> Feed:
+    bounds = limits(request.settings)
+    if request.demo:
+        return Playback([str(asset(DEMO))], bounds, title="demo", speed=request.speed, loops=True)
+    if request.replay is not None:
+        return Playback([request.replay], bounds, title="replay", speed=request.speed)
+    data_dir = config.data_dir(request.settings, os.environ)
+    paths, looked = _inputs(request)
+    return Live(data_dir, paths, bounds, looked_for=looked, poll=request.settings.follow.poll)
+
+
+def _keyboard_from_terminal() -> None:
+    """Standard input is data: it moves aside, and the keyboard takes its place."""
+    data = os.dup(0)
+    terminal = os.open("/dev/tty", os.O_RDWR)
+    os.dup2(terminal, 0)
+    os.close(terminal)

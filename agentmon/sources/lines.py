@@ -1,0 +1,207 @@
+"""Lines out of bytes, in bounded memory (formats.md 0.1, 0.2 and 0.6).
+
+Pure splitting: nothing is decoded or opened here. Only `\\n` ends a line; U+2028, U+0085, VT and
+FF are legal inside JSON strings. A last line without its newline is held, never handed out.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+CAP = 8 << 20
+"""Longest line, in bytes without its newline, that is handed out whole."""
+
+KEEP = 64 << 10
+"""How much of each end of a longer line is kept, in bytes."""
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Body(Protocol):
+    """Where the bytes of a line longer than `CAP` can be read again."""
+
+    def pieces(self, offset: int, size: int) -> Iterator[bytes]:
+        """Yield the `size` bytes from `offset`; fewer where they are gone."""
+        ...
+
+
+class Spool(Body, Protocol):
+    """A body that is filled while the line comes, for inputs that cannot be read twice."""
+
+    def write(self, data: bytes) -> None: ...
+
+
+class Line(Struct, frozen=True, gc=False):
+    """A complete line.
+
+    `data` is without its newline, one trailing `\\r` and a BOM at offset 0. `offset` is that of its
+    first byte in the input; `size` counts every byte of it, the newline too.
+    """
+
+    data: bytes
+    offset: int
+    size: int
+
+
+class HugeLine(Struct, frozen=True):
+    """A complete line longer than the cap, of which only the ends are held.
+
+    `head` and `tail` are its first and last bytes (no newline, no trailing `\\r`, no BOM). `size`
+    counts the newline. `body` gives the bytes again; None where they cannot be had.
+    """
+
+    offset: int
+    size: int
+    head: bytes
+    tail: bytes
+    body: Body | None = None
+
+    @property
+    def cut_bytes(self) -> int:
+        """Bytes that are neither in `head` nor in `tail`."""
+        return self.size - 1 - len(self.head) - len(self.tail)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The line's bytes without its newline, piece by piece; nothing without a body."""
+        return iter(()) if self.body is None else self.body.pieces(self.offset, self.size - 1)
+
+
+Piece: TypeAlias = Line | HugeLine
+
+
+class _Ends:
+    """The two ends of a line that is too long to be held, while it comes."""
+
+    def __init__(self, begun: bytearray, keep: int, spool: Spool | None) -> None:
+        self.size = 0
+        self.spool = spool
+        self._keep = keep
+        self._head = bytes(begun[:keep])
+        self._last = bytearray()
+        self.add(bytes(begun))
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.spool is not None:
+            self.spool.write(data)
+        wanted = self._keep + 1  # one more: a trailing \r does not count
+        self._last += data[-wanted:]
+        if len(self._last) > 2 * wanted:
+            del self._last[:-wanted]
+
+    def line(self, offset: int, body: Body | None) -> HugeLine:
+        head = self._head.removeprefix(BOM) if offset == 0 else self._head
+        tail = bytes(self._last).removesuffix(b"\r")[-self._keep :]
+        return HugeLine(offset, self.size + 1, head, tail, body)
+
+
+class LineSplitter:
+    """Cuts chunks into `Line` and `HugeLine` objects, whatever the chunks' borders are.
+
+    `position` is the offset of the byte after the last complete line, `tail_bytes` how many bytes
+    of an unfinished one came after it. `body` is attached to every huge line; `spool` is called
+    once per huge line for inputs that cannot be read again. Memory: `cap` plus one chunk.
+
+    Raises ValueError when two kept ends would not fit below the cap.
+    """
+
+    def __init__(
+        self,
+        position: int = 0,
+        *,
+        body: Body | None = None,
+        spool: Callable[[], Spool] | None = None,
+        cap: int = CAP,
+        keep: int = KEEP,
+    ) -> None:
+        if not 0 < 2 * keep < cap:
+            raise ValueError(f"two ends of {keep} bytes do not fit below a cap of {cap}")
+        self.position = position
+        self._body = body
+        self._new_spool = spool
+        self._cap = cap
+        self._keep = keep
+        self._held = bytearray()
+        self._huge: _Ends | None = None
+
+    @property
+    def tail_bytes(self) -> int:
+        return len(self._held) if self._huge is None else self._huge.size
+
+    @property
+    def end(self) -> int:
+        """Offset of the next byte to feed."""
+        return self.position + self.tail_bytes
+
+    def torn(self) -> bytes:
+        """The unfinished last line as far as it came; empty when there is none or it is huge."""
+        return bytes(self._held)
+
+    def reset(self, position: int) -> None:
+        """Forget the unfinished line and go on at `position`."""
+        self.position = position
+        self._held = bytearray()
+        self._huge = None
+
+    def feed(self, chunk: bytes) -> list[Piece]:
+        """The lines that `chunk` completes, in order."""
+        if len(chunk) <= self._cap:
+            return self._feed(chunk)
+        found: list[Piece] = []
+        for start in range(0, len(chunk), self._cap):
+            found += self._feed(chunk[start : start + self._cap])
+        return found
+
+    def _feed(self, chunk: bytes) -> list[Piece]:
+        rows = chunk.split(b"\n")
+        last = rows.pop()
+        found: list[Piece] = []
+        if rows:
+            if self._held or self._huge or self.position == 0:
+                self._hold(rows[0])
+                found.append(self._finish())
+                del rows[0]
+            if b"\r" in chunk:
+                self._cut_returns(rows, found)
+            else:
+                self._cut(rows, found)
+        if last:
+            self._hold(last)
+        return found
+
+    def _cut(self, rows: list[bytes], found: list[Piece]) -> None:
+        offset = self.position
+        add = found.append
+        for data in rows:
+            size = len(data) + 1
+            add(Line(data, offset, size))
+            offset += size
+        self.position = offset
+
+    def _cut_returns(self, rows: list[bytes], found: list[Piece]) -> None:
+        for data in rows:
+            size = len(data) + 1
+            found.append(Line(data.removesuffix(b"\r"), self.position, size))
+            self.position += size
+
+    def _hold(self, data: bytes) -> None:
+        if self._huge is not None:
+            self._huge.add(data)
+            return
+        self._held += data
+        if len(self._held) > self._cap:
+            spool = self._new_spool() if self._new_spool is not None else None
+            self._huge = _Ends(self._held, self._keep, spool)
+            self._held = bytearray()
+
+    def _finish(self) -> Piece:
+        offset = self.position
+        if self._huge is not None:
+            line: Piece = self._huge.line(offset, self._huge.spool or self._body)
+        else:
+            data = bytes(self._held).removesuffix(b"\r")
+            size = len(self._held) + 1
+            line = Line(data.removeprefix(BOM) if offset == 0 else data, offset, size)
+        self.reset(offset + line.size)
+        return line

@@ -1,0 +1,378 @@
+"""`sse_lines.jsonl`, claude variant: one line in, events out (formats.md 0, A).
+
+`Decoder.decode` never raises on input: what it can't read comes out as `Malformed`, what it does
+not know as `Unknown`. Fast path: msgspec on both JSON levels, naming only the needed fields.
+Slow path: stdlib json, which takes lone surrogates, NaN, invalid UTF-8 and glued lines.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeAlias, cast
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct, field
+
+from agentmon.core.events import Delta, Event, Malformed, Marker, Meta, Unknown
+from agentmon.sources.payloads import (
+    BUILDERS,
+    HOOKS,
+    Head,
+    build_hook,
+    optional_text,
+    scrub,
+)
+
+Decoded: TypeAlias = Event | Malformed
+
+HEAD_BYTES = 200
+"""How much of a bad line is kept to look at."""
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
+_RESTART = re.compile(r'\{\s*"(?:event|t|type|parentUuid)"\s*:')
+_STRICT = json.JSONDecoder(strict=False)
+
+
+class _Envelope(Struct, gc=False):
+    line: str
+    sid: str
+    event: str | None = None
+    t: str | None = None
+    round: str | None = None
+    metadata: str | None = None
+    flow_id: str | None = None
+    data_count: int | None = None
+    cwd: str | None = None
+    pid: int | str | None = None
+
+
+class _DeltaEnvelope(Struct, gc=False):
+    """What the short way needs of an envelope; an old one lacks `metadata`."""
+
+    line: str
+    metadata: str
+    flow_id: str
+    data_count: int
+    sid: str
+    round: str | None = None
+
+
+class _TextDelta(Struct, gc=False, tag_field="type", tag="text_delta"):
+    text: str
+
+
+class _ThinkingDelta(Struct, gc=False, tag_field="type", tag="thinking_delta"):
+    text: str = field(name="thinking")
+
+
+class _JsonDelta(Struct, gc=False, tag_field="type", tag="input_json_delta"):
+    text: str = field(name="partial_json")
+
+
+class _DeltaPayload(Struct, gc=False, tag_field="type", tag="content_block_delta"):
+    index: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+    delta: _TextDelta | _ThinkingDelta | _JsonDelta
+    request_id: str | None = None
+
+
+class _DeltaInner(Struct, gc=False):
+    payload: _DeltaPayload
+    timestamp: str
+
+
+_envelope = msgspec.json.Decoder(_Envelope).decode
+_delta_envelope = msgspec.json.Decoder(_DeltaEnvelope).decode
+_delta = msgspec.json.Decoder(_DeltaInner).decode
+_any = msgspec.json.Decoder().decode
+
+DELTA = "claude.content_block_delta"
+DELTA_PREFIX = b'{"event":"claude.content_block_delta"'
+"""How nine lines of ten begin; a hint for the fast path, never a decision."""
+
+_MILLIS = {f".{millis:03d}Z": millis for millis in range(1000)}
+
+
+class _Bad(Exception):
+    """A row that is an object but can't be an event; the message says why."""
+
+
+class Decoder:
+    """Decodes the lines of one input. Holds caches only: no line depends on another."""
+
+    def __init__(self) -> None:
+        self._metas: dict[tuple[object, ...], Meta] = {}
+        self._good_sids: set[str] = set()
+        self._plain_metas: dict[str, Meta] = {}
+        self._second = ("", 0)
+        """The last second that was parsed, and its epoch milliseconds."""
+        self._seeds: dict[str, int] = {}
+
+    def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
+        """The events of one line (without its newline). Empty for a blank line."""
+        try:
+            env = _envelope(data)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return self._slow(data, offset)
+        return [self._event_of(msgspec.structs.asdict(env), data, offset)]
+
+    def delta(self, data: bytes) -> Delta | None:
+        """The same for a plain text delta, nine lines of ten; None where `decode` has to look.
+
+        For lines that begin with `DELTA_PREFIX`. Written for speed: every call that it spares
+        counts a million times.
+        """
+        try:
+            env = _delta_envelope(data)
+            line = env.line
+            inner = _delta(line[6:])
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+        payload, stamp, sid = inner.payload, inner.timestamp, env.sid
+        meta = self._plain_metas.get(env.metadata) or self._plain_meta(env.metadata)
+        second, base = self._second
+        millis = _MILLIS.get(stamp[19:])
+        if millis is not None and stamp[:19] == second:
+            time = (base + millis) / 1000
+        else:
+            time = self._time(stamp)
+        if time is None or sid not in self._good_sids and not self._is_sid(sid):
+            return None
+        index, text = payload.index, payload.delta.text
+        return Delta(
+            sid,
+            meta,
+            env.flow_id,
+            env.data_count,
+            env.round,
+            time,
+            crc32(text.encode(), int(time * 1000) + index & 0xFFFFFFFF),
+            payload.request_id,
+            index,
+            text,
+        )
+
+    def _plain_meta(self, metadata: str) -> Meta:
+        if len(self._plain_metas) > 10_000:
+            self._plain_metas.clear()
+        meta = self._plain_metas[metadata] = self._meta(DELTA, metadata, None, None)
+        return meta
+
+    # -- every other event, and every line that is not as it should be
+
+    def _slow(self, data: bytes, offset: int) -> list[Decoded]:
+        """Lone surrogates, NaN, mistyped keys, glued and torn lines (formats.md 0.3)."""
+        text = data.decode("utf-8", "replace")
+        out: list[Decoded] = []
+        at, end = _skip_space(text, 0), len(text)
+        while at < end:
+            try:
+                value, after = cast("tuple[object, int]", _STRICT.raw_decode(text, at))
+            except (ValueError, RecursionError):
+                found = _RESTART.search(text, at + 1)
+                after = found.start() if found else end
+                out.append(self._malformed("not JSON", text[at:after], offset))
+            else:
+                piece = text[at:after]
+                if isinstance(value, dict):
+                    row = cast("dict[str, Any]", scrub(value))
+                    out.append(self._event_of(row, _encode(piece), offset))
+                else:
+                    out.append(self._malformed("not a JSON object", piece, offset))
+            at = _skip_space(text, after)
+        return out
+
+    def _malformed(self, reason: str, piece: str, offset: int) -> Malformed:
+        raw = _encode(piece)
+        return Malformed(offset, len(raw), reason, raw[:HEAD_BYTES])
+
+    def _event_of(self, row: dict[str, Any], raw: bytes, offset: int) -> Decoded:
+        try:
+            head, payload = self._head(row)
+        except _Bad as problem:
+            return Malformed(offset, len(raw), str(problem), raw[:HEAD_BYTES])
+        if head.name is None:
+            return Marker(*head.base)
+        event = build(head, payload) if payload is not None else None
+        if event is not None:
+            if type(event) is Delta and event.text is not None and event.time is not None:
+                event.digest = delta_digest(event.text, event.time, event.index)
+            return event
+        return Unknown(*head.base, head.name, raw, len(raw), offset)
+
+    def _head(self, row: dict[str, Any]) -> tuple[Head, dict[str, Any] | None]:
+        """Everything around the payload. Raises _Bad for a row with a bad sid."""
+        sid = row.get("sid")
+        if sid is not None and not (isinstance(sid, str) and self._is_sid(sid)):
+            raise _Bad("sid is not a UUID")
+        line = row.get("line")
+        line = line if isinstance(line, str) else ""
+        inner = _inner(line)
+        payload = _payload(inner)
+        name = optional_text(row.get("event"))
+        if not name and line.startswith("event:"):
+            name = None
+        elif not name:
+            kind = optional_text(payload.get("type")) if payload is not None else None
+            name = f"claude.{kind}" if kind else ""
+        count = _integer(row.get("data_count"))
+        stamp = optional_text(inner.get("timestamp")) if inner is not None else None
+        base = (
+            sid or "",
+            self._meta(
+                name or "claude", row.get("metadata"), row.get("pid"), row.get("cwd")
+            ),
+            optional_text(row.get("flow_id")) or "",
+            -1 if count is None else count,
+            optional_text(row.get("round")),
+            self._time(stamp) or self._time(optional_text(row.get("t"))),
+            self._digest(name or "event:", line),
+        )
+        usable = payload if sid and name else None
+        return Head(name, base), usable
+
+    # -- the small things of an envelope
+
+    def _is_sid(self, sid: str) -> bool:
+        if sid in self._good_sids:
+            return True
+        if _UUID.match(sid) is None:
+            return False
+        if len(self._good_sids) > 10_000:
+            self._good_sids.clear()
+        self._good_sids.add(sid)
+        return True
+
+    def _digest(self, name: str, line: str) -> int:
+        seed = self._seeds.get(name)
+        if seed is None:
+            if len(self._seeds) > 1_000:
+                self._seeds.clear()
+            seed = self._seeds[name] = crc32(name.encode("utf-8", "replace"))
+        return crc32(line.encode("utf-8", "replace"), seed)
+
+    def _meta(self, name: str, metadata: object, pid: object, cwd: object) -> Meta:
+        """From the `metadata` string, or the top-level keys of the old envelope."""
+        product = "codex" if name.startswith("codex.") else "claude"
+        old = pid is not None or cwd is not None
+        key: tuple[object, ...] = (metadata,) if product == "claude" and not old else (
+            product, str(metadata), str(pid), str(cwd)
+        )
+        if not isinstance(metadata, str):
+            key = (product, str(metadata), str(pid), str(cwd))
+        meta = self._metas.get(key)
+        if meta is None:
+            if len(self._metas) > 10_000:
+                self._metas.clear()
+            meta = self._metas[key] = _read_meta(product, metadata, pid, cwd)
+        return meta
+
+    def _time(self, stamp: str | None) -> float | None:
+        """Epoch seconds; a stamp without zone is read as UTC (design.md 7)."""
+        if stamp is None:
+            return None
+        millis = _MILLIS.get(stamp[19:])
+        if millis is None:
+            return _iso(stamp)
+        if stamp[:19] != self._second[0]:
+            parsed = _iso(stamp[:19])
+            if parsed is None:
+                return None
+            self._second = (stamp[:19], int(parsed) * 1000)
+        return (self._second[1] + millis) / 1000
+
+
+def delta_digest(text: str, time: float, index: int) -> int:
+    """The checksum of a text delta: its time, index and text stand for its `line`, which costs
+    five times as much to go through (the same on the short way and the long one)."""
+    return crc32(text.encode(), int(time * 1000) + index & 0xFFFFFFFF)
+
+
+def build(head: Head, payload: dict[str, Any]) -> Event | None:
+    """The event of a payload, or None: a name, or a shape, that this version does not know."""
+    name = head.name or ""
+    if not name.startswith("claude."):
+        return None
+    kind = name.removeprefix("claude.")
+    builder: Callable[[Head, dict[str, Any]], Event | None] | None = BUILDERS.get(kind)
+    if builder is None and kind in HOOKS:
+        builder = build_hook
+    return builder(head, payload) if builder is not None else None
+
+
+def _encode(piece: str) -> bytes:
+    return piece.encode("utf-8", "replace")
+
+
+_SPACE = re.compile(r"[ \t\r\n\x00\ufeff]*")
+
+
+def _skip_space(text: str, at: int) -> int:
+    """Past white space, a BOM, and NULs (a hole in a file that was truncated while written)."""
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _inner(line: str) -> dict[str, Any] | None:
+    body = line[6:] if line.startswith("data: ") else line.removeprefix("data:")
+    if not body.lstrip().startswith("{"):
+        return None
+    try:
+        value: object = _any(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        try:
+            value = scrub(json.loads(body, strict=False))
+        except (ValueError, RecursionError):
+            return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _payload(inner: dict[str, Any] | None) -> dict[str, Any] | None:
+    payload = inner.get("payload") if inner is not None else None
+    return cast("dict[str, Any]", payload) if isinstance(payload, dict) else None
+
+
+def _integer(value: object) -> int | None:
+    """Numbers may be strings, and integers floats (formats.md 0.9)."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    return None
+
+
+def _read_meta(product: str, metadata: object, pid: object, cwd: object) -> Meta:
+    found: dict[str, Any] = {}
+    if isinstance(metadata, str):
+        try:
+            value = scrub(json.loads(metadata))
+        except (ValueError, RecursionError):
+            value = None
+    else:
+        value = metadata
+    if isinstance(value, dict):
+        found = cast("dict[str, Any]", value)
+    number = _integer(found.get("pid", pid))
+    return Meta(
+        agent=product,
+        version=optional_text(found.get("ver")) or None,
+        pid=number if number is not None and abs(number) < 2**62 else None,
+        cwd=optional_text(found.get("cwd", cwd)),
+        agent_id=optional_text(found.get("agent")) or None,
+    )
+
+
+def _iso(stamp: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(stamp)
+    except ValueError:
+        return None
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,153 @@
+"""Append-only delta files: the text of each content block, keyed by (flow_id, index).
+
+`delta_store/<sid>/<flow_id>/index_<n>.txt`, UTF-8. A file may be longer than committed: whatever is
+behind the row's `stored_bytes` does not exist. A text that has to be put in another order is
+written beside and takes its place after the commit (`file_ops`).
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,120}\Z")
+
+OPEN_FILES = 128
+
+
+def safe_name(name: str) -> str:
+    """An id as a file name: itself where it is harmless, else a hash of it (design.md 4)."""
+    if _PLAIN.match(name) and name not in (".", ".."):
+        return name
+    return "h-" + blake2b(name.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def block_path(sid: str, flow_id: str, index: int) -> str:
+    """The path of a block's text, below the data folder."""
+    return f"delta_store/{safe_name(sid)}/{safe_name(flow_id)}/index_{index}.txt"
+
+
+def result_path(sid: str, tool_use_id: str) -> str:
+    """The path of a large tool result, below the data folder."""
+    return f"delta_store/{safe_name(sid)}/results/{safe_name(tool_use_id)}.txt"
+
+
+class DeltaFiles:
+    """Writes delta files; keeps the last ones open, because one block is written many times."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._root = os.fspath(data_dir)
+        self._open: dict[str, int] = {}
+        self._folders: set[str] = set()
+
+    def append(self, path: str, at: int, data: bytes) -> None:
+        """Puts data at a position; on first touch cuts off what a crash left behind it.
+
+        Raises OSError (a full disk, a read-only folder).
+        """
+        fd = self._open.get(path)
+        if fd is None:
+            fd = self._descriptor(path)
+            os.ftruncate(fd, at)
+        _write_all(fd, data, at)
+
+    def write_beside(self, path: str, data: bytes, mark: int) -> str:
+        """Writes a whole new text next to its place; the answer is its path."""
+        self.close(path)
+        beside = f"{path}.{mark}.new"
+        self.write_whole(beside, data)
+        return beside
+
+    def write_whole(self, path: str, data: bytes) -> None:
+        """Writes a file at once, replacing what is there."""
+        fd = self._create(path, os.O_TRUNC)
+        try:
+            _write_all(fd, data, 0)
+        finally:
+            os.close(fd)
+
+    def read(self, path: str, start: int, end: int) -> bytes:
+        """Bytes of a file; b"" where there is none."""
+        return read_bytes(self.data_dir, path, start, end)
+
+    def carry_out(self, operations: Iterable[tuple[str | None, str]]) -> None:
+        """Moves and deletions that a commit has announced. Doing them twice does no harm."""
+        for source, target in operations:
+            self.close(target)
+            if source is not None:
+                self.close(source)
+                try:
+                    os.replace(self._full(source), self._full(target))
+                except FileNotFoundError:
+                    continue
+            else:
+                self._remove(target)
+
+    def _remove(self, target: str) -> None:
+        full = self._full(target)
+        try:
+            os.unlink(full)
+            os.rmdir(os.path.dirname(full))
+        except OSError:
+            return  # gone already, or its folder still holds other blocks
+
+    def _full(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+    def _descriptor(self, path: str) -> int:
+        if len(self._open) >= OPEN_FILES:
+            oldest = next(iter(self._open))
+            os.close(self._open.pop(oldest))
+        fd = self._open[path] = self._create(path, 0)
+        return fd
+
+    def _create(self, path: str, flags: int) -> int:
+        full = self._full(path)
+        folder = os.path.dirname(full)
+        if folder not in self._folders:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            if len(self._folders) > 4096:
+                self._folders.clear()
+            self._folders.add(folder)
+        mode = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags
+        try:
+            return os.open(full, mode, 0o600)
+        except FileNotFoundError:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            return os.open(full, mode, 0o600)
+
+    def close(self, path: str | None = None) -> None:
+        """Closes one file, or all."""
+        paths = [path] if path is not None else list(self._open)
+        for name in paths:
+            fd = self._open.pop(name, None)
+            if fd is not None:
+                os.close(fd)
+
+
+def read_bytes(data_dir: Path, path: str, start: int, end: int) -> bytes:
+    """Bytes of a delta file as far as they are there."""
+    try:
+        fd = os.open(data_dir / path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    try:
+        pieces: list[bytes] = []
+        while start < end:
+            piece = os.pread(fd, min(end - start, 1 << 20), start)
+            if not piece:
+                break
+            pieces.append(piece)
+            start += len(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, at)
+        view, at = view[done:], at + done

@@ -1,0 +1,40 @@
+"""Opening a store to write it: lock, schema, recovery; and what it remembers of its inputs."""
+
+import sqlite3
+from pathlib import Path
+
+from agentmon.store import db
+from agentmon.store.deltas import DeltaFiles
+from agentmon.store.write import SourceValues, recover
+
+
+class OpenStore:
+    """A store opened for writing by this process. Raises StoreError; close it in a finally."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        db.make_folder(data_dir)
+        self._lock = db.WriterLock(data_dir)
+        self._lock.acquire()
+        try:
+            self.conn = db.create(data_dir)
+            recover(self.conn, DeltaFiles(data_dir))
+        except BaseException as problem:
+            self._lock.release()
+            if isinstance(problem, sqlite3.Error | OSError):
+                raise db.StoreError(db.cannot(data_dir, "use", problem)) from problem
+            raise
+
+    def known_sources(self) -> list[SourceValues]:
+        return known_sources(self.conn)
+
+    def close(self) -> None:
+        self.conn.close()
+        self._lock.release()
+
+
+def known_sources(conn: sqlite3.Connection) -> list[SourceValues]:
+    """Every input the store has read from, and how far."""
+    names = SourceValues.__struct_fields__
+    rows = conn.execute(f"SELECT {', '.join(names)} FROM sources ORDER BY source_id")
+    return [SourceValues(*row) for row in rows]

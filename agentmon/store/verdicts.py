@@ -1,0 +1,68 @@
+"""Writing verdicts and agentmon's own measurements. A verdict changes nothing that was recorded."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from agentmon.store.db import transaction
+
+KEEP_METRICS = 86_400.0
+"""Seconds for which agentmon's own measurements are kept."""
+
+
+class Change(Struct):
+    """A verdict that begins (with its evidence) or is over (`until`)."""
+
+    sid: str
+    agent_id: str
+    word: str
+    since: float
+    until: float | None = None
+    evidence: Mapping[str, object] = {}
+
+
+def write(conn: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """One transaction. A round is marked as orphaned for as long as the verdict holds."""
+    with transaction(conn):
+        for change in changes:
+            if change.until is not None:
+                conn.execute(
+                    """UPDATE verdicts SET until = ?
+                       WHERE sid = ? AND agent_id = ? AND until IS NULL AND verdict = ?""",
+                    (change.until, change.sid, change.agent_id, change.word),
+                )
+            else:
+                _begin(conn, change)
+            if change.word == "orphaned" and not change.agent_id:
+                conn.execute(
+                    """UPDATE rounds SET orphaned_at = ?
+                       WHERE sid = ? AND prompts > 0 AND end_time IS NULL AND is_closed = 0""",
+                    (None if change.until is not None else change.since, change.sid),
+                )
+
+
+def _begin(conn: sqlite3.Connection, change: Change) -> None:
+    conn.execute(
+        """INSERT INTO verdicts (sid, agent_id, tool_use_id, verdict, since, evidence)
+           VALUES (?, ?, ?, ?, ?, ?)""",
+        (
+            change.sid,
+            change.agent_id,
+            str(change.evidence.get("tool_use_id") or ""),
+            change.word,
+            change.since,
+            msgspec.json.encode(change.evidence).decode(),
+        ),
+    )
+
+
+def write_metrics(conn: sqlite3.Connection, now: float, metrics: Mapping[str, float]) -> None:
+    """Adds measurements and drops those that are too old."""
+    with transaction(conn):
+        conn.execute("DELETE FROM system_metrics WHERE timestamp < ?", (now - KEEP_METRICS,))
+        conn.executemany(
+            "INSERT OR REPLACE INTO system_metrics VALUES (?, ?, ?)",
+            [(now, name, value) for name, value in metrics.items()],
+        )

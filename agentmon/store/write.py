@@ -1,0 +1,520 @@
+"""One batch = one transaction: changed rows, not events, together with the source positions.
+
+`collect` copies everything out of the fold's state, so the fold may go on while the batch is
+written in another thread. `Batch.apply` puts the text into its files first and then commits: after
+a kill in between, the files are longer than committed, and what is too long does not exist.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from agentmon.core.events import StreamError
+from agentmon.core.state import Block, Message, Saved, Session, State, Stream, Thread
+from agentmon.store.codec import CHUNK_LINES, encode_lines
+from agentmon.store.db import transaction
+from agentmon.store.deltas import DeltaFiles, block_path, result_path
+from agentmon.store.load import StoreLoader
+from agentmon.store.texts import Append, TextChange, change_text, preview
+
+LARGE_RESULT = 10 * 1024
+"""Bytes from which a tool result goes into a file (design.md 4)."""
+RESULT_PREVIEW = 500
+"""Characters of such a result kept in its row."""
+
+Values = tuple[Any, ...]
+
+
+class SourceValues(Struct):
+    """A followed input and the position its committed lines end at."""
+
+    source_id: int
+    path: str
+    kind: str
+    dev: int
+    inode: int
+    head_size: int
+    head_hash: bytes
+    anchor: bytes
+    position: int
+    generation: int
+    tail_bytes: int
+    last_read: float
+
+
+class Batch(Struct):
+    """Everything one commit does. `number` is the fold's batch it comes from."""
+
+    number: int
+    statements: list[tuple[str, list[Values]]] = field(default_factory=list[Any])
+    appends: list[Append] = field(default_factory=list[Append])
+    whole_files: list[tuple[str, bytes]] = field(default_factory=list[Any])
+    operations: list[tuple[str | None, str]] = field(default_factory=list[Any])
+    is_committed: bool = False
+
+    def add(self, sql: str, rows: list[Values]) -> None:
+        if rows:
+            self.statements.append((sql, rows))
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.statements or self.appends or self.whole_files)
+
+    def apply(self, conn: sqlite3.Connection, files: DeltaFiles) -> None:
+        """Raises OSError or sqlite3.Error, and may then be called again, until it works."""
+        if not self.is_committed:
+            for path, data in self.whole_files:
+                files.write_whole(path, data)
+            for append in self.appends:
+                files.append(append.path, append.at, append.data)
+            with transaction(conn):
+                for sql, rows in self.statements:
+                    conn.executemany(sql, rows)
+            self.is_committed = True
+        if self.operations:
+            files.carry_out(self.operations)
+            with transaction(conn):
+                conn.execute("DELETE FROM file_ops")
+
+
+class _PastTexts:
+    """What is committed of a block, from the tables and its file."""
+
+    def __init__(self, loader: StoreLoader, files: DeltaFiles) -> None:
+        self.deltas = loader.deltas
+        self._files = files
+
+    def text(self, path: str, size: int) -> bytes:
+        return self._files.read(path, 0, size)
+
+
+class Collector:
+    """Turns what changed in a state into batches."""
+
+    def __init__(self, state: State, loader: StoreLoader, files: DeltaFiles) -> None:
+        self._state = state
+        self._files = files
+        self._past = _PastTexts(loader, files)
+        self._marks = 0
+
+    def collect(self, sources: Sequence[SourceValues]) -> Batch:
+        """The next batch. Call it only when the one before is committed."""
+        state = self._state
+        batch = Batch(state.batch)
+        changes = state.take_changes()
+        moved = [m for m in changes.messages if m.moved_from is not None]
+        for message in moved:
+            self._move(batch, message)
+        batch.add(_SESSION, [_session_row(session) for session in changes.sessions])
+        batch.add(_THREAD, [_thread_row(thread) for thread in changes.threads])
+        batch.add(_ROUND, [_values(r, _ROUND_FIELDS) for r in changes.rounds])
+        batch.add(_PROMPT, [_values(p, _PROMPT_FIELDS) for p in changes.prompts])
+        batch.add(_MESSAGE, [_message_row(message) for message in changes.messages])
+        self._blocks(batch, changes.blocks)
+        self._announce(batch)
+        self._results(batch, changes.results)
+        batch.add(
+            "INSERT INTO notices (sid, time, name, flow_id, agent_id, data)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [_notice_row(said.time, said.event) for said in changes.notices],
+        )
+        self._oddities(batch, changes.raw, changes.bad)
+        batch.add(_STREAM, [row for stream in changes.streams for row in _stream_rows(stream)])
+        if batch.statements or sources:
+            batch.add(_SOURCE, [tuple(getattr(s, f) for f in _SOURCE_FIELDS) for s in sources])
+            counts = msgspec.structs.asdict(state.counts)
+            batch.add(_COUNT, list(counts.items()))
+        return batch
+
+    def _move(self, batch: Batch, message: Message) -> None:
+        """A message changes its flow_id: its rows go, and come again under the new one."""
+        old = message.moved_from
+        for table in ("messages", "content_blocks", "delta_log"):
+            batch.add(f"DELETE FROM {table} WHERE flow_id = ?", [(old,)])
+        message.moved_from = None
+
+    # -- blocks
+
+    def _blocks(self, batch: Batch, blocks: Sequence[Block]) -> None:
+        rows: list[Values] = []
+        log: list[Values] = []
+        for block in blocks:
+            change = change_text(block, self._past)
+            if change is not None:
+                self._text(batch, block, change, log)
+            if block.input_preview is None and block.complete_time is not None and (
+                block.block_type == "tool_use"
+            ):
+                block.input_preview = self._preview(block, change)
+            rows.append(_block_row(block))
+        batch.add(_BLOCK, rows)
+        batch.add(_LOG, log)
+
+    def _text(self, batch: Batch, block: Block, change: TextChange, log: list[Values]) -> None:
+        flow_id, index = block.message.flow_id, block.index
+        if change.drop_log:
+            batch.add(
+                "DELETE FROM delta_log WHERE flow_id = ? AND block_index = ?", [(flow_id, index)]
+            )
+        log.extend((flow_id, index, chunk, count, data) for chunk, count, data in change.log)
+        file = change.file
+        if isinstance(file, Append):
+            batch.appends.append(file)
+        elif file is not None:
+            self._marks += 1
+            beside = f"{file.path}.{self._marks}.new"
+            self._files.close(file.path)
+            batch.whole_files.append((beside, file.data))
+            batch.operations.append((beside, file.path))
+        if change.left is not None:
+            batch.operations.append((None, change.left))
+
+    def _announce(self, batch: Batch) -> None:
+        """Writes down what is to be done with files after the commit.
+
+        A path that somebody moves in or appends to is not deleted: doing it all again after a
+        crash must not hurt.
+        """
+        taken = {target for source, target in batch.operations if source is not None}
+        taken.update(append.path for append in batch.appends)
+        batch.operations = [
+            (source, target)
+            for source, target in batch.operations
+            if source is not None or target not in taken
+        ]
+        batch.add("INSERT INTO file_ops (source, target) VALUES (?, ?)", [*batch.operations])
+
+    def _preview(self, block: Block, change: TextChange | None) -> str:
+        file = change.file if change is not None else None
+        if file is not None and (not isinstance(file, Append) or file.at == 0):
+            data = file.data
+        else:
+            path = block_path(block.message.session.sid, block.message.flow_id, block.index)
+            before = file.at if isinstance(file, Append) else block.stored_bytes
+            data = self._past.text(path, before)
+            data += file.data if file is not None else b""
+        return preview(data.decode("utf-8", "replace"))
+
+    # -- results, and what was not understood
+
+    def _results(self, batch: Batch, results: Sequence[Saved]) -> None:
+        rows: list[Values] = []
+        for saved in results:
+            result = saved.result
+            content, file, size, digest = result.text, result.file, result.size, result.sha256
+            if size < 0:
+                data = content.encode("utf-8", "replace")
+                size, digest = len(data), sha256(data).hexdigest()
+                if size > LARGE_RESULT:
+                    file = result_path(saved.sid, result.tool_use_id)
+                    batch.whole_files.append((file, data))
+            if file is not None:
+                content = content[:RESULT_PREVIEW]
+            rows.append(
+                (
+                    result.tool_use_id,
+                    saved.sid,
+                    result.is_error,
+                    size,
+                    digest,
+                    content,
+                    file,
+                    saved.time,
+                )
+            )
+        batch.add("INSERT OR IGNORE INTO tool_results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _oddities(self, batch: Batch, raw: Sequence[Any], bad: Sequence[Any]) -> None:
+        batch.add(
+            "INSERT INTO raw_events (source_id, offset, sid, time, event, digest, raw, size)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (e.source, e.offset, e.sid or None, time, e.name, digest, e.raw, e.size)
+                for digest, e, time in raw
+            ],
+        )
+        batch.add(
+            "INSERT OR IGNORE INTO bad_lines (source_id, offset, size, reason, digest, head)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [(b.source, b.offset, b.size, b.reason, digest, b.head) for digest, b in bad],
+        )
+
+
+def recover(conn: sqlite3.Connection, files: DeltaFiles) -> None:
+    """After a crash: carries out announced file operations, cuts open blocks' files to length."""
+    pending = conn.execute("SELECT source, target FROM file_ops ORDER BY op_id").fetchall()
+    if pending:
+        files.carry_out(pending)
+        with transaction(conn):
+            conn.execute("DELETE FROM file_ops")
+    sql = """SELECT sid, flow_id, block_index, stored_bytes FROM content_blocks
+             WHERE complete_time IS NULL"""
+    for sid, flow_id, index, size in conn.execute(sql):
+        cut_back(files, block_path(sid, flow_id, index), size)
+
+
+def cut_back(files: DeltaFiles, path: str, size: int) -> None:
+    """Cuts a file that is longer than committed; makes none."""
+    full = files.data_dir / path
+    try:
+        if full.stat().st_size > size:
+            with full.open("r+b") as handle:
+                handle.truncate(size)
+    except FileNotFoundError:
+        return
+
+
+# -- rows
+
+
+def _values(item: object, names: Sequence[str]) -> Values:
+    return tuple(getattr(item, name) for name in names)
+
+
+def _known(time: float) -> float | None:
+    return time if time > float("-inf") else None
+
+
+def _session_row(s: Session) -> Values:
+    return (
+        s.sid,
+        s.agent,
+        s.pid,
+        s.cwd,
+        s.version,
+        _known(s.meta_time),
+        s.first_time,
+        _known(max(s.last_time, s.resumed_at)),
+        s.ended_at,
+        s.end_reason,
+        _known(s.resumed_at),
+        s.closed_at,
+        s.prompt_count,
+        *s.tokens,
+        s.context_tokens,
+        s.model,
+    )
+
+
+def _thread_row(t: Thread) -> Values:
+    return (
+        t.sid,
+        t.agent_id,
+        t.phase,
+        t.phase_since,
+        t.phase_detail,
+        t.last_byte or None,
+        t.last_start or None,
+        t.flow_id,
+        t.parent_tool_use_id,
+    )
+
+
+def _message_row(m: Message) -> Values:
+    m.is_stored = True
+    written = msgspec.json.encode(m.written).decode() if m.written else None
+    return (
+        m.flow_id,
+        m.seq,
+        m.session.sid,
+        m.request_id,
+        m.own_round,
+        m.round_id,
+        m.agent_id,
+        m.pid,
+        m.role,
+        m.model,
+        m.stop_reason,
+        m.start_time,
+        m.end_time,
+        _known(m.last_time),
+        m.is_started,
+        m.is_broken,
+        m.error,
+        *m.tokens,
+        written,
+    )
+
+
+def _block_row(b: Block) -> Values:
+    return (
+        b.message.flow_id,
+        b.index,
+        b.message.session.sid,
+        b.block_type,
+        b.tool_use_id,
+        b.tool_name,
+        b.delta_count,
+        b.total_bytes,
+        b.stored_bytes,
+        b.is_cut,
+        b.revision,
+        b.start_text or None,
+        b.start_stored,
+        b.is_started,
+        b.start_time,
+        b.stop_time,
+        b.complete_time,
+        b.last_time,
+        b.result_time,
+        b.result_is_error,
+        b.no_result_at,
+        b.input_preview,
+    )
+
+
+def _notice_row(time: float, event: Any) -> Values:
+    if isinstance(event, StreamError):
+        data = msgspec.json.encode(
+            {"type": event.error_type, "message": event.message, "request_id": event.request_id}
+        ).decode()
+        return event.sid, time, "error", event.flow, event.meta.agent_id, data
+    return event.sid, time, event.name, event.flow, event.meta.agent_id, event.data
+
+
+def _stream_rows(stream: Stream) -> list[Values]:
+    """The chunks that changed; whole ones never change again."""
+    rows: list[Values] = []
+    first = stream.stored - stream.stored % CHUNK_LINES
+    size = len(stream.digests)
+    for at in range(first, size, CHUNK_LINES):
+        data = encode_lines(stream, at, min(size, at + CHUNK_LINES))
+        rows.append((stream.sid, stream.flow, stream.pid, at // CHUNK_LINES, data))
+    stream.stored = size
+    return rows
+
+
+# -- statements
+
+
+def _upsert(table: str, keys: Sequence[str], rest: Sequence[str]) -> str:
+    names = [*keys, *rest]
+    marks = ", ".join("?" for _ in names)
+    sets = ", ".join(f"{name} = excluded.{name}" for name in rest)
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"
+        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
+    )
+
+
+_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_ROUND_FIELDS = (
+    "sid",
+    "round_id",
+    "prompts",
+    "user_prompt",
+    "start_time",
+    "end_time",
+    "is_closed",
+    "is_synthetic",
+)
+_PROMPT_FIELDS = (
+    "sid",
+    "ordinal",
+    "pid",
+    "time",
+    "message_uuid",
+    "text",
+    "own_round",
+    "is_queued",
+    "answer_time",
+    "answer_round",
+    "round_id",
+)
+_SOURCE_FIELDS = tuple(SourceValues.__struct_fields__)
+_SESSION = _upsert(
+    "sessions",
+    ("sid",),
+    (
+        "agent",
+        "pid",
+        "cwd",
+        "version",
+        "meta_time",
+        "first_time",
+        "last_time",
+        "ended_at",
+        "end_reason",
+        "resumed_at",
+        "closed_at",
+        "prompt_count",
+        *_TOKENS,
+        "context_tokens",
+        "model",
+    ),
+)
+_THREAD = _upsert(
+    "agents",
+    ("sid", "agent_id"),
+    (
+        "phase",
+        "phase_since",
+        "phase_detail",
+        "last_byte",
+        "last_start",
+        "flow_id",
+        "parent_tool_use_id",
+    ),
+)
+_ROUND = _upsert("rounds", _ROUND_FIELDS[:2], _ROUND_FIELDS[2:])
+_PROMPT = _upsert("prompts", _PROMPT_FIELDS[:2], _PROMPT_FIELDS[2:])
+_MESSAGE = _upsert(
+    "messages",
+    ("flow_id",),
+    (
+        "seq",
+        "sid",
+        "request_id",
+        "own_round",
+        "round_id",
+        "agent_id",
+        "pid",
+        "role",
+        "model",
+        "stop_reason",
+        "start_time",
+        "end_time",
+        "last_time",
+        "is_started",
+        "is_broken",
+        "error",
+        *_TOKENS,
+        "written",
+    ),
+)
+_BLOCK = _upsert(
+    "content_blocks",
+    ("flow_id", "block_index"),
+    (
+        "sid",
+        "block_type",
+        "tool_use_id",
+        "tool_name",
+        "delta_count",
+        "total_bytes",
+        "stored_bytes",
+        "is_cut",
+        "revision",
+        "start_text",
+        "has_start",
+        "is_started",
+        "start_time",
+        "stop_time",
+        "complete_time",
+        "last_time",
+        "result_time",
+        "result_is_error",
+        "no_result_at",
+        "input_preview",
+    ),
+)
+_LOG = _upsert("delta_log", ("flow_id", "block_index", "chunk"), ("deltas", "data"))
+_STREAM = _upsert("stream_log", ("sid", "flow_id", "pid", "chunk"), ("data",))
+_SOURCE = _upsert("sources", _SOURCE_FIELDS[:1], _SOURCE_FIELDS[1:])
+_COUNT = _upsert("counts", ("name",), ("value",))
+
+Commit = Callable[[Batch], None]

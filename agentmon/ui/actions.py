@@ -1,0 +1,162 @@
+"""What the commands do: one method per id of `agentmon.ui.commands`, over the main screen."""
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from inspect import isawaitable
+from typing import cast
+
+from agentmon.ui import arrangement
+from agentmon.ui.commands import BY_ID
+from agentmon.ui.screens.overlays import HelpScreen
+from agentmon.ui.trouble import Trouble
+
+
+class Actions(Trouble):
+    """The commands of the main screen; drilling and jumping are in the bases."""
+
+    async def do(self, command_id: str) -> None:
+        """Runs a declared command; what goes wrong is said, the screen goes on."""
+        method = cast("Callable[[], object]", getattr(self, command_id))
+        try:
+            result = method()
+            if isawaitable(result):
+                await result
+        except Exception as error:
+            self.screen.say(f"{BY_ID[command_id].title}: {error}", "error")
+
+    # The program
+
+    def quit(self) -> None:
+        self.screen.app.exit()
+
+    def interrupt(self) -> None:
+        self.screen.app.exit(return_code=130)
+
+    def help(self) -> None:
+        screen = self.screen
+        ascii_only = screen.view.ascii_only
+        screen.app.push_screen(
+            HelpScreen(screen.desk.panel, replay=screen.is_replay, ascii_only=ascii_only)
+        )
+
+    def palette(self) -> None:
+        self.screen.app.action_command_palette()
+
+    def theme(self) -> None:
+        self.screen.app.search_themes()
+
+    def times(self) -> None:
+        screen = self.screen
+        screen.view.absolute = not screen.view.absolute
+        for pane in screen.desk.panes.values():
+            pane.sync()
+        zone = datetime.fromtimestamp(screen.view.now).astimezone().strftime("%Z")
+        words = f"Times of day in {zone}" if screen.view.absolute else "Relative times"
+        screen.say(words, "accent")
+
+    def pause(self) -> None:
+        screen = self.screen
+        screen.set_paused(not screen.is_paused)
+
+    # Panels
+
+    def panel_sessions(self) -> None:
+        self.screen.focus_panel("sessions")
+
+    def panel_pending(self) -> None:
+        self.screen.focus_panel("pending")
+
+    def panel_rounds(self) -> None:
+        self.screen.focus_panel("rounds")
+
+    def panel_stream(self) -> None:
+        self.screen.focus_panel("stream")
+
+    def next_panel(self) -> None:
+        self._turn(1)
+
+    def previous_panel(self) -> None:
+        self._turn(-1)
+
+    def _turn(self, step: int) -> None:
+        place = arrangement.PANELS.index(self.screen.desk.panel)
+        self.screen.focus_panel(arrangement.PANELS[(place + step) % len(arrangement.PANELS)])
+
+    def zoom(self) -> None:
+        self.screen.desk.is_zoomed = not self.screen.desk.is_zoomed
+        self.screen.desk.place()
+
+    # Moving
+
+    def _move(self, how: str) -> None:
+        self.screen.desk.panes[self.screen.desk.panel].move(how)
+
+    def down(self) -> None:
+        self._move("down")
+
+    def up(self) -> None:
+        self._move("up")
+
+    def top(self) -> None:
+        self._move("top")
+
+    def bottom(self) -> None:
+        self._move("bottom")
+
+    def page_down(self) -> None:
+        self._move("page_down")
+
+    def page_up(self) -> None:
+        self._move("page_up")
+
+    def half_down(self) -> None:
+        self._move("half_down")
+
+    def half_up(self) -> None:
+        self._move("half_up")
+
+    def first(self) -> None:
+        self._move("top")
+
+    def last(self) -> None:
+        self._move("bottom")
+
+    # Replay
+
+    def play(self) -> None:
+        if self.screen.feed.transport is not None:
+            self.screen.feed.transport.toggle()
+            self._transport_moved()
+
+    def faster(self) -> None:
+        if self.screen.feed.transport is not None:
+            self.screen.feed.transport.faster()
+            self._transport_moved()
+
+    def slower(self) -> None:
+        if self.screen.feed.transport is not None:
+            self.screen.feed.transport.slower()
+            self._transport_moved()
+
+    async def restart(self) -> None:
+        if self.screen.feed.transport is not None:
+            await self.screen.feed.transport.restart()
+            self._transport_moved()
+
+    def to_end(self) -> None:
+        transport = self.screen.feed.transport
+        if transport is None:
+            return
+        for _ in range(32):
+            if math.isinf(transport.speed):
+                break
+            transport.faster()
+        if not transport.playing and not transport.ended:
+            transport.toggle()
+        self._transport_moved()
+
+    def _transport_moved(self) -> None:
+        self.screen.move_clock()
+        self.screen.transport_bar.sync()
+        self.screen.tick()

@@ -1,0 +1,70 @@
+"""The app: one feed, one main screen, themes, the palette, an orderly end."""
+
+import asyncio
+import signal
+
+from agentmon.assets import asset
+from agentmon.config import Settings
+from agentmon.ui.feed import Feed
+from agentmon.ui.host import Host
+from agentmon.ui.palette import CommandProvider
+from agentmon.ui.screens.main import MainScreen
+
+TERMINATED = 128 + signal.SIGTERM
+"""The exit code after SIGTERM, as shells write it."""
+
+
+class AgentmonApp(Host):
+    """Shows a feed until a person leaves. `return_code` is 0 after q, 130 after Ctrl+C."""
+
+    CSS_PATH = asset("agentmon.tcss")
+    TITLE = "agentmon"
+    COMMANDS = {CommandProvider}
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(self, feed: Feed, *, settings: Settings, title_note: str = "") -> None:
+        super().__init__()
+        self.feed = feed
+        self.settings = settings
+        self.main = MainScreen(feed, settings, title_note)
+        self._starting: asyncio.Task[None] | None = None
+
+    def get_default_screen(self) -> MainScreen:
+        return self.main
+
+    def on_mount(self) -> None:
+        if self.settings.ui.theme in self.available_themes:
+            self.theme = self.settings.ui.theme
+        else:
+            self.main.set_problem(f"There is no theme {self.settings.ui.theme!r}")
+        self._catch_terminate(True)
+        self._starting = asyncio.create_task(self._start_feed())
+
+    async def _start_feed(self) -> None:
+        try:
+            await self.feed.start()
+        except Exception as error:
+            # A screen that says what is wrong is worth more than none.
+            self.main.set_problem(f"The engine does not start: {error}")
+
+    async def on_unmount(self) -> None:
+        self._catch_terminate(False)
+        if self._starting is not None:
+            await asyncio.wait({self._starting}, timeout=5)
+        await self.feed.stop()
+
+    def _catch_terminate(self, catch: bool) -> None:
+        """SIGTERM restores the terminal too, where the loop can listen for it."""
+        loop = asyncio.get_running_loop()
+        try:
+            if catch:
+                loop.add_signal_handler(signal.SIGTERM, lambda: self.exit(return_code=TERMINATED))
+            else:
+                loop.remove_signal_handler(signal.SIGTERM)
+        except (NotImplementedError, RuntimeError, ValueError):
+            return
+
+    def run_screen(self) -> int:
+        """Runs until a person leaves; returns the exit code."""
+        self.run(mouse=self.settings.ui.mouse)
+        return self.return_code or 0

@@ -1,0 +1,261 @@
+"""Every action of the screen, declared once.
+
+Bindings, footer, command palette and the ? overlay all read `COMMANDS`; `agentmon.ui.actions` has
+one method per id. A key may stand in several contexts (Space pauses a live screen and plays a
+recording): the context decides.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+from textual.binding import Binding
+
+Context = Literal["any", "lists", "sessions", "rounds", "stream", "live", "replay"]
+
+CONTEXTS: dict[Context, str] = {
+    "any": "Anywhere",
+    "lists": "In every panel",
+    "sessions": "In Sessions",
+    "rounds": "In Rounds",
+    "stream": "In Stream",
+    "live": "Live",
+    "replay": "Replay and demo",
+}
+"""Contexts with their headings, in the order of the ? overlay."""
+
+
+class Command(Struct, frozen=True):
+    """One action. `footer` is its rank in the footer: 1 stays longest, 0 is never there."""
+
+    id: str
+    keys: tuple[str, ...]
+    title: str
+    help: str
+    context: Context = "any"
+    footer: int = 0
+    short: str = ""
+    """The word in the footer."""
+
+    @property
+    def key_label(self) -> str:
+        """The keys as a person reads them: "j ↓"."""
+        return " ".join(key_name(key) for key in self.keys)
+
+
+_KEY_NAMES = {
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "enter": "Enter",
+    "escape": "Esc",
+    "tab": "Tab",
+    "shift+tab": "Shift+Tab",
+    "space": "Space",
+    "home": "Home",
+    "end": "End",
+    "slash": "/",
+    "question_mark": "?",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+}
+
+
+def key_name(key: str) -> str:
+    """Textual's name of a key as it is printed on a keyboard."""
+    if key.startswith("ctrl+"):
+        return f"Ctrl+{key[5:]}"
+    return _KEY_NAMES.get(key, key)
+
+
+_C = Command
+
+COMMANDS: tuple[Command, ...] = (
+    _C(
+        "help",
+        ("question_mark",),
+        "Help",
+        "Keys of this panel and of the program",
+        "any",
+        2,
+        "help",
+    ),
+    _C("palette", ("ctrl+p",), "Commands", "Search every action by name", "any", 12, "commands"),
+    _C("quit", ("q",), "Quit", "Leave agentmon; the agents are not touched", "any", 1, "quit"),
+    _C("interrupt", ("ctrl+c",), "Interrupt", "Leave with exit code 130"),
+    _C("panel_sessions", ("1",), "Sessions", "Go to the Sessions panel"),
+    _C("panel_pending", ("2",), "Pending tools", "Go to the Pending tools panel"),
+    _C("panel_rounds", ("3",), "Rounds", "Go to the Rounds panel"),
+    _C("panel_stream", ("4",), "Stream", "Go to the Stream panel"),
+    _C("next_panel", ("tab",), "Next panel", "Focus the next panel", "any", 9, "panel"),
+    _C("previous_panel", ("shift+tab",), "Previous panel", "Focus the panel before"),
+    _C("zoom", ("z",), "Zoom", "Give the whole screen to this panel, and back", "any", 8, "zoom"),
+    _C(
+        "filter",
+        ("slash",),
+        "Filter",
+        "Narrow the board, or search in Rounds and Stream; "
+        "words: status: agent: tool: cwd: and ! before a word to invert",
+        "any",
+        6,
+        "filter",
+    ),
+    _C("next_match", ("n",), "Next match", "Go to the next match of the filter or search"),
+    _C("previous_match", ("N",), "Previous match", "Go to the match before"),
+    _C(
+        "next_stall",
+        ("s",),
+        "Next stall",
+        "Go to the next stalled, overdue or orphaned agent",
+        "any",
+        3,
+        "stall",
+    ),
+    _C("previous_stall", ("S",), "Previous stall", "Go to the stall before"),
+    _C(
+        "next_permission",
+        ("p",),
+        "Next permission",
+        "Go to the next agent that waits for a person",
+        "any",
+        4,
+        "permission",
+    ),
+    _C(
+        "next_error",
+        ("e",),
+        "Next error",
+        "Go to the next older error of any agent",
+        "any",
+        5,
+        "error",
+    ),
+    _C("previous_error", ("E",), "Previous error", "Go to the next newer error"),
+    _C(
+        "evidence",
+        ("i",),
+        "Evidence",
+        "What the state of the selected thing rests on",
+        "any",
+        7,
+        "evidence",
+    ),
+    _C("times", ("t",), "Times", "Relative or absolute times", "any", 13, "times"),
+    _C(
+        "copy",
+        ("y",),
+        "Copy",
+        "Copy the selected id, or the text in Stream, to the clipboard",
+        "any",
+        14,
+        "copy",
+    ),
+    _C(
+        "tmux",
+        ("o",),
+        "Go to its tmux pane",
+        "Switch tmux to the pane of the selected agent",
+        "any",
+        15,
+        "its pane",
+    ),
+    _C("theme", (), "Theme", "Choose the colours"),
+    _C("down", ("j", "down"), "Down", "One line down", "lists"),
+    _C("up", ("k", "up"), "Up", "One line up", "lists"),
+    _C("top", ("g",), "Top", "To the first line", "lists"),
+    _C("bottom", ("G",), "Bottom", "To the last line; in Stream: follow again", "lists"),
+    _C("page_down", ("pagedown",), "Page down", "One page down", "lists"),
+    _C("page_up", ("pageup",), "Page up", "One page up", "lists"),
+    _C("half_down", ("ctrl+d",), "Half page down", "Half a page down", "lists"),
+    _C("half_up", ("ctrl+u",), "Half page up", "Half a page up", "lists"),
+    _C("open", ("enter",), "Open", "Drill in: session, round, message, block", "lists", 10, "open"),
+    _C(
+        "back",
+        ("escape",),
+        "Back",
+        "Close, clear the filter, follow again; never quits",
+        "lists",
+        11,
+        "back",
+    ),
+    _C(
+        "sort",
+        ("O",),
+        "Order",
+        "Order sessions by start, name, state or last byte",
+        "sessions",
+        8,
+        "order",
+    ),
+    _C("expand", ("l", "right"), "Expand", "Open this line", "rounds", 7, "expand"),
+    _C(
+        "collapse",
+        ("h", "left"),
+        "Collapse",
+        "Close this line or go to the one above it",
+        "rounds",
+        8,
+        "collapse",
+    ),
+    _C("follow", ("f",), "Follow", "Show what the selected agent writes now", "any", 9, "follow"),
+    _C(
+        "pause",
+        ("space",),
+        "Pause the screen",
+        "Hold the picture; reading goes on",
+        "live",
+        16,
+        "pause",
+    ),
+    _C("first", ("home",), "First line", "To the first line", "live"),
+    _C("last", ("end",), "Last line", "To the last line; in Stream: follow again", "live"),
+    _C("play", ("space",), "Play or pause", "Start or hold the recording", "replay", 2, "play"),
+    _C("faster", ("plus", "equals_sign"), "Faster", "Double the speed", "replay", 3, "faster"),
+    _C("slower", ("minus",), "Slower", "Halve the speed", "replay", 4, "slower"),
+    _C("restart", ("home",), "Restart", "Play from the beginning", "replay", 5, "restart"),
+    _C("to_end", ("end",), "To the end", "Play the rest as fast as it goes", "replay"),
+)
+
+BY_ID: dict[str, Command] = {command.id: command for command in COMMANDS}
+
+PRIORITY = ("interrupt",)
+"""Commands whose key works over an input field and every overlay."""
+
+
+def available(command: Command, panel: str, *, replay: bool) -> bool:
+    """Whether a command means something in a panel (sessions, pending, rounds, stream)."""
+    match command.context:
+        case "any" | "lists":
+            return True
+        case "live":
+            return not replay
+        case "replay":
+            return replay
+        case panel_name:
+            return panel == panel_name
+
+
+def bindings() -> list[Binding]:
+    """The declarations as Textual bindings; the action is always `do`, the id its argument."""
+    return [
+        Binding(
+            ",".join(command.keys),
+            f"do('{command.id}')",
+            command.title,
+            show=False,
+            id=command.id,
+            tooltip=command.help,
+            priority=command.id in PRIORITY,
+        )
+        for command in COMMANDS
+        if command.keys
+    ]
+
+
+def footer_commands(panel: str, *, replay: bool) -> list[Command]:
+    """What the footer offers in a panel, the most wanted first."""
+    shown = [c for c in COMMANDS if c.footer and available(c, panel, replay=replay)]
+    return sorted(shown, key=lambda command: command.footer)

@@ -1,0 +1,54 @@
+"""Where trouble is: errors, stalls, waits for a person, and going round them."""
+
+from agentmon.core.health import Limits
+from agentmon.report import render
+from agentmon.report.board import Board
+from agentmon.ui.queries import Site
+
+STALLS = ("stalled", "overdue", "orphaned")
+WORDS = {"error": "error", "stall": "stalled agent", "permission": "agent that waits for you"}
+"""What a kind of site is called when there is none."""
+
+
+def board_sites(board: Board, kind: str, now: float, limits: Limits) -> list[Site]:
+    """Threads that are stalled (or worse), or that wait for a person.
+
+    What can still be helped comes first, then the longest.
+    """
+    sites: list[tuple[int, Site]] = []
+    for thread in board.threads:
+        shown = render.state(thread, now, limits)
+        word = shown.word
+        if word in STALLS if kind == "stall" else word == "permission":
+            row = thread.row
+            since = row.last_byte if row.last_byte is not None else (row.phase_since or 0.0)
+            note = f"{thread.name}: {shown.label}"
+            round_id = thread.session.round_id
+            site = Site(kind, row.sid, row.agent_id, since, round_id, row.flow_id, note=note)
+            sites.append((STALLS.index(word) if word in STALLS else 0, site))
+    return [site for _, site in sorted(sites, key=lambda pair: (pair[0], pair[1].time))]
+
+
+class Tour:
+    """Goes round a list of sites; remembers by site, so a list that grew keeps the place."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Site] = {}
+
+    def step(self, kind: str, sites: list[Site], step: int) -> tuple[Site, int] | None:
+        """The next (1) or previous (-1) site and its place; the first at first; None: no site."""
+        if not sites:
+            return None
+        places = {_place(site): number for number, site in enumerate(sites)}
+        last = self._last.get(kind)
+        number = places.get(_place(last)) if last is not None else None
+        if number is None:
+            number = 0 if step > 0 else len(sites) - 1
+        else:
+            number = (number + step) % len(sites)
+        self._last[kind] = sites[number]
+        return sites[number], number
+
+
+def _place(site: Site) -> tuple[object, ...]:
+    return site.sid, site.agent_id, site.flow_id, site.index

@@ -1,0 +1,40 @@
+"""The command palette: every declared command, found by title and help."""
+
+from functools import partial
+from typing import cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from agentmon.ui.commands import COMMANDS, Command
+
+
+class CommandProvider(Provider):
+    """Offers `COMMANDS`; a chosen one runs on the screen below the palette."""
+
+    async def discover(self) -> Hits:
+        for command in COMMANDS:
+            yield DiscoveryHit(
+                Content(_title(command)), self._run(command), text=command.title, help=command.help
+            )
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for command in COMMANDS:
+            text = f"{command.title} {command.help}"
+            score = max(matcher.match(command.title), matcher.match(text) * 0.8)
+            if score > 0:
+                yield Hit(
+                    score,
+                    Content(_title(command)),
+                    self._run(command),
+                    text=command.title,
+                    help=command.help,
+                )
+
+    def _run(self, command: Command) -> "partial[object]":
+        return cast("partial[object]", partial(self.screen.run_action, f"do('{command.id}')"))
+
+
+def _title(command: Command) -> str:
+    return f"{command.title}  ({command.key_label})" if command.keys else command.title

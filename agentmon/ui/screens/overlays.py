@@ -1,0 +1,165 @@
+"""Overlays over the main screen: the keys (?), the evidence (i). Any of their keys closes them."""
+
+from collections.abc import Sequence
+
+from textual import getters
+from textual.app import ComposeResult
+from textual.screen import ModalScreen
+
+from agentmon.core.text import cells, wrap
+from agentmon.ui import commands
+from agentmon.ui.evidence import Fact
+from agentmon.ui.host import Host
+from agentmon.ui.parts import BLANK, Line, Part, justify
+from agentmon.ui.widgets.lines import LinePane
+from agentmon.ui.widgets.strips import Face
+
+MOVES = (
+    "down",
+    "up",
+    "top",
+    "bottom",
+    "page_down",
+    "page_up",
+    "half_down",
+    "half_up",
+)
+CLOSERS = ("back", "help", "evidence", "open")
+OVERLAY = (*MOVES, *CLOSERS, "quit", "interrupt")
+"""Commands that mean something over the main screen."""
+
+MOST_WIDE = 100
+
+
+class PagePane(LinePane):
+    """Lines made for a width; scrolls."""
+
+    def __init__(self, *, id: str, ascii_only: bool) -> None:
+        super().__init__(id=id, ascii_only=ascii_only)
+        self.lines: list[Line] = []
+        self.heading_text = ""
+
+    @property
+    def count(self) -> int:
+        return len(self.lines)
+
+    def title(self) -> tuple[Line, Line]:
+        more = f"{min(self.top + self.page, self.count)}/{self.count}  "
+        hint = (more if self.count > self.page else "") + "Esc back"
+        return (Part(self.heading_text, "title-focus"),), (Part(hint, "text-muted"),)
+
+    def face(self, y: int) -> Face:
+        """A plain title: the border of the overlay is its rule."""
+        if y:
+            return super().face(y)
+        left, right = self.title()
+        return Face(justify((Part(" "), *left), (*right, Part(" ")), self.size.width))
+
+    def draw(self, index: int, width: int) -> Line:
+        return self.lines[index]
+
+
+class Overlay(ModalScreen[None]):
+    """A page of lines over the main screen, as high as it needs."""
+
+    app = getters.app(Host)
+    BINDINGS = [binding for binding in commands.bindings() if binding.id in OVERLAY]
+
+    def __init__(self, *, ascii_only: bool) -> None:
+        super().__init__()
+        self.set_class(ascii_only, "-plain")
+        self.page = PagePane(id="page", ascii_only=ascii_only)
+
+    def compose(self) -> ComposeResult:
+        yield self.page
+
+    def heading(self) -> str:
+        raise NotImplementedError
+
+    def lines(self, width: int) -> list[Line]:
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.fill()
+        self.page.focus()
+
+    def on_resize(self) -> None:
+        self.fill()
+
+    def fill(self) -> None:
+        """Makes the lines anew for the size that there is."""
+        width = min(self.app.size.width - 6, MOST_WIDE)
+        page = self.page
+        page.heading_text = self.heading()
+        page.lines = self.lines(width)
+        page.styles.width = width + 2
+        page.styles.height = min(len(page.lines) + 3, max(5, self.app.size.height - 2))
+        page.scroll_rows(page.top)
+        page.refresh()
+
+    def action_do(self, command_id: str) -> None:
+        if command_id in MOVES:
+            self.page.move(command_id)
+        elif command_id in CLOSERS:
+            self.dismiss()
+        elif command_id == "quit":
+            self.app.exit()
+        else:
+            self.app.exit(return_code=130)
+
+
+class HelpScreen(Overlay):
+    """The keys of a panel first, then all others."""
+
+    def __init__(self, panel: str, *, replay: bool, ascii_only: bool) -> None:
+        super().__init__(ascii_only=ascii_only)
+        self.panel = panel
+        self.is_replay = replay
+
+    def heading(self) -> str:
+        return f"Keys · {self.panel.capitalize()}"
+
+    def lines(self, width: int) -> list[Line]:
+        order = sorted(commands.CONTEXTS, key=lambda context: context != self.panel)
+        lines: list[Line] = []
+        for context in order:
+            shown = [
+                command
+                for command in commands.COMMANDS
+                if command.context == context
+                and commands.available(command, self.panel, replay=self.is_replay)
+            ]
+            if shown:
+                lines += [BLANK] * bool(lines)
+                lines.append((Part(f" {commands.CONTEXTS[context]}", "title-focus"),))
+                lines += [line for command in shown for line in _help(command, width)]
+        return lines
+
+
+def _help(command: commands.Command, width: int) -> list[Line]:
+    keys = command.key_label or "Ctrl+P"
+    rows = wrap(command.help, max(10, width - 18))
+    head: Line = (Part(f" {keys:>13}  ", "accent"), Part(rows[0]))
+    return [head, *((Part(" " * 16), Part(row)) for row in rows[1:])]
+
+
+class EvidenceScreen(Overlay):
+    """What a state rests on."""
+
+    def __init__(self, title: str, facts: Sequence[Fact], *, ascii_only: bool) -> None:
+        super().__init__(ascii_only=ascii_only)
+        self.title_text = title
+        self.facts = facts
+
+    def heading(self) -> str:
+        return self.title_text
+
+    def lines(self, width: int) -> list[Line]:
+        lines: list[Line] = []
+        for fact in self.facts:
+            rows = wrap(fact.text, max(10, width - 14))
+            label = fact.label + " " * (11 - cells(fact.label))
+            for number, row in enumerate(rows):
+                lead = Part(f" {'' if number else label:<11} ", "text-muted")
+                lines.append((lead, Part(row, fact.role)))
+        return lines

@@ -1,0 +1,185 @@
+"""The one-line bars: header, problem, transport of a replay, footer."""
+
+import math
+
+from msgspec import Struct
+
+from agentmon.core.text import cells, clean, one_line
+from agentmon.report import render
+from agentmon.ui import arrangement, commands
+from agentmon.ui.feed import Feed
+from agentmon.ui.parts import BLANK, Line, Part, justify, trim, width_of
+from agentmon.ui.widgets.sessions import View, clock_text
+from agentmon.ui.widgets.strips import Face, LineWidget
+
+TOO_SMALL = f"agentmon needs {arrangement.MIN_WIDTH}x{arrangement.MIN_HEIGHT}"
+
+
+class Bar(LineWidget):
+    """One line of text."""
+
+    def line(self, width: int) -> Line:
+        raise NotImplementedError
+
+    def face(self, y: int) -> Face:
+        return Face(self.line(self.size.width) if y == 0 else BLANK)
+
+
+class Header(Bar):
+    """Counts by state on the left; lag, memory and clock on the right."""
+
+    def __init__(self, *, id: str, view: View, feed: Feed, note: str = "") -> None:
+        super().__init__(id=id, ascii_only=view.ascii_only)
+        self.view = view
+        self.feed = feed
+        self.note = note
+        self.counts: render.Counts | None = None
+        self.is_paused = False
+        self.is_tiny = False
+
+    def line(self, width: int) -> Line:
+        if self.is_tiny:
+            return (Part(one_line(TOO_SMALL, width), "warning"),)
+        right = self._right(width)
+        room = width - width_of(right) - 1
+        return justify((Part(" "), *self._left(room)), right, width)
+
+    def _left(self, room: int) -> Line:
+        counts = self.counts
+        if counts is None:
+            return (Part("agentmon", "title-focus"),)
+        name = Part("agentmon", "title-focus")
+        note = Part(f" {self.note}", "accent") if self.note else Part("")
+        long = self._counts(counts, words=True)
+        if width_of(long) + width_of((name, note)) + 3 <= room:
+            return (name, note, Part("  "), *long)
+        short = self._counts(counts, words=False)
+        if width_of(short) + width_of((name,)) + 3 <= room:
+            return (name, Part("  "), *short)
+        return short
+
+    def _counts(self, counts: render.Counts, *, words: bool) -> Line:
+        """Numbers with their words, or with their glyphs where there is no room."""
+        number = counts.agents
+        parts = [Part(f"{number} agent{'' if number == 1 else 's'}" if words else str(number))]
+        needs = "needs you" if counts.needs_you == 1 else "need you"
+        for count, word, look in (
+            (counts.working, "working", "writing"),
+            (counts.needs_you, needs, "permission"),
+            (counts.stalled, "stalled", "stalled"),
+            (counts.overdue, "overdue", "overdue"),
+            (counts.gone, "gone", "dead"),
+            (counts.pending, "tools pending" if counts.pending != 1 else "tool pending", "tool"),
+        ):
+            if count:
+                shown = render.look(look)
+                glyph = shown.ascii if self.view.ascii_only else shown.glyph
+                text = f"{glyph} {count} {word}" if words else f"{glyph} {count}"
+                parts += [Part(" · " if words else "  ", "rule"), Part(text, shown.role)]
+        return tuple(parts)
+
+    def _right(self, width: int) -> Line:
+        status = self.feed.status()
+        parts: list[Part] = []
+        if self.is_paused:
+            parts.append(Part("|| paused  " if self.view.ascii_only else "⏸ paused  ", "warning"))
+        if status.backlog is not None:
+            parts.append(Part(f"reading {100 * status.backlog:.0f} %  ", "accent"))
+        if width >= 100:
+            parts += self._itself()
+        elif width >= 70 and status.lag_ms is not None:
+            parts.append(Part(f"{lag_text(status.lag_ms)}  ", "text-muted"))
+        clock = clock_text(self.view.now)
+        parts.append(Part((clock if width >= 70 else clock[:5]) + " "))
+        return tuple(parts)
+
+    def _itself(self) -> list[Part]:
+        status = self.feed.status()
+        behind = "no data yet"
+        if status.lag_ms is not None:
+            behind = f"{lag_text(status.lag_ms)} behind"
+        words = [one_line(status.title, 24), behind, f"{status.rss_mb:.0f} MB"]
+        if status.cpu_percent >= 1:
+            words.append(f"cpu {status.cpu_percent:.0f} %")
+        if status.note:
+            words.append(one_line(status.note, 32))
+        return [Part(" · ".join(words) + "   ", "text-muted")]
+
+
+def lag_text(milliseconds: float) -> str:
+    """How far behind the source: "12 ms", "3.4 s"."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1000:.1f} s"
+
+
+class ProblemBar(Bar):
+    """What is wrong with agentmon itself, in one sentence; hidden while nothing is."""
+
+    def __init__(self, *, id: str, ascii_only: bool) -> None:
+        super().__init__(id=id, ascii_only=ascii_only)
+        self.text = ""
+
+    def line(self, width: int) -> Line:
+        return (Part(f" ! {one_line(self.text, width - 4)}", "error"),)
+
+
+class TransportBar(Bar):
+    """Playing or paused, speed, clock and place of a replay."""
+
+    def __init__(self, *, id: str, view: View, feed: Feed) -> None:
+        super().__init__(id=id, ascii_only=view.ascii_only)
+        self.view = view
+        self.feed = feed
+
+    def line(self, width: int) -> Line:
+        transport = self.feed.transport
+        if transport is None:
+            return BLANK
+        ascii_only = self.view.ascii_only
+        if transport.ended:
+            state = Part("# ended" if ascii_only else "■ ended", "text-muted")
+        elif transport.playing:
+            state = Part("> playing" if ascii_only else "▶ playing", "success")
+        else:
+            state = Part("|| paused" if ascii_only else "⏸ paused", "warning")
+        speed = "max" if math.isinf(transport.speed) else f"{transport.speed:g}x"
+        head: Line = (Part(" "), state, Part(f"  {speed:<5}  {clock_text(self.view.now)}  "))
+        position = max(0.0, min(1.0, transport.position))
+        tail = Part(f" {100 * position:3.0f} % ", "text-muted")
+        room = max(0, width - width_of((*head, tail)))
+        done = round(room * position)
+        full, rest = ("=", "-") if ascii_only else ("━", "─")
+        return (*head, Part(full * done, "accent"), Part(rest * (room - done), "rule"), tail)
+
+
+class Note(Struct):
+    """A sentence in the footer until the next key or a few seconds have passed."""
+
+    text: str
+    role: str = "warning"
+
+
+class Footer(Bar):
+    """The keys that work now; a message takes their place for a moment."""
+
+    def __init__(self, *, id: str, ascii_only: bool) -> None:
+        super().__init__(id=id, ascii_only=ascii_only)
+        self.panel = "sessions"
+        self.is_replay = False
+        self.message: Note | None = None
+
+    def line(self, width: int) -> Line:
+        if self.message is not None:
+            text = clean(self.message.text, newline=False)
+            return trim((Part(" "), Part(text, self.message.role)), width)
+        parts: list[Part] = [Part(" ")]
+        room = width - 1
+        for command in commands.footer_commands(self.panel, replay=self.is_replay):
+            key = commands.key_name(command.keys[0])
+            needed = cells(key) + 1 + cells(command.short) + 2
+            if needed > room:
+                continue
+            parts += [Part(key, "title-focus"), Part(f" {command.short}  ", "text-muted")]
+            room -= needed
+        return tuple(parts)

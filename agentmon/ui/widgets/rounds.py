@@ -1,0 +1,245 @@
+"""Rounds: the chosen session as round ▸ message ▸ block, newest round first."""
+
+from collections.abc import Hashable
+from typing import cast
+
+from agentmon.core.text import one_line
+from agentmon.report import render
+from agentmon.store import read
+from agentmon.ui.parts import BLANK, Line, Part, gist, justify
+from agentmon.ui.tree import SIDE, Node, NodeKey, Opened, Tree
+from agentmon.ui.widgets.lines import KeyedPane
+from agentmon.ui.widgets.sessions import View, model_name
+
+SILENT_AFTER = 3.0
+"""Seconds without a byte after which an open block says how long."""
+
+
+class RoundsPane(KeyedPane):
+    """The visible nodes; what is open is kept here, what they say comes from the store."""
+
+    NUMBER = 3
+    NAME = "Rounds"
+
+    def __init__(self, *, id: str, view: View) -> None:
+        super().__init__(id=id, ascii_only=view.ascii_only)
+        self.view = view
+        self.owner = ""
+        self.owner_note: Line = BLANK
+        self.search = ""
+        self.opened: dict[tuple[str, str], Opened] = {}
+        self._shown: tuple[str, str] = ("", "")
+        self._found: dict[Hashable, Node] = {}
+
+    def opened_of(self, sid: str, agent_id: str) -> Opened:
+        return self.opened.setdefault((sid, agent_id), Opened())
+
+    def show(self, tree: Tree | None) -> None:
+        """The tree of a new revision, or of another session."""
+        which = (tree.sid, tree.agent_id) if tree else ("", "")
+        if which != self._shown:
+            self._shown = which
+            self.cursor = None
+            self.top = 0
+        nodes = tree.nodes if tree else []
+        self._found = {node.key: node for node in nodes}
+        self.set_keys([node.key for node in nodes])
+
+    def node(self, key: Hashable | None) -> Node | None:
+        return self._found.get(key)
+
+    @property
+    def chosen(self) -> Node | None:
+        return self.node(self.cursor)
+
+    def toggle(self, key: NodeKey, is_open: bool) -> None:
+        """Remembers that a person opened or closed a node of the shown tree."""
+        self.opened_of(*self._shown).set_open(key, is_open)
+
+    def find(self, word: str, step: int) -> bool:
+        """Goes to the next (1) or previous (-1) line with the word, around the end."""
+        place = self.cursor_index
+        for distance in range(1, self.count + 1):
+            index = (place + step * distance) % self.count
+            if word in "".join(part.text for part in self.draw(index, 400)).lower():
+                return self.choose(self.keys[index], by_person=True)
+        return False
+
+    # Drawing
+
+    def title(self) -> tuple[Line, Line]:
+        left = f"{self.NAME} · {self.owner}" if self.owner else self.NAME
+        right = self.owner_note
+        if self.search:
+            right = (Part(f"/{one_line(self.search, 24)}", "match"),)
+        return (Part(left),), right
+
+    def empty(self) -> list[Line]:
+        text = "No round yet." if self.owner else "Choose a session."
+        return [(Part(f" {text}", "text-muted"),)]
+
+    def draw(self, index: int, width: int) -> Line:
+        node = self._found[self.keys[index]]
+        if node.block is not None:
+            left, right = self._block(node.block, width)
+        elif node.message is not None:
+            left, right = self._message(node.message, width)
+        elif node.round is not None:
+            left, right = self._round(node, node.round, width)
+        else:
+            left, right = (Part("Warm-up and side traffic", "text-muted"),), BLANK
+        return justify((Part(" " + self._lead(node)), *left), (*right, Part(" ")), width)
+
+    def _lead(self, node: Node) -> str:
+        marks = ("+ ", "- ") if self.ascii_only else ("▸ ", "▾ ")
+        mark = "  " if node.is_open is None else marks[node.is_open]
+        return "  " * node.depth + mark
+
+    def _glyph(self, name: str) -> Part:
+        shown = render.look(name)
+        return Part((shown.ascii if self.ascii_only else shown.glyph) + " ", shown.role)
+
+    def _round(self, node: Node, row: read.RoundRow, width: int) -> tuple[Line, Line]:
+        head = Part(f"#{row.round_number}  ", "strong")
+        right: list[Part] = []
+        total = node.total
+        if total is not None and total.output_tokens and width >= 56:
+            right.append(Part(f"{render.tokens(total.output_tokens)} tok  ", "text-muted"))
+        if self.view.absolute:
+            right.append(Part(f"{self.view.when(row.start_time)}  ", "text-muted"))
+        right.append(Part(f"{self._duration(row)}  ", "text-muted"))
+        right += self._outcome(row, width)
+        if total is not None and total.errors:
+            plural = "" if total.errors == 1 else "s"
+            right.append(Part(f" {total.errors} error{plural}", "error"))
+        room = max(8, width - 24)
+        return (head, Part(one_line(row.user_prompt or render.UNKNOWN, room))), tuple(right)
+
+    def _duration(self, row: read.RoundRow) -> str:
+        if row.start_time is None:
+            return render.UNKNOWN
+        end = row.end_time
+        if end is None and row.is_aborted:
+            return render.UNKNOWN
+        return span(max(0.0, (self.view.now if end is None else end) - row.start_time))
+
+    def _outcome(self, row: read.RoundRow, width: int) -> list[Part]:
+        if row.is_complete:
+            return [self._word("complete", "done")]
+        if row.is_aborted:
+            return [Part("! aborted" if self.ascii_only else "⊘ aborted", "warning")]
+        if row.orphaned_at is not None:
+            return [self._word("orphaned", "orphaned")]
+        if self.keys and row.round_id == self._newest_round and width >= 56:
+            return list(self.owner_note)
+        return [self._word("writing", "running")]
+
+    @property
+    def _newest_round(self) -> str:
+        first = self._found[self.keys[0]].round
+        return first.round_id if first is not None else ""
+
+    def _word(self, look: str, word: str) -> Part:
+        glyph = self._glyph(look)
+        return Part(f"{glyph.text}{word}", glyph.role)
+
+    def _message(self, row: read.MessageRow, width: int) -> tuple[Line, Line]:
+        name, word = message_state(row)
+        left: list[Part] = [self._glyph(name), Part(one_line(word, 28), render.look(name).role)]
+        tag = f"  {model_name(row.model)}"
+        if row.agent_id:
+            tag += f"  {'%' if self.ascii_only else '⚙'} {one_line(row.agent_id, 16)}"
+        left.append(Part(tag))
+        plural = "" if row.block_count == 1 else "s"
+        left.append(Part(f"  {row.block_count} block{plural}", "text-muted"))
+        right: list[Part] = []
+        if row.output_tokens is not None and width >= 48:
+            right.append(Part(f"{render.tokens(row.output_tokens)} tok  ", "text-muted"))
+        if width >= 90:
+            right.append(Part(f"{one_line(row.flow_id, 14)}  ", "text-disabled"))
+        right.append(Part(self.view.when(row.start_time), "text-muted"))
+        return tuple(left), tuple(right)
+
+    def _block(self, row: read.BlockRow, width: int) -> tuple[Line, Line]:
+        name = block_state(row)
+        title = one_line(row.block_type or render.UNKNOWN, 16)
+        if row.tool_name:
+            title = one_line(row.tool_name, 20)
+        left = [
+            self._glyph(name),
+            Part(title),
+            Part(f"  {render.size(row.total_bytes)}", "text-muted"),
+        ]
+        if row.block_type == "tool_use" and row.input_preview:
+            left.append(
+                Part(f"  {one_line(gist(row.input_preview), max(0, width - 44))}", "text-muted")
+            )
+        return tuple(left), self._block_times(row, name)
+
+    def _block_times(self, row: read.BlockRow, name: str) -> Line:
+        now = self.view.now
+        if name == "tool" and row.complete_time is not None:
+            return (Part(f"pending {render.timer(now - row.complete_time)}", "accent"),)
+        if row.result_time is not None and row.complete_time is not None:
+            took = span(max(0.0, row.result_time - row.complete_time))
+            return (Part(f"{took} failed", "error"),) if row.result_is_error else (Part(took),)
+        if row.no_result_at is not None and row.result_time is None:
+            return (Part("no result seen", "warning"),)
+        if not row.is_complete:
+            last = row.last_time if row.last_time is not None else row.start_time
+            silent = now - last if last is not None else 0.0
+            if silent >= SILENT_AFTER:
+                stalled = silent >= self.view.limits.stalled_after
+                role = "error" if stalled else "text-muted"
+                return (Part(f"{int(silent)} s since the last byte", role),)
+            return (Part("now", "success"),)
+        if row.start_time is not None and row.complete_time is not None:
+            return (Part(span(row.complete_time - row.start_time), "text-muted"),)
+        return BLANK
+
+
+def span(seconds: float) -> str:
+    """How long something took: "0.4 s", "41 s", "4m02s", "1h04m"."""
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def message_state(row: read.MessageRow) -> tuple[str, str]:
+    """The look and the word of a message."""
+    if row.error is not None:
+        return "failed", row.error
+    if row.is_broken:
+        return "failed", "cut off"
+    if row.is_complete:
+        return "complete", row.stop_reason or "done"
+    return "writing", "writing"
+
+
+def block_state(row: read.BlockRow) -> str:
+    """The look of a block: a call without a result counts as running."""
+    if row.result_is_error:
+        return "failed"
+    if not row.is_complete:
+        return "writing"
+    is_call = row.block_type == "tool_use"
+    if is_call and row.result_time is None:
+        return "tool" if row.no_result_at is None else "unknown"
+    return "complete"
+
+
+def as_node_key(key: Hashable | None) -> NodeKey | None:
+    """A cursor key of this pane, typed."""
+    return cast("NodeKey", key) if isinstance(key, tuple) else None
+
+
+PINNABLE = ("round", "message", "block")
+"""Kinds of nodes that the stream pane can show; the side node is only a heading."""
+
+
+def is_pinnable(key: NodeKey | None) -> bool:
+    return key is not None and key != SIDE and key[0] in PINNABLE

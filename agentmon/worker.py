@@ -1,0 +1,123 @@
+"""The headless commands: ingesting, following, and examining."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from agentmon import config
+from agentmon.engine.ingest import Ingestion, Progress, Summary
+from agentmon.engine.live import Live
+from agentmon.report import doctor, render
+from agentmon.showing import found_logs, limits
+from agentmon.store import db
+
+
+def ingest(
+    data_dir: Path, paths: Sequence[str], *, reprocess: bool, progress: bool
+) -> tuple[dict[str, object], list[str]]:
+    """Reads paths to their end; the summary, and what could not be read. Raises StoreError."""
+    with Ingestion(data_dir) as run:
+        if reprocess:
+            run.reprocess()
+        if paths:
+            run.read_all(paths, on_progress=_print_progress if progress else None)
+        summary = run.summary()
+    nothing = paths and not run.engine.input_count and not summary.problems
+    problems = [f"no sse_lines.jsonl below {', '.join(paths)}"] if nothing else summary.problems
+    return msgspec.to_builtins(summary), problems
+
+
+def _print_progress(progress: Progress) -> None:
+    """For the process that waits for us: bytes read, bytes left."""
+    sys.stdout.write(f"[{progress.bytes_read}, {progress.bytes_left}]\n")
+    sys.stdout.flush()
+
+
+def summary_text(summary: dict[str, object]) -> str:
+    """A few lines for a person."""
+    found = msgspec.convert(summary, Summary)
+    counts, tables = found.counts, found.tables
+    rate = found.bytes_read / found.seconds if found.seconds > 0 else 0.0
+    lines = [
+        f"read {render.size(found.bytes_read)} in {found.seconds:.1f} s "
+        f"({render.size(int(rate))}/s), peak memory {found.peak_memory_mb:.0f} MB",
+        f"sessions {tables['sessions']}, rounds {tables['rounds']}, "
+        f"messages {tables['messages']}, blocks {tables['content_blocks']}, "
+        f"tool results {tables['tool_results']}",
+        ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in counts.items()),
+    ]
+    return "\n".join(lines)
+
+
+def follow(data_dir: Path, paths: Sequence[str], settings: config.Settings) -> None:
+    """Ingests as the logs grow, until SIGINT or SIGTERM. Raises StoreError."""
+    asyncio.run(_follow(Live(data_dir, paths, limits(settings), poll=settings.follow.poll)))
+
+
+async def _follow(feed: Live) -> None:
+    if db.writer_of(feed.data_dir) is not None:
+        db.WriterLock(feed.data_dir).acquire()  # raises, naming who has it
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    await feed.start()
+    try:
+        shown: str | None = None
+        while not ended.is_set():
+            problem = feed.status().problem
+            if problem is not None and problem != shown:
+                sys.stderr.write(f"agentmon: {problem}\n")
+            shown = problem
+            try:
+                await asyncio.wait_for(ended.wait(), 0.5)
+            except TimeoutError:
+                continue
+    finally:
+        await feed.stop()
+
+
+def examine(
+    settings: config.Loaded | config.ConfigError, data_dir: Path | None
+) -> tuple[str, object, bool]:
+    """(text, plain values, whether anything failed) of `doctor`."""
+    known = settings.settings if isinstance(settings, config.Loaded) else config.Settings()
+    where = data_dir or config.data_dir(known, os.environ)
+    encoding = sys.stdout.encoding or "ascii"
+    checks = doctor.examine(
+        terminal=doctor.terminal(os.environ, encoding, sys.stdout.fileno()),
+        settings=settings,
+        discovery=found_logs(known),
+        data_dir=where,
+        store=_check_store,
+    )
+    text = doctor.checks_text(checks)
+    return text, msgspec.to_builtins(checks), doctor.has_failed(checks)
+
+
+def _check_store(data_dir: Path) -> doctor.Check:
+    """Schema, integrity and writer of the store."""
+    if not db.database(data_dir).exists():
+        return doctor.Check("store", "ok", "nothing stored yet")
+    try:
+        conn = db.open_reading(data_dir)
+    except db.StoreError as problem:
+        return doctor.Check("store", "fail", str(problem), "give another --data-dir, or upgrade")
+    try:
+        (verdict,) = conn.execute("PRAGMA quick_check(1)").fetchone()
+        version = db.version_of(conn)
+    except sqlite3.Error as problem:
+        return doctor.Check("store", "fail", f"cannot read it: {problem}", "restore or move it away")
+    finally:
+        conn.close()
+    if verdict != "ok":
+        return doctor.Check("store", "fail", f"damaged: {verdict}", "move it away and ingest again")
+    writer = db.writer_of(data_dir)
+    who = f", written by pid {writer}" if writer else ""
+    return doctor.Check("store", "ok", f"schema {version}, sound{who}")

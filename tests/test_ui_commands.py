@@ -1,0 +1,121 @@
+"""One declaration feeds bindings, footer, palette and help: here they are held to agree."""
+
+from pathlib import Path
+
+import pytest
+from textual.command import CommandList, CommandPalette
+
+from agentmon.ui import commands
+from agentmon.ui.actions import Actions
+from agentmon.ui.arrangement import PANELS
+from agentmon.ui.palette import CommandProvider
+from agentmon.ui.screens.main import MainScreen
+from agentmon.ui.screens.overlays import OVERLAY
+from tests.ui_app import shown
+from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> StoreFeed:
+    store = UiStore(tmp_path / "store")
+    fill(store)
+    return StoreFeed(store)
+
+
+def test_every_command_has_words_and_an_action() -> None:
+    assert len(commands.BY_ID) == len(commands.COMMANDS)
+    assert set(OVERLAY) <= set(commands.BY_ID)
+    for command in commands.COMMANDS:
+        assert callable(getattr(Actions, command.id))
+        assert command.title
+        assert command.help
+        assert bool(command.short) == bool(command.footer)
+
+
+def test_bindings_are_the_declaration() -> None:
+    declared = {(key.strip(), command.id) for command in commands.COMMANDS for key in command.keys}
+    bound = {(key, binding.id) for binding in commands.bindings() for key in binding.key.split(",")}
+    assert bound == declared
+    for binding in commands.bindings():
+        assert binding.action == f"do('{binding.id}')"
+        assert binding.tooltip == commands.BY_ID[str(binding.id)].help
+    assert [b.id for b in commands.bindings()] == [
+        getattr(binding, "id", None) for binding in MainScreen.BINDINGS
+    ]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+@pytest.mark.parametrize("replay", [False, True])
+def test_a_key_means_one_thing_in_a_place(panel: str, replay: bool) -> None:
+    keys = [
+        key
+        for command in commands.COMMANDS
+        if commands.available(command, panel, replay=replay)
+        for key in command.keys
+    ]
+    assert len(keys) == len(set(keys))
+
+
+async def test_help_lists_the_panel_and_what_works_in_it(feed: StoreFeed) -> None:
+    async with shown(feed, (120, 90)) as screen:
+        await screen.press("3", "question_mark")
+        text = screen.text()
+        for command in commands.COMMANDS:
+            wanted = commands.available(command, "rounds", replay=False)
+            first_words = command.help[:40]
+            assert (first_words in text) == wanted, command.id
+
+
+async def test_footer_offers_only_what_works(feed: StoreFeed) -> None:
+    feed.transport = FakeTransport()
+    async with shown(feed, (300, 50)) as screen:
+        for number, panel in enumerate(PANELS, 1):
+            await screen.press(str(number))
+            line = screen.main.footer.render_line(0).text
+            for command in commands.COMMANDS:
+                works = commands.available(command, panel, replay=True)
+                entry = (
+                    f"{commands.key_name(command.keys[0])} {command.short} " if command.keys else ""
+                )
+                assert (bool(command.footer) and works) == bool(
+                    command.short and f" {entry}" in line
+                ), command.id
+
+
+async def test_palette_has_every_command_and_runs_it(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        provider = CommandProvider(screen.main)
+        offered = [hit async for hit in provider.discover()]
+        assert [hit.text for hit in offered] == [c.title for c in commands.COMMANDS]
+        for command in commands.COMMANDS:
+            found = [hit.text async for hit in provider.search(command.title)]
+            assert command.title in found
+        await screen.press("ctrl+p")
+        assert isinstance(screen.app.screen, CommandPalette)
+        await screen.pilot.press(*"zoom")
+        palette = screen.app.screen.query_one(CommandList)
+        while not palette.option_count or "Zoom" not in str(palette.get_option_at_index(0).prompt):
+            await screen.pilot.pause()
+        await screen.press("enter")
+        await screen.settle()
+        assert screen.main.desk.is_zoomed
+
+
+async def test_every_command_runs_everywhere(feed: StoreFeed) -> None:
+    skipped = {"quit", "interrupt", "help", "palette", "theme", "evidence", "filter", "tmux"}
+    async with shown(feed) as screen:
+        for panel in PANELS:
+            screen.main.focus_panel(panel)
+            for command in commands.COMMANDS:
+                if command.id not in skipped:
+                    await screen.main.actions.do(command.id)
+                    message = screen.main.footer.message
+                    assert message is None or message.role != "error", command.id
+            await screen.settle()
+
+
+async def test_tmux_says_why_it_cannot(feed: StoreFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMUX", raising=False)
+    async with shown(feed) as screen:
+        await screen.press("o")
+        assert "agentmon does not run inside tmux" in screen.text()

@@ -1,0 +1,421 @@
+"""The screen over a real store: what is shown, where keys lead, what a resize keeps."""
+
+from pathlib import Path
+
+import pytest
+
+from agentmon.config import Settings, Ui
+from agentmon.ui.screens.overlays import EvidenceScreen, HelpScreen
+from tests.ui_app import shown
+from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
+
+API = "a0000000-0000-4000-8000-000000000001"
+WEB = "b0000000-0000-4000-8000-000000000002"
+INFRA = "c0000000-0000-4000-8000-000000000003"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> UiStore:
+    return UiStore(tmp_path / "store")
+
+
+@pytest.fixture
+def feed(store: UiStore) -> StoreFeed:
+    fill(store)
+    return StoreFeed(store)
+
+
+async def test_board_is_shown(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        assert screen.names() == ["docs", "infra", "explorer", "web", "api-server", "batch-7"]
+        text = screen.text()
+        for words in ("✕ api-server", "stalled 41s", "◆ web", "permission Edit", "† batch-7"):
+            assert words in text
+        assert "tool Bash 2:14" in text
+        assert "12 ms" in text
+    assert feed.is_started
+    assert feed.is_stopped
+
+
+async def test_keys_move_and_clamp(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        sessions = screen.main.sessions
+        await screen.press("j", "down", "k")
+        assert sessions.cursor_index == 1
+        await screen.press("G", "j")
+        assert sessions.cursor_index == 5
+        await screen.press("g", "up")
+        assert sessions.cursor_index == 0
+        await screen.press("pagedown")
+        assert sessions.cursor_index == 5
+        await screen.press("ctrl+u")
+        assert 0 < sessions.cursor_index < 5
+
+
+async def test_cursor_stays_on_its_session(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("G", "k")
+        assert screen.main.selected == (API, "")
+        feed.store.session("f0", "/home/dev/src/brand-new", first_time=NOW, last_time=NOW)
+        feed.store.thread("f0", "thinking", NOW)
+        feed.revision += 1
+        await screen.settle()
+        assert screen.names()[0] == "brand-new"
+        assert screen.main.selected == (API, "")
+        assert screen.main.sessions.cursor == (API, "")
+
+
+async def test_order_holds_until_asked(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        before = screen.names()
+        feed.store.conn.execute("UPDATE agents SET last_byte = ? WHERE sid = ?", (NOW, API))
+        feed.store.conn.execute("UPDATE sessions SET last_time = ? WHERE sid = ?", (NOW + 5, API))
+        feed.revision += 1
+        await screen.settle()
+        assert screen.names() == before
+        await screen.press("O")
+        assert screen.names() == ["api-server", "batch-7", "docs", "infra", "explorer", "web"]
+        await screen.press("O")
+        assert screen.names()[0] == "web"
+
+
+async def test_subagent_that_ends_hands_over_to_its_session(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("j", "j")
+        assert screen.main.selected == (INFRA, "explorer")
+        feed.store.conn.execute("UPDATE agents SET phase = 'idle' WHERE agent_id = 'explorer'")
+        feed.store.conn.execute(
+            "UPDATE content_blocks SET result_time = ? WHERE tool_use_id = 'toolu_infra_1'", (NOW,)
+        )
+        feed.revision += 1
+        await screen.settle()
+        assert screen.main.selected == (INFRA, "")
+
+
+async def test_filter_narrows_live_and_esc_clears(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("slash", *"status:sta")
+        assert screen.names() == ["api-server"]
+        await screen.press("enter")
+        assert screen.main.focused is screen.main.sessions
+        assert "/status:sta  1 of 6" in screen.text()
+        await screen.press("escape")
+        assert len(screen.names()) == 6
+        await screen.press("slash")
+        screen.main.filter_input.value = "!status:idle tool:bash"
+        await screen.press("enter")
+        assert screen.names() == ["explorer"]
+        assert screen.main.pending.count == 1
+        await screen.press("slash", "escape")
+        assert len(screen.names()) == 6
+
+
+async def test_filter_without_match_says_so(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("slash")
+        screen.main.filter_input.value = "nowhere"
+        await screen.press("enter")
+        assert "Nothing matches /nowhere" in screen.text()
+        await screen.press("j", "enter", "escape", "escape")
+        assert len(screen.names()) == 6
+
+
+async def test_next_match_goes_round_the_filtered_rows(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("slash")
+        screen.main.filter_input.value = "cwd:src"
+        await screen.press("enter")
+        assert screen.names() == ["docs", "infra", "explorer", "web", "api-server"]
+        await screen.press("g", "N")
+        assert screen.main.selected == (API, "")
+        await screen.press("n")
+        assert screen.main.sessions.cursor_index == 0
+
+
+async def test_error_jump_opens_its_round(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("e")
+        assert screen.main.selected == (API, "")
+        assert screen.main.rounds.cursor == ("block", "msg_api_1", "0")
+        assert screen.main.focused is screen.main.rounds
+        text = screen.text()
+        assert "error 1 of 1 · Bash failed" in text
+        assert "pytest -x tests/test_tail.py" in "\n".join(screen.rows(screen.main.stream))
+
+
+async def test_stall_and_permission_jumps_go_round(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("s")
+        assert screen.main.selected == (API, "")
+        await screen.press("s")
+        assert screen.main.selected is not None
+        assert screen.main.selected[0].startswith("e0")
+        await screen.press("s")
+        assert screen.main.selected == (API, "")
+        await screen.press("S")
+        assert screen.main.selected[0].startswith("e0")
+        await screen.press("p")
+        assert screen.main.selected == (WEB, "")
+        assert "permission 1 of 1 · web: permission Edit" in screen.text()
+
+
+async def test_jump_without_trouble_says_so(store: UiStore) -> None:
+    store.session("s1", "/w/calm")
+    store.thread("s1", "idle", NOW - 5)
+    async with shown(StoreFeed(store)) as screen:
+        for key, words in (("e", "No error"), ("s", "No stalled"), ("p", "No agent that waits")):
+            await screen.press(key)
+            assert words in screen.text()
+
+
+async def test_tree_opens_closes_and_pins(feed: StoreFeed) -> None:
+    async with shown(feed, (160, 50)) as screen:
+        await screen.press("G", "k", "3")
+        main = screen.main
+        assert main.pin is None
+        assert main.rounds.cursor == ("block", "msg_api_3", "0")
+        await screen.press("h")
+        assert main.rounds.cursor == ("message", "msg_api_3")
+        await screen.press("h")
+        assert ("block", "msg_api_3", "0") not in main.rounds.keys
+        await screen.press("l", "l", "enter")
+        assert main.focused is main.stream
+        assert main.pin == ("block", "msg_api_3", "0")
+        assert "pinned" in screen.text()
+        await screen.press("3", "G")
+        assert main.rounds.cursor == ("round", "r-api-1")
+        assert "prompt of #1" in screen.text()
+        await screen.press("l", "j", "l", "j")
+        assert main.rounds.cursor == ("block", "msg_api_1", "0")
+        await screen.press("escape")
+        assert main.pin is None
+        assert main.rounds.cursor == ("block", "msg_api_3", "0")
+
+
+async def test_new_message_is_followed_unless_pinned(feed: StoreFeed) -> None:
+    async with shown(feed, (160, 50)) as screen:
+        await screen.press("j")
+        store, main = feed.store, screen.main
+        for flow in ("msg_new_1", "msg_new_2"):
+            store.message(INFRA, "r-infra-1", flow, NOW)
+            store.block(INFRA, flow, 0, "text", f"words of {flow}")
+            store.conn.execute(
+                "UPDATE agents SET flow_id = ? WHERE sid = ? AND agent_id = ''", (flow, INFRA)
+            )
+            feed.revision += 1
+            await screen.settle()
+            if flow == "msg_new_1":
+                assert "words of msg_new_1" in screen.text()
+                assert main.rounds.cursor == ("block", "msg_new_1", "0")
+                await screen.press("3", "k", "j")
+        assert main.pin == ("block", "msg_new_1", "0")
+        assert "words of msg_new_2" not in screen.text()
+        await screen.press("f")
+        assert "words of msg_new_2" in screen.text()
+
+
+async def test_call_shows_arguments_and_result(feed: StoreFeed) -> None:
+    async with shown(feed, (160, 50)) as screen:
+        await screen.press("e", "4")
+        rows = "\n".join(screen.rows(screen.main.stream))
+        assert "command" in rows
+        assert "  pytest -x tests/test_tail.py" in rows
+        assert "error · 5.0 s" in rows
+        assert "FAILED tests/test_tail.py::test_rotation" in rows
+
+
+async def test_pending_call_leads_to_its_block(feed: StoreFeed) -> None:
+    async with shown(feed, (160, 50)) as screen:
+        await screen.press("2", "j", "enter")
+        assert screen.main.selected == (WEB, "")
+        assert screen.main.rounds.cursor == ("block", "msg_web_1", "0")
+        assert screen.main.focused is screen.main.stream
+
+
+async def test_timers_tick_without_a_query(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        before = feed.queries
+        feed.time = NOW + 60
+        screen.main.second()
+        assert "3:14" in "\n".join(screen.rows(screen.main.pending))
+        assert "stalled 1m" in screen.text()
+        assert feed.queries == before
+
+
+async def test_pause_holds_the_picture(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("space")
+        assert "paused" in screen.text()
+        feed.time = NOW + 60
+        feed.store.session("f0", "/w/late", first_time=NOW)
+        feed.store.thread("f0", "writing", NOW)
+        feed.revision += 1
+        screen.main.tick()
+        screen.main.second()
+        await screen.pilot.pause()
+        assert "late" not in screen.names()
+        assert "2:14" in screen.text()
+        await screen.press("space")
+        assert "late" in screen.names()
+        assert "3:14" in screen.text()
+
+
+async def test_replay_keys_drive_the_transport(feed: StoreFeed) -> None:
+    transport = feed.transport = FakeTransport()
+    async with shown(feed) as screen:
+        assert "▶ playing" in screen.text()
+        assert "25 %" in screen.text()
+        await screen.press("space", "plus", "plus", "minus", "home")
+        assert not transport.playing
+        assert transport.speed == 2.0
+        assert transport.restarts == 1
+        assert not screen.main.is_paused
+        await screen.press("end")
+        assert transport.playing
+        assert transport.speed == float("inf")
+        assert "max" in screen.text()
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50), (200, 16), (40, 10)])
+async def test_every_size_shows_the_board_and_each_panel(
+    feed: StoreFeed, size: tuple[int, int]
+) -> None:
+    async with shown(feed, size) as screen:
+        for key, panel in zip("4321", ("stream", "rounds", "pending", "sessions"), strict=True):
+            await screen.press(key)
+            pane = screen.main.desk.panes[panel]
+            assert pane.display
+            assert pane.size.height >= 2
+            assert screen.main.focused is pane
+            assert screen.main.sessions.display
+        assert "docs" in screen.text()
+        bottom = max(pane.region.bottom for pane in screen.main.desk.panes.values() if pane.display)
+        assert bottom <= size[1] - 1
+
+
+async def test_resize_keeps_selection_and_says_when_too_small(feed: StoreFeed) -> None:
+    async with shown(feed, (160, 50)) as screen:
+        await screen.press("G", "k", "3", "k")
+        pin, cursor = screen.main.pin, screen.main.rounds.cursor
+        for width, height in ((60, 20), (20, 5), (80, 24), (1, 1), (160, 50)):
+            await screen.pilot.resize_terminal(width, height)
+            await screen.settle()
+            if (width, height) == (20, 5):
+                assert screen.main.header.render_line(0).text.startswith("agentmon needs 40x1")
+            assert (screen.main.pin, screen.main.rounds.cursor) == (pin, cursor)
+            assert screen.main.selected == (API, "")
+        assert "✕ api-server" in screen.text()
+
+
+async def test_zoom_gives_everything_to_one_panel(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("4", "z")
+        assert screen.main.stream.size == (80, 22)
+        assert not screen.main.sessions.display
+        await screen.press("tab")
+        assert screen.main.sessions.size.height == 22
+        await screen.press("z")
+        assert screen.main.stream.display
+
+
+async def test_overlays_open_and_close(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("question_mark")
+        assert isinstance(screen.app.screen, HelpScreen)
+        assert "Order sessions by" in screen.text()
+        await screen.press("j", "G", "escape")
+        assert screen.app.screen is screen.main
+        await screen.press("G", "k", "i")
+        assert isinstance(screen.app.screen, EvidenceScreen)
+        text = screen.text()
+        assert "stalled after 30 s" in text
+        assert "41 s ago" in text
+        assert "pid 4242" in text
+        await screen.press("i")
+        assert screen.app.screen is screen.main
+
+
+async def test_evidence_shows_what_was_recorded(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("G", "i")
+        text = screen.text()
+        assert "no such process" in text
+        assert "recorded" in text
+
+
+async def test_copy_takes_id_or_text(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("G", "k", "y")
+        assert screen.app.clipboard == API
+        await screen.press("e", "y")
+        assert screen.app.clipboard == "toolu_api_1"
+        await screen.press("4", "y")
+        assert "pytest -x tests/test_tail.py" in screen.app.clipboard
+
+
+async def test_times_become_absolute(feed: StoreFeed) -> None:
+    async with shown(feed, (160, 50)) as screen:
+        assert "41s" in screen.text()
+        await screen.press("t")
+        row = screen.rows(screen.main.sessions)[6]
+        assert "api-server" in row
+        assert row.count(":") == 2
+
+
+async def test_empty_board_says_what_to_do(store: UiStore) -> None:
+    feed = StoreFeed(store)
+    feed.told.looked_for = ["/logs/sse_lines.jsonl: not there"]
+    async with shown(feed) as screen:
+        text = screen.text()
+        for words in ("No agents seen yet", "/logs/sse_lines.jsonl: not there", "--demo", "PATH"):
+            assert words in text
+        await screen.press("j", "enter", "e", "s", "p", "i", "y", "o", "l", "h", "4", "G", "escape")
+        assert screen.app.is_running
+
+
+async def test_errors_of_the_store_are_shown_not_raised(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        feed.failure = OSError("disk full")
+        feed.revision += 1
+        await screen.settle()
+        assert "The store cannot be shown: disk full" in screen.text()
+        await screen.press("e")
+        assert "disk full" in screen.text()
+        feed.failure = None
+        feed.revision += 1
+        await screen.settle()
+        assert not screen.main.problem_bar.display
+
+
+async def test_one_query_per_revision(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        before = feed.queries
+        for _ in range(20):
+            screen.main.tick()
+            await screen.pilot.pause()
+        assert feed.queries == before
+
+
+async def test_exit_codes(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.press("escape", "escape")
+        assert screen.app.is_running
+        await screen.pilot.press("q")
+    assert screen.app.return_code == 0
+    async with shown(feed) as screen:
+        await screen.press("slash", "a", "question_mark")
+        await screen.pilot.press("ctrl+c")
+    assert screen.app.return_code == 130
+
+
+async def test_ascii_screen_has_only_ascii(feed: StoreFeed) -> None:
+    feed.transport = FakeTransport()
+    settings = Settings(ui=Ui(ascii=True))
+    async with shown(feed, (160, 50), settings) as screen:
+        await screen.press("e", "4")
+        assert [char for char in screen.text() if ord(char) > 126] == []
+
+
+async def test_unknown_theme_is_a_problem_not_a_crash(feed: StoreFeed) -> None:
+    async with shown(feed, settings=Settings(ui=Ui(theme="no-such"))) as screen:
+        assert "no-such" in screen.text()
