@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -38,11 +39,8 @@ class Commands(click.Group):
         if args and args[0] in ("-h", "--help", "--version"):
             return super().parse_args(ctx, args)
         at = self._command_at(args)
-        if at is None:
-            args = ["watch", *args]
-        else:
-            args = [args[at], *args[:at], *args[at + 1 :]]
-        return super().parse_args(ctx, args)
+        ordered = ["watch", *args] if at is None else [args[at], *args[:at], *args[at + 1 :]]
+        return super().parse_args(ctx, ordered)
 
     def _command_at(self, args: Sequence[str]) -> int | None:
         skip = False
@@ -93,9 +91,7 @@ def json_option(fn: F) -> F:
 
 def _settings(**overrides: object) -> config.Loaded:
     """Settings with the flags that were given. Raises Failure for a bad value."""
-    given = {
-        key.replace("__", "."): value for key, value in overrides.items() if value is not None
-    }
+    given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
     try:
         loaded = config.load(given, os.environ)
     except config.ConfigError as problem:
@@ -198,21 +194,20 @@ def _speed(text: str) -> float:
     return value
 
 
-class _clear_errors:  # noqa: N801
+@contextmanager
+def _clear_errors() -> Generator[None, None, None]:
     """Errors that a person can act on become one sentence and exit code 1."""
+    from agentmon.store.db import StoreError
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
-        from agentmon.engine.playback import NothingToPlay
-        from agentmon.store.db import StoreError
-
-        if isinstance(problem, StoreError | NothingToPlay):
-            raise Failure(str(problem)) from problem
-        if isinstance(problem, OSError) and not isinstance(problem, BrokenPipeError):
-            name = f"{problem.filename}: " if problem.filename else ""
-            raise Failure(f"{name}{problem.strerror or problem}") from problem
+    try:
+        yield
+    except StoreError as problem:
+        raise Failure(str(problem)) from problem
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        name = f"{problem.filename}: " if problem.filename else ""
+        raise Failure(f"{name}{problem.strerror or problem}") from problem
 
 
 # -- the worker and the store

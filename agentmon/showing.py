@@ -17,9 +17,9 @@ from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.judging import Judge
 from agentmon.engine.live import Live
+from agentmon.engine.places import found_logs, limits
 from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board, render
-from agentmon.sources.discover import Discovery, discover
 from agentmon.sources.procs import LOOK_DISTANCE, Processes
 from agentmon.store import db, verdicts
 
@@ -39,17 +39,6 @@ class Request(Struct):
     width: int
     color: bool
     as_json: bool
-
-
-def limits(settings: config.Settings) -> Limits:
-    health = settings.health
-    return Limits(health.stalled_after, health.overdue_after, health.overdue_per_tool)
-
-
-def found_logs(settings: config.Settings) -> Discovery:
-    """Logs in the places that are known for them."""
-    state_dir = config.state_dir(os.environ)
-    return discover(os.environ, Path.home(), state_dir, settings.paths)
 
 
 def _inputs(request: Request) -> tuple[list[str], list[str]]:
@@ -92,11 +81,10 @@ def _recorded(request: Request) -> tuple[board.Board, float]:
     clock = clock_over([path])
     share = DEMO_MOMENT if request.demo else 1.0
     moment = clock.start + (clock.end - clock.start) * share
-    with tempfile.TemporaryDirectory(prefix="agentmon-") as folder:
-        with Ingestion(Path(folder)) as run:
-            read_until(run.engine, [path], clock, moment)
-            run.commit()
-            return board.load(run.conn), moment
+    with tempfile.TemporaryDirectory(prefix="agentmon-") as folder, Ingestion(Path(folder)) as run:
+        read_until(run.engine, [path], clock, moment)
+        run.commit()
+        return board.load(run.conn), moment
 
 
 def _current(request: Request) -> tuple[board.Board, list[str]]:
@@ -145,10 +133,9 @@ def _judge(run: Ingestion, bounds: Limits) -> None:
 
 
 def show(request: Request) -> int:
-    """Runs the screen until it is left; the exit code. Raises StoreError, OSError, NothingToPlay."""
-    if "-" in request.paths:
-        _keyboard_from_terminal()
-    feed = _feed(request)
+    """Runs the screen until it is left; the exit code. Raises StoreError, OSError."""
+    stdin = _keyboard_from_terminal() if "-" in request.paths else 0
+    feed = _feed(request, stdin)
     os.environ.setdefault("TEXTUAL_FPS", "120")  # read when Textual is imported (perf.md 6)
     from agentmon.ui.app import AgentmonApp
 
@@ -159,7 +146,7 @@ def show(request: Request) -> int:
     return app.return_code or 0
 
 
-def _feed(request: Request) -> Feed:
+def _feed(request: Request, stdin: int) -> Feed:
     bounds = limits(request.settings)
     if request.demo:
         return Playback([str(asset(DEMO))], bounds, title="demo", speed=request.speed, loops=True)
@@ -167,12 +154,14 @@ def _feed(request: Request) -> Feed:
         return Playback([request.replay], bounds, title="replay", speed=request.speed)
     data_dir = config.data_dir(request.settings, os.environ)
     paths, looked = _inputs(request)
-    return Live(data_dir, paths, bounds, looked_for=looked, poll=request.settings.follow.poll)
+    poll = request.settings.follow.poll
+    return Live(data_dir, paths, bounds, looked_for=looked, poll=poll, stdin=stdin)
 
 
-def _keyboard_from_terminal() -> None:
-    """Standard input is data: it moves aside, and the keyboard takes its place."""
+def _keyboard_from_terminal() -> int:
+    """Standard input is data: it moves to the descriptor returned, the keyboard takes its place."""
     data = os.dup(0)
     terminal = os.open("/dev/tty", os.O_RDWR)
     os.dup2(terminal, 0)
     os.close(terminal)
+    return data

@@ -7,14 +7,14 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agentmon import config
 from agentmon.engine.ingest import Ingestion, Progress, Summary
-from agentmon.engine.live import Live
+from agentmon.engine.places import found_logs, limits
 from agentmon.report import doctor, render
-from agentmon.showing import found_logs, limits
 from agentmon.store import db
 
 
@@ -55,12 +55,18 @@ def summary_text(summary: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
+if TYPE_CHECKING:  # asyncio and aiosqlite cost a tenth of a second
+    from agentmon.engine.live import Live
+
+
 def follow(data_dir: Path, paths: Sequence[str], settings: config.Settings) -> None:
     """Ingests as the logs grow, until SIGINT or SIGTERM. Raises StoreError."""
+    from agentmon.engine.live import Live
+
     asyncio.run(_follow(Live(data_dir, paths, limits(settings), poll=settings.follow.poll)))
 
 
-async def _follow(feed: Live) -> None:
+async def _follow(feed: "Live") -> None:
     if db.writer_of(feed.data_dir) is not None:
         db.WriterLock(feed.data_dir).acquire()  # raises, naming who has it
     ended = asyncio.Event()
@@ -113,7 +119,9 @@ def _check_store(data_dir: Path) -> doctor.Check:
         (verdict,) = conn.execute("PRAGMA quick_check(1)").fetchone()
         version = db.version_of(conn)
     except sqlite3.Error as problem:
-        return doctor.Check("store", "fail", f"cannot read it: {problem}", "restore or move it away")
+        return doctor.Check(
+            "store", "fail", f"cannot read it: {problem}", "restore or move it away"
+        )
     finally:
         conn.close()
     if verdict != "ok":

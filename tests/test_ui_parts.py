@@ -11,7 +11,7 @@ from agentmon.ui.parts import Column, Part
 from agentmon.ui.queries import Site
 from agentmon.ui.widgets.rounds import span
 from agentmon.ui.widgets.sessions import model_name
-from agentmon.ui.wrapping import WrapIndex
+from agentmon.ui.wrapping import NARROW, WrapIndex
 
 TEXT = st.text(st.sampled_from("ab  \n日é-\u0301🚀"), max_size=200).map(clean)
 
@@ -26,17 +26,18 @@ def test_wrapping_in_pieces_equals_wrapping_at_once(
         grown.append(piece)
     if pieces:
         whole.append("".join(pieces))
-    assert texts(grown) == texts(whole)
+    assert grown.paragraphs() == whole.paragraphs()
     grown.resize(other, 0)
     whole.resize(other, 0)
     for index in (grown, whole):
-        assert texts(index) == texts(whole)
+        assert "\n".join(index.paragraphs()) == "".join(pieces)
         assert all(cells(row.rstrip(" ")) <= other for row in index.rows)
 
 
-def texts(index: WrapIndex) -> list[str]:
-    ends = [*index.starts[1:], len(index.rows)]
-    return ["".join(index.rows[start:end]) for start, end in zip(index.starts, ends, strict=True)]
+def test_narrow_characters_are_one_cell() -> None:
+    narrow = [chr(code) for code in range(0x20, 0x10000) if NARROW.fullmatch(chr(code))]
+    assert len(narrow) > 1000
+    assert [char for char in narrow if cells(char) != 1 or clean(char) != char] == []
 
 
 def test_a_resize_finds_its_place_again() -> None:
@@ -123,7 +124,7 @@ def test_arrangements_fill_the_room(
         assert sum(stack.of(panel) for panel in arrangement.PANELS) == room
         assert min(stack.of(panel) for panel in arrangement.PANELS) >= 2
     if room >= 14:
-        wide = arrangement.wide(room, pending)
+        wide = arrangement.wide(room, sessions, pending)
         assert wide.sessions + wide.pending == wide.rounds + wide.stream == room
         assert min(wide.of(panel) for panel in arrangement.PANELS) >= 3
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from agentmon.config import Settings, Ui
-from agentmon.ui.screens.overlays import EvidenceScreen, HelpScreen
 from tests.ui_app import shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 
@@ -130,42 +129,6 @@ async def test_next_match_goes_round_the_filtered_rows(feed: StoreFeed) -> None:
         assert screen.main.selected == (API, "")
         await screen.press("n")
         assert screen.main.sessions.cursor_index == 0
-
-
-async def test_error_jump_opens_its_round(feed: StoreFeed) -> None:
-    async with shown(feed) as screen:
-        await screen.press("e")
-        assert screen.main.selected == (API, "")
-        assert screen.main.rounds.cursor == ("block", "msg_api_1", "0")
-        assert screen.main.focused is screen.main.rounds
-        text = screen.text()
-        assert "error 1 of 1 · Bash failed" in text
-        assert "pytest -x tests/test_tail.py" in "\n".join(screen.rows(screen.main.stream))
-
-
-async def test_stall_and_permission_jumps_go_round(feed: StoreFeed) -> None:
-    async with shown(feed) as screen:
-        await screen.press("s")
-        assert screen.main.selected == (API, "")
-        await screen.press("s")
-        assert screen.main.selected is not None
-        assert screen.main.selected[0].startswith("e0")
-        await screen.press("s")
-        assert screen.main.selected == (API, "")
-        await screen.press("S")
-        assert screen.main.selected[0].startswith("e0")
-        await screen.press("p")
-        assert screen.main.selected == (WEB, "")
-        assert "permission 1 of 1 · web: permission Edit" in screen.text()
-
-
-async def test_jump_without_trouble_says_so(store: UiStore) -> None:
-    store.session("s1", "/w/calm")
-    store.thread("s1", "idle", NOW - 5)
-    async with shown(StoreFeed(store)) as screen:
-        for key, words in (("e", "No error"), ("s", "No stalled"), ("p", "No agent that waits")):
-            await screen.press(key)
-            assert words in screen.text()
 
 
 async def test_tree_opens_closes_and_pins(feed: StoreFeed) -> None:
@@ -307,6 +270,14 @@ async def test_resize_keeps_selection_and_says_when_too_small(feed: StoreFeed) -
         assert "✕ api-server" in screen.text()
 
 
+async def test_cursor_stays_in_sight_when_a_pane_shrinks(feed: StoreFeed) -> None:
+    async with shown(feed, (100, 30)) as screen:
+        await screen.press("e", "4")
+        rounds = screen.main.rounds
+        assert rounds.top <= rounds.cursor_index < rounds.top + rounds.page
+        assert "5.0 s failed" in screen.app.export_screenshot().replace("&#160;", " ")
+
+
 async def test_zoom_gives_everything_to_one_panel(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         await screen.press("4", "z")
@@ -318,41 +289,6 @@ async def test_zoom_gives_everything_to_one_panel(feed: StoreFeed) -> None:
         assert screen.main.stream.display
 
 
-async def test_overlays_open_and_close(feed: StoreFeed) -> None:
-    async with shown(feed) as screen:
-        await screen.press("question_mark")
-        assert isinstance(screen.app.screen, HelpScreen)
-        assert "Order sessions by" in screen.text()
-        await screen.press("j", "G", "escape")
-        assert screen.app.screen is screen.main
-        await screen.press("G", "k", "i")
-        assert isinstance(screen.app.screen, EvidenceScreen)
-        text = screen.text()
-        assert "stalled after 30 s" in text
-        assert "41 s ago" in text
-        assert "pid 4242" in text
-        await screen.press("i")
-        assert screen.app.screen is screen.main
-
-
-async def test_evidence_shows_what_was_recorded(feed: StoreFeed) -> None:
-    async with shown(feed) as screen:
-        await screen.press("G", "i")
-        text = screen.text()
-        assert "no such process" in text
-        assert "recorded" in text
-
-
-async def test_copy_takes_id_or_text(feed: StoreFeed) -> None:
-    async with shown(feed) as screen:
-        await screen.press("G", "k", "y")
-        assert screen.app.clipboard == API
-        await screen.press("e", "y")
-        assert screen.app.clipboard == "toolu_api_1"
-        await screen.press("4", "y")
-        assert "pytest -x tests/test_tail.py" in screen.app.clipboard
-
-
 async def test_times_become_absolute(feed: StoreFeed) -> None:
     async with shown(feed, (160, 50)) as screen:
         assert "41s" in screen.text()
@@ -360,31 +296,6 @@ async def test_times_become_absolute(feed: StoreFeed) -> None:
         row = screen.rows(screen.main.sessions)[6]
         assert "api-server" in row
         assert row.count(":") == 2
-
-
-async def test_empty_board_says_what_to_do(store: UiStore) -> None:
-    feed = StoreFeed(store)
-    feed.told.looked_for = ["/logs/sse_lines.jsonl: not there"]
-    async with shown(feed) as screen:
-        text = screen.text()
-        for words in ("No agents seen yet", "/logs/sse_lines.jsonl: not there", "--demo", "PATH"):
-            assert words in text
-        await screen.press("j", "enter", "e", "s", "p", "i", "y", "o", "l", "h", "4", "G", "escape")
-        assert screen.app.is_running
-
-
-async def test_errors_of_the_store_are_shown_not_raised(feed: StoreFeed) -> None:
-    async with shown(feed) as screen:
-        feed.failure = OSError("disk full")
-        feed.revision += 1
-        await screen.settle()
-        assert "The store cannot be shown: disk full" in screen.text()
-        await screen.press("e")
-        assert "disk full" in screen.text()
-        feed.failure = None
-        feed.revision += 1
-        await screen.settle()
-        assert not screen.main.problem_bar.display
 
 
 async def test_one_query_per_revision(feed: StoreFeed) -> None:
@@ -396,18 +307,6 @@ async def test_one_query_per_revision(feed: StoreFeed) -> None:
         assert feed.queries == before
 
 
-async def test_exit_codes(feed: StoreFeed) -> None:
-    async with shown(feed) as screen:
-        await screen.press("escape", "escape")
-        assert screen.app.is_running
-        await screen.pilot.press("q")
-    assert screen.app.return_code == 0
-    async with shown(feed) as screen:
-        await screen.press("slash", "a", "question_mark")
-        await screen.pilot.press("ctrl+c")
-    assert screen.app.return_code == 130
-
-
 async def test_ascii_screen_has_only_ascii(feed: StoreFeed) -> None:
     feed.transport = FakeTransport()
     settings = Settings(ui=Ui(ascii=True))
@@ -416,6 +315,35 @@ async def test_ascii_screen_has_only_ascii(feed: StoreFeed) -> None:
         assert [char for char in screen.text() if ord(char) > 126] == []
 
 
-async def test_unknown_theme_is_a_problem_not_a_crash(feed: StoreFeed) -> None:
-    async with shown(feed, settings=Settings(ui=Ui(theme="no-such"))) as screen:
-        assert "no-such" in screen.text()
+async def test_a_recording_that_begins_again(feed: StoreFeed) -> None:
+    feed.transport = FakeTransport()
+    async with shown(feed, (160, 50)) as screen:
+        await screen.press("s")
+        assert "compare inodes" in screen.text()
+        feed.store.block(API, "msg_api_3", 0, "text", "The tail")
+        feed.revision += 1
+        await screen.settle()
+        assert "The tail▌" in screen.text()
+        for table in ("sessions", "agents", "rounds", "messages", "content_blocks"):
+            feed.store.conn.execute(f"DELETE FROM {table}")
+        feed.revision += 1
+        await screen.settle()
+        assert screen.main.selected is None
+        assert "The tail" not in screen.text()
+        assert "Choose a session" in screen.text()
+        fill(feed.store)
+        feed.revision += 1
+        await screen.settle()
+        assert len(screen.names()) == 6
+        assert screen.main.selected is not None
+
+
+async def test_a_click_chooses_and_focuses(feed: StoreFeed) -> None:
+    async with shown(feed) as screen:
+        await screen.pilot.click("#sessions", offset=(5, 4))
+        await screen.settle()
+        assert screen.main.selected == (WEB, "")
+        await screen.pilot.click("#stream", offset=(5, 2))
+        await screen.settle()
+        assert screen.main.desk.panel == "stream"
+        assert screen.main.focused is screen.main.stream

@@ -56,7 +56,7 @@ async def test_characters_split_between_reads(store: UiStore) -> None:
             store.grow("m1", 0, bytes([byte]))
             feed.revision += 1
             screen.main.loader.ask()
-            await screen.pilot.pause()
+            await screen.pilot.pause(0)
         await screen.settle()
         assert lines(screen)[0] == text
 
@@ -200,31 +200,44 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+def hostile_session(store: UiStore, number: int, text: str) -> None:
+    """A session in which everything that comes from outside is the text."""
+    sid = f"{number}{text}"
+    at = NOW - number
+    store.session(sid, f"/w/{text}", agent=text, version=text, model=text, first_time=at)
+    more = {"phase_detail": text, "flow_id": f"{text}{number}"}
+    store.thread(sid, "permission", NOW - 50, **more)
+    store.thread(sid, "tool", NOW - 50, agent_id=f"{text}a", flow_id=f"{text}{number}")
+    store.round(sid, text, text, NOW - 60)
+    store.message(sid, text, f"{text}{number}", NOW - 50, model=text, error=text)
+    call = {"tool_use_id": sid, "tool_name": text, "complete_time": NOW, "input_preview": text}
+    arguments = json.dumps({text: text})
+    store.block(sid, f"{text}{number}", 0, "tool_use", arguments, **call)
+    store.insert("notices", sid=sid, time=NOW, name=text, data=text)
+
+
 @pytest.mark.parametrize("size", [(60, 20), (160, 50)])
 async def test_hostile_text_is_shown_and_does_nothing(
-    tmp_path: Path, text: str, size: tuple[int, int]
+    tmp_path: Path, size: tuple[int, int]
 ) -> None:
     store = UiStore(tmp_path / "hostile")
-    store.session(text + "sid", f"/w/{text}", agent=text, version=text, model=text)
-    more = {"phase_detail": text, "flow_id": text}
-    store.thread(text + "sid", "permission", NOW - 50, **more)
-    store.thread(text + "sid", "tool", NOW - 50, agent_id=text + "a", flow_id=text)
-    store.round(text + "sid", text, text, NOW - 60)
-    store.message(text + "sid", text, text, NOW - 50, model=text, error=text)
-    call = {"tool_use_id": text, "tool_name": text, "complete_time": NOW, "input_preview": text}
-    store.block(text + "sid", text, 0, "tool_use", json.dumps({text or "a": text}), **call)
-    store.insert("notices", sid=text + "sid", time=NOW, name=text, data=text)
+    for number, text in enumerate(HOSTILE):
+        hostile_session(store, number, text)
     feed = StoreFeed(store)
-    feed.told.problem = text + "problem"
-    feed.told.note = feed.told.title = text
+    feed.told.problem = feed.told.note = feed.told.title = "".join(HOSTILE)
     async with shown(feed, size) as screen:
-        check(screen, size[0])
-        await screen.press("e", "i")
-        check(screen, size[0])
-        await screen.press("escape", "4", "2", "enter", "y", "ctrl+p")
+        for _ in HOSTILE:
+            await screen.do("down", "evidence")
+            check(screen, size[0])
+            screen.app.pop_screen()
+            await screen.do("panel_stream", "copy")
+            check(screen, size[0])
+            await screen.do("panel_pending")
+            check(screen, size[0])
+            await screen.do("panel_sessions", "copy", "down")
+            assert clean(screen.app.clipboard) == screen.app.clipboard
+        await screen.press("e", "ctrl+p")
         assert screen.app.is_running
-        assert clean(screen.app.clipboard) == screen.app.clipboard
 
 
 def check(screen: Shown, width: int) -> None:

@@ -1,8 +1,10 @@
 """A running app over a feed, for tests: keys in, lines out, waiting for idle instead of time."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from textual import events
 from textual.pilot import Pilot
 
 from agentmon.config import Settings
@@ -10,6 +12,14 @@ from agentmon.ui.app import AgentmonApp
 from agentmon.ui.widgets.lines import LinePane
 from agentmon.ui.widgets.strips import LineWidget
 from tests.ui_store import StoreFeed
+
+_NAMES = {":": "colon", "!": "exclamation_mark"}
+_CHARACTERS = {"space": " ", "slash": "/", "question_mark": "?", "plus": "+", "minus": "-"}
+
+
+def _character(key: str) -> str | None:
+    """What a key types; None for keys such as the arrows."""
+    return key if len(key) == 1 else _CHARACTERS.get(key)
 
 
 class Shown:
@@ -22,15 +32,26 @@ class Shown:
 
     async def settle(self) -> None:
         """Until nothing is being loaded and everything is painted."""
-        for _ in range(200):
+        while True:
+            # The board comes at most five times a second; waiting here is for that, not for luck.
             self.main.tick()
-            await self.pilot.pause()
+            await asyncio.sleep(0.005)
             if self.main.loader.is_idle:
                 break
-        await self.pilot.pause()
+        # Two rounds: a message that a widget handles may make it post another.
+        await self.pilot.pause(0)
+        await self.pilot.pause(0)
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """Keys by Textual's names, one after the other, as the terminal would send them."""
+        for key in keys:
+            self.app.post_message(events.Key(_NAMES.get(key, key), _character(key)))
+            await self.settle()
+
+    async def do(self, *command_ids: str) -> None:
+        """Runs commands as their keys would."""
+        for command_id in command_ids:
+            await self.main.actions.do(command_id)
         await self.settle()
 
     def text(self) -> str:

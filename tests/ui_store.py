@@ -24,6 +24,9 @@ class UiStore:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.conn = sqlite3.connect(folder / "agentmon.db", check_same_thread=False)
+        # Nothing here outlives the test, so nothing has to reach the disk.
+        self.conn.execute("PRAGMA synchronous = OFF")
+        self.conn.execute("PRAGMA journal_mode = MEMORY")
         self.conn.executescript(asset("schema.sql").read_text())
         self.texts: dict[tuple[str, int], bytes] = {}
         self._seq = 0
@@ -164,6 +167,7 @@ class StoreFeed:
         self.queries = 0
         self.reads: list[tuple[int, int]] = []
         self.failure: Exception | None = None
+        self.start_failure: Exception | None = None
         self.is_started = False
         self.is_stopped = False
 
@@ -185,6 +189,8 @@ class StoreFeed:
         return self.told
 
     async def start(self) -> None:
+        if self.start_failure is not None:
+            raise self.start_failure
         self.is_started = True
 
     async def stop(self) -> None:

@@ -158,7 +158,35 @@ class Fold:
             self._mark_stream(stream)
         state.counts.lines += 1
         state.counts.events += 1
-        self._add(message, event, time)
+        block = message.blocks.get(event.index)
+        if block is None or not block.is_started or block.is_cut or event.text is None:
+            self._add(message, event, time)
+            return
+        if not block.is_dirty:
+            self._mark_all(message, block)
+        fresh = block.fresh
+        fresh.texts.append(event.text)
+        fresh.counts.append(event.count)
+        fresh.times.append(time)
+        block.delta_count += 1
+        if time > message.last_time:
+            self._move_on(message, block, event.meta, time)
+
+    def _move_on(self, message: Message, block: Block, meta: Meta, time: float) -> None:
+        """The clocks of everything above a delta."""
+        message.last_time = block.last_time = time
+        session, thread = message.session, message.thread
+        if time >= session.meta_time:
+            if meta is session.meta:
+                session.meta_time = time
+            else:
+                self._say_meta(session, meta, time)
+        if time > session.resumed_at:
+            session.resumed_at = time
+        if time > thread.last_byte:
+            thread.last_byte = time
+            if thread.phase == "permission":
+                phases.on_byte(self.state, thread, block.block_type, time)
 
     def _apply_delta(self, event: Delta, *, is_again: bool) -> bool:
         state = self.state
@@ -181,30 +209,24 @@ class Fold:
         if not block.is_dirty:
             self._mark_all(message, block)
         if event.text is not None or event.cut:
-            block.new.append(event)
+            fresh = block.fresh
+            if event.flow != message.flow_id:
+                fresh.flows[len(fresh.counts)] = event.flow
+            fresh.texts.append(event.text or "")
+            fresh.counts.append(event.count)
+            fresh.times.append(time)
             block.delta_count += 1
+            block.cut_bytes += event.cut
+            block.is_cut = block.is_cut or event.cut > 0
         if block.last_time is None or time > block.last_time:
             block.last_time = time
         if not block.is_started and (block.start_time is None or time < block.start_time):
             block.start_time = time
             self._settle_blocks(message)
-        if time > message.last_time:
-            message.last_time = time
         session = message.session
-        if time > session.resumed_at:
-            session.resumed_at = time
-        if time >= session.meta_time:
-            if event.meta is session.meta:
-                session.meta_time = time
-            else:
-                self._say_meta(session, event.meta, time)
         if session.first_time is None or time < session.first_time:
             session.first_time = time
-        thread = message.thread
-        if time > thread.last_byte:
-            thread.last_byte = time
-            if thread.phase == "permission":
-                phases.on_byte(self.state, thread, block.block_type, time)
+        self._move_on(message, block, event.meta, max(time, message.last_time))
 
     def _mark_all(self, message: Message, block: Block) -> None:
         """Once per block and batch: everything above a delta changes with it."""
@@ -282,6 +304,10 @@ class Fold:
                 self._remember(message)
         return message
 
+    def recall(self, flow_id: str) -> None:
+        """Brings a message back into memory, so that what comes can change its round."""
+        self._find(flow_id)
+
     def _remember(self, message: Message) -> None:
         state = self.state
         state.messages[message.flow_id] = message
@@ -341,9 +367,11 @@ class Fold:
         if owner is not None and (request is None or owner.request_id in (None, request)):
             message = owner
         elif owner is not None and request is not None:
-            message = self._new_message(event, request)
+            message = self._find(request) or self._new_message(event, request)
         else:
-            own = flow if flow not in _PLACEHOLDERS else request or f"{flow or 'unknown'}:{event.sid}"
+            own = (
+                flow if flow not in _PLACEHOLDERS else request or f"{flow or 'unknown'}:{event.sid}"
+            )
             message = self._find(own) or self._new_message(event, own)
         if request is not None:
             if message.request_id is None:
@@ -397,34 +425,27 @@ class Fold:
     def _message_start(self, event: MessageStart) -> bool:
         _, time = self._heard(event)
         event.time = time
-        asked = self._by_request(event.request_id)
-        if asked is not None and asked.flow_id == event.message_id and asked.is_started:
-            return False
-        if asked is not None and asked.flow_id != event.message_id:
-            if asked.is_started:
-                # a spliced stream: another message on an open request ends the first
-                asked.is_broken = True
-                mark_message(self.state, asked)
-                self.state.requests.pop(event.request_id or "", None)
-            else:
-                self._clear_name(event.message_id, event.request_id)
-                self._rename(asked, event.message_id)
-        self._clear_name(event.message_id, event.request_id)
-        owner = self._find(event.message_id)
+        request, name = event.request_id, event.message_id
+        asked, owner = self._by_request(request), self._find(name)
         if owner is not None and owner.is_started:
-            if event.request_id is not None:
-                self.state.requests[event.request_id] = owner
+            if request is not None:
+                self.state.requests[request] = owner
             return False
-        self._begin(owner or self._new_message(event, event.message_id), event, time)
+        if owner is not None and owner is not asked and owner.request_id not in (None, request):
+            # another stream's events were written under this flow_id before its own start came:
+            # they go under the name of their request
+            self._rename(owner, owner.request_id or name)
+            owner = None
+        if asked is not None and asked.is_started:
+            # a spliced stream: another message on an open request ends the first
+            asked.is_broken = True
+            mark_message(self.state, asked)
+        elif asked is not None and asked is not owner:
+            self._rename(asked, name)
+            _take_over(asked, owner)
+            owner = asked
+        self._begin(owner or self._new_message(event, name), event, time)
         return True
-
-    def _clear_name(self, flow_id: str, request_id: str | None) -> None:
-        """Events of another stream may have been written under this flow_id before its own start
-        came: they go under the name of their request."""
-        owner = self._find(flow_id)
-        if owner is None or owner.is_started or owner.request_id in (None, request_id):
-            return
-        self._rename(owner, owner.request_id or flow_id)
 
     def _begin(self, message: Message, event: MessageStart, time: float) -> None:
         state = self.state
@@ -461,6 +482,9 @@ class Fold:
             message.moved_from = message.flow_id
             for block in message.blocks.values():
                 block.moved_from = message.flow_id
+        for block in message.blocks.values():
+            _rename_flows(block, message.flow_id, flow_id)
+        self._find(flow_id)  # nobody has this name, but it has to be asked for
         message.flow_id = flow_id
         state.messages[flow_id] = message
         for block in message.blocks.values():
@@ -581,12 +605,19 @@ class Fold:
     def _whole_message(self, event: WholeMessage) -> bool:
         _, time = self._heard(event)
         event.time = time
+        self._by_request(event.request_id)
         known = self._find(event.message_id)
         if known is not None and known.is_started:
             return False
         message = known or self._new_message(event, event.message_id)
         start = MessageStart(
-            *(getattr(event, name) for name in Event.__struct_fields__),
+            event.sid,
+            event.meta,
+            event.flow,
+            event.count,
+            event.round,
+            time,
+            event.digest,
             event.request_id,
             event.message_id,
             event.role,
@@ -613,7 +644,7 @@ class Fold:
         state = self.state
         for result in event.results:
             key = result.tool_use_id
-            if key in state.results or state.loader.result(key) is not None:
+            if key in state.results or state.loader.result(key, is_coming=True) is not None:
                 state.counts.duplicates += 1
                 continue
             state.results[key] = (time, result.is_error, state.batch)
@@ -731,6 +762,21 @@ class Fold:
         state.counts.bad_lines += 1
         state.changes.bad.append((digest, bad))
         return True
+
+
+def _take_over(message: Message, other: Message | None) -> None:
+    """The blocks of a message without start or request, whose name turns out to be this one's."""
+    for index, block in other.blocks.items() if other is not None else ():
+        if index not in message.blocks:
+            message.blocks[index] = block
+            block.message = message
+
+
+def _rename_flows(block: Block, old: str, new: str) -> None:
+    """Fresh deltas keep the flow id as written when their message takes another one."""
+    flows = block.fresh.flows
+    named = {at: flows.get(at, old) for at in range(len(block.fresh.counts))}
+    block.fresh.flows = {at: flow for at, flow in named.items() if flow != new}
 
 
 def _stream_key(event: Event) -> tuple[str, str, int]:

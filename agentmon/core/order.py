@@ -5,6 +5,7 @@ Deltas are grouped by the flow_id as written, groups by their first time, inside
 """
 
 from collections.abc import Sequence
+from operator import lt
 
 from agentmon.core.state import DeltaEntry
 
@@ -35,19 +36,15 @@ def emission_order(entries: Sequence[DeltaEntry]) -> list[int]:
     )
 
 
-def goes_on(
-    group: str | None, top_count: int, flows: Sequence[str], counts: Sequence[int]
-) -> tuple[str, int] | None:
-    """(group, top count) if the new deltas simply follow what is stored, else None."""
-    if not flows:
+def goes_on(top: int, counts: Sequence[int]) -> int | None:
+    """The new highest counter if the new deltas simply follow what is stored, else None."""
+    first, last = counts[0], counts[-1]
+    if first <= top:
         return None
-    flow = flows[0]
-    if group is not None and group != flow:
-        return None
-    if any(other != flow for other in flows):
-        return None
+    if last - first == len(counts) - 1 and all(map(lt, counts, counts[1:])):
+        return last
     for count in counts:
-        if count <= top_count:
+        if count <= top:
             return None
-        top_count = count
-    return flow, top_count
+        top = count
+    return top

@@ -188,10 +188,9 @@ def failed(state: State, thread: Thread, error_type: str, time: float) -> None:
 
 
 def session_started(state: State, thread: Thread, source: str, time: float) -> None:
+    """A process began or took a session up again: whatever ran before does not."""
     heard(state, thread, time)
-    if source == "compact" or thread.phase in ("ended", "idle", "compacting"):
-        set_phase(state, thread, "idle", time)
-    elif thread.phase_since is not None and source == "resume":
+    if source in ("compact", "resume") or thread.phase in ("ended", "idle", "compacting"):
         set_phase(state, thread, "idle", time)
 
 

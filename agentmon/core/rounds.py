@@ -63,7 +63,8 @@ def add_start(state: State, message: Message) -> None:
         return
     asked.answer_time, asked.answer_round = time, start.round
     mark_prompt(state, asked)
-    settle(state, session)
+    if asked.round_id != start.round:
+        settle(state, session)
 
 
 def _next_time(session: Session, prompt: PromptState) -> float:
@@ -196,7 +197,8 @@ def end_round(state: State, session: Session, round_id: str, time: float) -> Non
     if found.end_time is None or time > found.end_time:
         found.end_time = time
         mark_round(state, found)
-        if any(prompt.own_round == round_id for prompt in session.prompts):
+        # only an unanswered prompt asks whether a round was still running
+        if any(p.own_round == round_id and not p.answer_round for p in session.prompts):
             settle(state, session)
 
 

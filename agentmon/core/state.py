@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
 
-from agentmon.core.events import Delta, Malformed, Meta, Notice, Result, StreamError, Unknown
+from agentmon.core.events import Malformed, Meta, Notice, Result, StreamError, Unknown
 
 RECENT_PROMPTS = 16
 """How many last prompts of a session can still change their round."""
@@ -207,13 +207,26 @@ class DeltaTail(Struct, eq=False):
 
     chunk: int = 0
     flows: list[str] = field(default_factory=list[str])
+    """As written; empty where all are the message's own. A text under several flows, or in
+    another order, is always logged anew as a whole."""
     counts: list[int] = field(default_factory=list[int])
     times: list[float] = field(default_factory=list[float])
     chars: list[int] = field(default_factory=list[int])
 
 
+class Fresh(Struct, eq=False):
+    """Deltas of a block since the last batch, in arrival order: column by column, so that the
+    events themselves can go at once."""
+
+    texts: list[str] = field(default_factory=list[str])
+    counts: list[int] = field(default_factory=list[int])
+    times: list[float] = field(default_factory=list[float])
+    flows: dict[int, str] = field(default_factory=dict[int, str])
+    """Position → flow id as written, where that is not the message's own."""
+
+
 class Block(Struct, eq=False):
-    message: "Message"
+    message: Message
     index: int
     block_type: str | None = None
     tool_use_id: str | None = None
@@ -234,8 +247,7 @@ class Block(Struct, eq=False):
     result_is_error: bool | None = None
     no_result_at: float | None = None
     input_preview: str | None = None
-    new: list[Delta] = field(default_factory=list[Delta])
-    """Deltas since the last batch, in arrival order."""
+    fresh: Fresh = field(default_factory=Fresh)
     start_stored: bool = False
     """The start value is part of the stored text."""
     group: str | None = None
@@ -320,7 +332,10 @@ StreamKey: TypeAlias = tuple[str, str, int]
 
 
 class Loader(Protocol):
-    """Brings back what left memory. Every answer is what the store has committed."""
+    """Brings back what left memory. Every answer is what the store has committed.
+
+    A key is asked for before anything is stored under it: a loader may rely on that.
+    """
 
     def session(self, sid: str) -> Session | None: ...
     def message(self, flow_id: str, session_of: Callable[[str], Session]) -> Message | None: ...
@@ -328,7 +343,12 @@ class Loader(Protocol):
     def stream(self, key: StreamKey) -> Stream | None: ...
     def round(self, sid: str, round_id: str) -> Round | None: ...
     def call(self, tool_use_id: str) -> tuple[str, int] | None: ...
-    def result(self, tool_use_id: str) -> tuple[float, bool | None] | None: ...
+    def result(
+        self, tool_use_id: str, *, is_coming: bool = False
+    ) -> tuple[float, bool | None] | None:
+        """`is_coming`: it will be stored if it is not there."""
+        ...
+
     def has_prompt(self, sid: str, message_uuid: str) -> bool: ...
     def has_raw(self, digest: bytes) -> bool: ...
     def has_bad(self, digest: bytes) -> bool: ...
@@ -355,7 +375,9 @@ class NoLoader:
     def call(self, tool_use_id: str) -> tuple[str, int] | None:
         return None
 
-    def result(self, tool_use_id: str) -> tuple[float, bool | None] | None:
+    def result(
+        self, tool_use_id: str, *, is_coming: bool = False
+    ) -> tuple[float, bool | None] | None:
         return None
 
     def has_prompt(self, sid: str, message_uuid: str) -> bool:
@@ -458,7 +480,7 @@ class State:
             for message in self.messages.values()
             if message.touched <= committed - 2
             and not message.is_dirty
-            and not any(block.is_dirty or block.new for block in message.blocks.values())
+            and not any(block.is_dirty for block in message.blocks.values())
         ]
         for message in old[: len(self.messages) - keep // 2]:
             self.forget_message(message)

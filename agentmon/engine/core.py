@@ -18,7 +18,7 @@ from msgspec import Struct
 from agentmon.core.events import Malformed, Unknown
 from agentmon.core.fold import Fold
 from agentmon.core.state import State
-from agentmon.engine.huge import decode_huge
+from agentmon.engine.huge import SPOOL, HugeLines, empty_spool
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import Problem, SourceState, looks_binary
 from agentmon.sources.lines import HugeLine, Line, Piece
@@ -35,6 +35,9 @@ BATCH_LINES = 10_000
 
 BATCH_BYTES = 16 << 20
 """Bytes read after which a batch is due: results are held until they are committed."""
+
+EMPTY_CHUNK_LINES = 100
+"""What a chunk without a line counts for in `pump`."""
 
 _BINARY_SAMPLE = 64 << 10
 
@@ -68,22 +71,29 @@ class Engine:
         self.last_event = 0.0
         self._collector = Collector(self.state, loader, self.files)
         self._decoder = Decoder()
+        self._huge_lines = HugeLines(data_dir, self._decoder)
+        empty_spool(data_dir)
         self._known = {_key(values): values for values in known}
         self._ids = {key: values.source_id for key, values in self._known.items()}
         self._register = Register([_state(values) for values in self._known.values()])
         self._readings: list[_Reading] = []
+        self.holds_huge = False
+        """Whether `pump` stops before a huge line, for `prepare_huge` (a second for 100 MB)."""
+        self.waits_for_huge = False
+        self._prepared: dict[int, list[Decoded]] = {}
         self._expanded = Expanded()
         self._turn = 0
         self._moved: dict[str, SourceState] = {}
         self._lines = self._bytes = 0
         self.bytes_read = 0
-        self._follow = False
+        self._follow, self._stdin = False, 0
 
     # -- inputs
 
-    def open_paths(self, paths: Sequence[str], *, follow: bool) -> None:
-        """Takes files, folders, FIFOs and "-"; what can't be read goes to `problems`."""
-        self._follow = follow
+    def open_paths(self, paths: Sequence[str], *, follow: bool, stdin: int = 0) -> None:
+        """Takes files, folders, FIFOs and "-" (the descriptor `stdin`); what can't be read goes
+        to `problems`."""
+        self._follow, self._stdin = follow, stdin
         self._expanded = expand(list(paths), follow=follow)
         self._note(self._expanded.problems)
         for path in self._expanded.files:
@@ -106,9 +116,11 @@ class Engine:
         if path != STDIN and _is_binary(path):
             self.problems[path] = f"{path} is not a log of JSON lines: it looks like a binary file"
             return
-        spool = self.data_dir / "spool"
+        spool = self.data_dir / SPOOL
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        source = open_source(path, self._register, follow=self._follow, spool=str(spool))
+        source = open_source(
+            path, self._register, follow=self._follow, spool=str(spool), stdin=self._stdin
+        )
         self._readings.append(_Reading(source))
 
     def _note(self, problems: Iterable[Problem]) -> None:
@@ -116,10 +128,10 @@ class Engine:
             self.problems[problem.path] = problem.message
 
     @property
-    def watched(self) -> tuple[list[str], list[str]]:
-        """(files, folders) whose changes are worth waking up for."""
+    def watched(self) -> tuple[list[str], list[str], list[str]]:
+        """(files, folders, paths that do not exist yet) whose changes are worth waking up for."""
         expanded = self._expanded
-        return [*expanded.files, *expanded.missing], list(expanded.folders)
+        return list(expanded.files), list(expanded.places), list(expanded.missing)
 
     # -- the loop
 
@@ -134,18 +146,27 @@ class Engine:
             self._turn %= len(self._readings)
             reading = self._readings[self._turn]
             took = self._fold_some(reading, left)
-            left -= took
-            idle = 0 if took or reading.chunk is not None else idle + 1
+            if self.waits_for_huge:
+                return True
+            # a piece of a huge line gives no line, and is work all the same
+            left -= took or EMPTY_CHUNK_LINES
+            idle = idle + 1 if took is None else 0
             if reading.chunk is None:
                 self._turn += 1
         return left <= 0
 
-    def _fold_some(self, reading: _Reading, limit: int) -> int:
+    def _fold_some(self, reading: _Reading, limit: int) -> int | None:
+        """How many lines were folded; None when there was nothing to read."""
         chunk = reading.chunk or self._next_chunk(reading)
         if chunk is None:
+            return None
+        if self.holds_huge and self._is_huge_ahead(chunk):
+            self.waits_for_huge = True
             return 0
-        lines = chunk.lines if limit >= len(chunk.lines) and not reading.at else (
-            chunk.lines[reading.at : reading.at + limit]
+        lines = (
+            chunk.lines
+            if limit >= len(chunk.lines) and not reading.at
+            else (chunk.lines[reading.at : reading.at + limit])
         )
         reading.at += len(lines)
         self._fold_lines(lines, chunk)
@@ -155,11 +176,25 @@ class Engine:
         self._lines += len(lines)
         return len(lines)
 
+    def _is_huge_ahead(self, chunk: Chunk) -> bool:
+        return any(isinstance(p, HugeLine) and id(p) not in self._prepared for p in chunk.lines)
+
+    def prepare_huge(self) -> None:
+        """Decodes the huge lines that `pump` waits for; may run in a thread while nothing else
+        of the engine does. Raises OSError when their text can't be put aside."""
+        for reading in self._readings:
+            for line in reading.chunk.lines if reading.chunk is not None else ():
+                if isinstance(line, HugeLine) and id(line) not in self._prepared:
+                    self._prepared[id(line)] = self._huge_lines.decode(line)
+        self.waits_for_huge = False
+
     def _next_chunk(self, reading: _Reading) -> Chunk | None:
         chunk = reading.source.read()
         problem: Problem | None = getattr(reading.source, "problem", None)
         if problem is not None:
             self.problems[problem.path] = problem.message
+        elif self.problems:
+            self.problems.pop(getattr(reading.source, "path", ""), None)
         if chunk is not None:
             reading.chunk, reading.at = chunk, 0
             self._bytes += chunk.size
@@ -177,13 +212,10 @@ class Engine:
                     continue
                 events = self._decoder.decode(data, line.offset)
             else:
-                events = self._decode_huge(line)
+                events = self._prepared.pop(id(line), None) or self._huge_lines.decode(line)
             if events:
                 self._stamp(events, chunk.state)
                 self.fold.line(events)
-
-    def _decode_huge(self, line: HugeLine) -> list[Decoded]:
-        return decode_huge(line, self._decoder, self.files)
 
     def _stamp(self, events: Iterable[Decoded], state: SourceState) -> None:
         """Says where an odd line came from, and how late it is."""
@@ -244,22 +276,22 @@ class Engine:
         """Whether every input is a pipe whose writers have gone."""
         return all(getattr(reading.source, "ended", False) for reading in self._readings)
 
+    def pipes(self) -> dict[str, int]:
+        """Descriptors to wait on besides the watched files, by path."""
+        return {
+            getattr(reading.source, "path", ""): number
+            for reading in self._readings
+            if not getattr(reading.source, "ended", True)
+            and (number := _descriptor(reading.source)) >= 0
+        }
+
     def wait_for_pipes(self) -> bool:
         """Without an event loop: waits until a pipe has something to say; False without pipes."""
-        numbers = self.pipes()
+        numbers = list(self.pipes().values())
         if not numbers:
             return False
         select.select(numbers, [], [], 1.0)
         return True
-
-    def pipes(self) -> list[int]:
-        """Descriptors to wait on besides the watched files."""
-        return [
-            number
-            for reading in self._readings
-            if not getattr(reading.source, "ended", True)
-            and (number := _descriptor(reading.source)) >= 0
-        ]
 
     def inputs(self) -> Iterator[Input]:
         for reading in self._readings:

@@ -1,10 +1,131 @@
-"""Lines too long to be held: what a log says in them, with the text streamed to its file."""
+"""Lines too long to be held: what they say, with the text of tool results streamed into files.
 
-from agentmon.core.events import Malformed
+A result's text waits in the spool folder until its batch is committed and then takes its place
+(`file_ops`); what a crash leaves in the spool belongs to nobody and goes at the next start.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from agentmon.core.events import Delta, Event, Malformed, Result, ToolResults, Unknown
+from agentmon.sources import huge
 from agentmon.sources.lines import HugeLine
-from agentmon.sources.sse_lines import Decoded, Decoder
-from agentmon.store.deltas import DeltaFiles
+from agentmon.sources.sse_lines import HEAD_BYTES, Decoded, Decoder
+
+SPOOL = "spool"
+PREVIEW = 500
 
 
-def decode_huge(line: HugeLine, decoder: Decoder, files: DeltaFiles) -> list[Decoded]:
-    return [Malformed(line.offset, line.size, "too long", line.head[:200])]
+class SpooledText:
+    """A sink that writes to a file of its own and remembers the beginning."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.head = ""
+        self._file = os.fdopen(
+            os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600),
+            "w",
+            encoding="utf-8",
+            errors="replace",
+            newline="",
+        )
+
+    def write(self, text: str) -> None:
+        if len(self.head) < PREVIEW:
+            self.head += text[: PREVIEW - len(self.head)]
+        self._file.write(text)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def discard(self) -> None:
+        with suppress(OSError):  # on a full disk closing fails too, and it must go all the same
+            self.close()
+        self.path.unlink(missing_ok=True)
+
+
+class HugeLines:
+    """Decodes over-long lines of one run. Raises OSError when the spool can't be written."""
+
+    def __init__(self, data_dir: Path, decoder: Decoder) -> None:
+        self._folder = data_dir / SPOOL
+        self._decoder = decoder
+        self._made = 0
+
+    def decode(self, line: HugeLine) -> list[Decoded]:
+        """The events of a line, and of lines that were glued to it."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            found = huge.decode(line.pieces(), self._new_sink)
+        except huge.HugeError as problem:
+            return [Malformed(line.offset, line.size - 1, str(problem), line.head[:HEAD_BYTES])]
+        event = self._event(found, line)
+        return [event, *self._decoder.decode(found.rest, line.offset)]
+
+    def _new_sink(self, number: str) -> SpooledText:
+        self._made += 1
+        return SpooledText(self._folder / f"{os.getpid()}-{self._made}-{number}.txt")
+
+    def _event(self, found: huge.HugeEvent, line: HugeLine) -> Decoded:
+        raw = line.head + line.tail
+        event = self._decoder.of_parts(
+            found.envelope, found.inner, found.line_crc, raw, line.offset
+        )
+        if isinstance(event, Malformed | Unknown):
+            event.size = line.size - 1
+        if not isinstance(event, Event):
+            return event
+        if found.results and isinstance(event, ToolResults | Unknown):
+            return self._with_results(event, found.results)
+        if isinstance(event, Delta):
+            event.cut = _cut_of(found.inner)
+        return event
+
+    def _with_results(self, event: ToolResults | Unknown, results: list[huge.HugeResult]) -> Event:
+        kept: list[Result] = []
+        for result in results:
+            sink = result.sink
+            if not isinstance(sink, SpooledText):
+                continue
+            sink.close()
+            file = f"{SPOOL}/{sink.path.name}"
+            kept.append(
+                Result(
+                    result.tool_use_id,
+                    result.is_error,
+                    sink.head,
+                    file,
+                    result.size,
+                    result.sha256,
+                )
+            )
+        return ToolResults(
+            event.sid,
+            event.meta,
+            event.flow,
+            event.count,
+            event.round,
+            event.time,
+            event.digest,
+            kept,
+        )
+
+
+def _cut_of(inner: dict[str, object] | None) -> int:
+    """Bytes of a delta's text that were not kept."""
+    payload = inner.get("payload") if inner is not None else None
+    delta = cast("dict[str, object]", payload).get("delta") if isinstance(payload, dict) else None
+    if not isinstance(delta, dict):
+        return 0
+    values = cast("dict[str, object]", delta).values()
+    return sum(value.size for value in values if isinstance(value, huge.Cut))
+
+
+def empty_spool(data_dir: Path) -> None:
+    """At start: what is in the spool now was never committed."""
+    folder = data_dir / SPOOL
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)

@@ -12,13 +12,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from agentmon.core.events import Event, Prompt, Unknown
 from agentmon.engine.core import BATCH_LINES, Engine
 from agentmon.sources.sse_lines import Decoder
-from agentmon.core.events import Event, Unknown
 from agentmon.store import read
 from agentmon.store.db import StoreError, cannot
 from agentmon.store.load import StoreLoader
 from agentmon.store.open import OpenStore
+
+_UNKNOWN = "SELECT event_id, sid, raw, offset FROM raw_events WHERE processed = 0"
+_WITHOUT_ROUND = "SELECT flow_id FROM messages WHERE sid = ? AND own_round IS NULL"
 
 
 class Summary(Struct):
@@ -87,12 +90,14 @@ class Ingestion:
 
     def reprocess(self) -> int:
         """Digests unknown events that this version knows; the number of them."""
-        sql = "SELECT event_id, raw, offset FROM raw_events WHERE processed = 0"
         decoder, fold = Decoder(), self.engine.fold
         known: list[tuple[int]] = []
-        for event_id, raw, offset in self._store.conn.execute(sql).fetchall():
+        for event_id, sid, raw, offset in self.conn.execute(_UNKNOWN).fetchall():
             events = decoder.decode(bytes(raw), offset)
             usable = [e for e in events if isinstance(e, Event) and not isinstance(e, Unknown)]
+            if any(isinstance(event, Prompt) for event in usable):
+                for (flow_id,) in self.conn.execute(_WITHOUT_ROUND, (sid,)).fetchall():
+                    fold.recall(flow_id)  # the prompt may be that of their round
             for event in usable:
                 fold.event(event, is_again=True)
             if usable:

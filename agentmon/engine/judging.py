@@ -30,13 +30,11 @@ class Judge:
             if thread.is_main and thread.session.pid and thread.row.phase not in _NOT_RUNNING
         }
 
-    def judge(
-        self, board: Board, gone: Iterable[ProcessFact], now: float
-    ) -> list[verdicts.Change]:
+    def judge(self, board: Board, gone: Iterable[ProcessFact], now: float) -> list[verdicts.Change]:
         """What changed since the last judgement."""
         missing = {fact.pid: fact for fact in gone}
         if self._open is None:
-            self._open = {key: found for key, found in _stored(board)}
+            self._open = dict(_stored(board))
         found: dict[Key, Verdict] = {}
         for thread in board.threads:
             thread.process = _process(thread, missing)

@@ -65,6 +65,7 @@ class Live:
         *,
         looked_for: Sequence[str] = (),
         poll: float = 0.25,
+        stdin: int = 0,
         processes: Processes | None = None,
         backlog_bytes: int = BACKLOG_BYTES,
     ) -> None:
@@ -78,6 +79,7 @@ class Live:
         """What kept it from starting."""
         self._paths = list(paths)
         self._poll = poll
+        self._stdin = stdin
         self._looked_for = list(looked_for)
         self._processes = processes or Processes()
         self._backlog_bytes = backlog_bytes
@@ -166,14 +168,15 @@ class Live:
             if db.writer_of(self.data_dir) is None or not db.database(self.data_dir).exists():
                 raise
             self._note = str(problem)
-        self._reader = await db.async_store(lambda: db.open_reading(self.data_dir))
+        self._reader = await db.open_async(lambda: db.open_reading(self.data_dir))
         if self._store is not None:
-            self._writer = await db.async_store(lambda: db.create(self.data_dir))
+            self._writer = await db.open_async(lambda: db.create(self.data_dir))
 
     async def _finish(self) -> None:
         engine = self._engine
         if engine is None or self._writer is None:
             return
+        engine.holds_huge = engine.waits_for_huge = False
         while not engine.is_whole:
             engine.pump(SLICE_LINES)
         if engine.has_changes:
@@ -183,6 +186,7 @@ class Live:
     async def _close(self) -> None:
         if self._watch is not None:
             await self._watch.stop()
+            self._watch = None
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -213,17 +217,21 @@ class Live:
 
     def _open_engine(self, store: OpenStore) -> Engine:
         engine = Engine(self.data_dir, StoreLoader(store.conn), known_sources(store.conn))
+        engine.holds_huge = True
         self._engine = engine
         self._add_inputs(engine)
         return engine
 
     def _add_inputs(self, engine: Engine) -> None:
-        engine.open_paths(self._paths, follow=True)
+        engine.open_paths(self._paths, follow=True, stdin=self._stdin)
 
     async def _follow(self, engine: Engine) -> None:
         last_commit = last_look = 0.0
         while True:
             more = engine.pump(SLICE_LINES)
+            if engine.waits_for_huge:
+                await self._prepare_huge(engine)
+                continue
             waited = time.monotonic() - last_commit
             is_time = engine.is_due or waited >= COMMIT_SECONDS
             if engine.is_whole and engine.has_changes and is_time:
@@ -239,11 +247,22 @@ class Live:
             due = COMMIT_SECONDS - waited if engine.has_changes else LOOK_SECONDS
             await self._wait(engine, max(0.001, due))
 
+    async def _prepare_huge(self, engine: Engine) -> None:
+        """A line of 100 MB takes a second to decode: not on the loop that hears the keyboard."""
+        try:
+            await asyncio.to_thread(engine.prepare_huge)
+        except OSError as problem:
+            self.problem = db.cannot(self.data_dir, "write to", problem)
+            self.revision += 1
+            await asyncio.sleep(RETRY_SECONDS)
+
     async def _wait(self, engine: Engine, seconds: float) -> None:
         """Until an input may have more, or so many seconds."""
         if self._watch is None:
-            self._watch = Watch(poll=self._poll)
-        self._watch.set(*engine.watched, pipes=engine.pipes())
+            self._watch = Watch()
+            await self._watch.start()
+        self._watch.update(*engine.watched)
+        self._watch.set_pipes(engine.pipes())
         await self._watch.wait(seconds)
 
     async def _commit(self, engine: Engine) -> None:
@@ -259,9 +278,13 @@ class Live:
             else:
                 break
         self.problem = None
+        self._note_lag(engine)
+        self.revision += 1
+
+    def _note_lag(self, engine: Engine) -> None:
+        """How far behind the source a commit is; an old event tells nothing of that."""
         behind = self.now() - engine.last_event
         self._lag = behind * 1000 if 0 <= behind < _FRESH else self._lag
-        self.revision += 1
 
     async def _commit_once(self, batch: Batch) -> None:
         engine, writer = self._engine, self._writer
@@ -324,9 +347,7 @@ class Live:
         """Looks whether the other process has committed something."""
         version = -1
         while True:
-            (found,) = await self.query(
-                lambda conn: conn.execute("PRAGMA data_version").fetchone()
-            )
+            (found,) = await self.query(lambda conn: conn.execute("PRAGMA data_version").fetchone())
             if found != version:
                 version = found
                 self.revision += 1

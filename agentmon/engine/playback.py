@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Sequence
+from errno import EINVAL
 from pathlib import Path
 
 from agentmon.core.health import Limits, ProcessFact
@@ -20,7 +21,7 @@ LOOP_SECONDS = 3.0
 """Pause at the end of a looped recording."""
 
 
-class NothingToPlay(Exception):
+class NothingToPlay(OSError):
     """The recording has no line with a time; the message says which."""
 
 
@@ -32,7 +33,7 @@ def clock_over(paths: Sequence[str], *, speed: float = 1.0) -> VirtualClock:
     spans = [(path, span_of(path)) for path in paths]
     for path, span in spans:
         if span is None:
-            raise NothingToPlay(f"{path} has no line with a time in it: it is no log to replay")
+            raise NothingToPlay(EINVAL, "no line with a time in it: this is no log to replay", path)
     times = [span for _, span in spans if span is not None]
     return VirtualClock(min(a for a, _ in times), max(b for _, b in times), speed=speed)
 
@@ -118,7 +119,8 @@ class Playback(Live):
 
     async def _loop(self) -> None:
         while not self.clock.ended:
-            await asyncio.sleep(0.2)
+            left = (self.clock.end - self.clock.now()) / self.clock.speed
+            await asyncio.sleep(max(0.2, min(1.0, left)))
         await asyncio.sleep(LOOP_SECONDS)
         # restart() cancels this very task: another one has to call it
         self._again = asyncio.get_running_loop().create_task(self._restart_looped())
@@ -134,6 +136,9 @@ class Playback(Live):
 
     async def _wait(self, engine: Engine, seconds: float) -> None:
         await asyncio.sleep(min(seconds, TURN_SECONDS))
+
+    def _note_lag(self, engine: Engine) -> None:
+        """A recording is never behind."""
 
     async def _look(self, pids: dict[int, float], now: float) -> list[ProcessFact]:
         """Whether a process lived then is what the record knows, never today's process table."""

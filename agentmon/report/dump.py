@@ -16,6 +16,25 @@ Record = dict[str, object]
 
 _PIECE = 1 << 20
 
+_SESSION = ("sid", "agent", "pid", "cwd", "version", "start_time", "end_time", "end_reason")
+_MESSAGE = (
+    "flow_id",
+    "request_id",
+    "sid",
+    "round_id",
+    "agent_id",
+    "role",
+    "model",
+    "stop_reason",
+    "start_time",
+    "end_time",
+    "is_complete",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+)
+
 
 class Dump:
     """Reads a store and yields records. `text`: with the text itself."""
@@ -52,9 +71,7 @@ class Dump:
         return read.iterate(self._conn, sql.format(where=where), self._args)
 
     def _sessions(self) -> Iterator[Record]:
-        names = (
-            "sid agent pid cwd version start_time end_time end_reason"
-        ).split()
+        names = _SESSION
         sql = """
         SELECT sid, agent, pid, cwd, version, first_time,
                CASE WHEN resumed_at > ended_at THEN NULL ELSE ended_at END,
@@ -83,10 +100,23 @@ class Dump:
             }
 
     def _messages(self) -> Iterator[Record]:
-        names = (
-            "flow_id request_id sid round_id agent_id role model stop_reason start_time end_time "
-            "is_complete input_tokens output_tokens cache_read_tokens cache_write_tokens"
-        ).split()
+        names = [
+            "flow_id",
+            "request_id",
+            "sid",
+            "round_id",
+            "agent_id",
+            "role",
+            "model",
+            "stop_reason",
+            "start_time",
+            "end_time",
+            "is_complete",
+            "input_tokens",
+            "output_tokens",
+            "cache_read_tokens",
+            "cache_write_tokens",
+        ]
         sql = """
         SELECT m.flow_id, m.request_id, m.sid, CASE WHEN r.prompts > 0 THEN m.round_id END,
                m.agent_id, m.role, m.model, m.stop_reason, m.start_time, m.end_time,

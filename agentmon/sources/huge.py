@@ -8,6 +8,7 @@ tool results run into sinks. Memory does not grow with the line.
 import codecs
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import cast
 
 from msgspec import Struct
@@ -183,7 +184,8 @@ class _Line(Tree):
     def discard_unused(self) -> None:
         for sink in self._sinks:
             if not any(sink is used for used in self._used):
-                sink.discard()
+                with suppress(OSError):  # a full disk fails here again
+                    sink.discard()
 
 
 class _Found:

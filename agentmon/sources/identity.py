@@ -21,6 +21,9 @@ HEAD = 4096
 ANCHOR = 64
 """How many bytes before the position are compared before going on from it."""
 
+PIECE = 256 << 10
+"""Bytes per read of a line that is too long to be held."""
+
 Identity: TypeAlias = tuple[int, int]
 """(device, inode)."""
 
@@ -83,12 +86,15 @@ class OpenFile:
             os.close(self.fd)
 
     def pieces(self, offset: int, size: int) -> Iterator[bytes]:
-        """Yield the `size` bytes from `offset`; fewer where they are gone. Raises OSError."""
-        end = offset + size
-        while offset < end:
-            data = os.pread(self.fd, min(256 << 10, end - offset), offset)
-            if not data:
-                return
+        """Yield the `size` bytes from `offset`; fewer where they are gone or cannot be read."""
+        yield from read_pieces(self.fd, offset, size)  # holds the file open, unlike a return
+
+
+def read_pieces(fd: int, offset: int, size: int) -> Iterator[bytes]:
+    """The bytes of an open file in pieces, until the first that cannot be had."""
+    end = offset + size
+    with suppress(OSError):
+        while offset < end and (data := os.pread(fd, min(PIECE, end - offset), offset)):
             yield data
             offset += len(data)
 

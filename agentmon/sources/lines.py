@@ -74,12 +74,14 @@ class _Ends:
     """The two ends of a line that is too long to be held, while it comes."""
 
     def __init__(self, begun: bytearray, keep: int, spool: Spool | None) -> None:
-        self.size = 0
+        self.size = len(begun)
         self.spool = spool
         self._keep = keep
         self._head = bytes(begun[:keep])
-        self._last = bytearray()
-        self.add(bytes(begun))
+        self._last = begun[-keep - 1 :]
+        if spool is not None:
+            for start in range(0, len(begun), 1 << 20):  # no second copy of it all
+                spool.write(bytes(begun[start : start + (1 << 20)]))
 
     def add(self, data: bytes) -> None:
         self.size += len(data)

@@ -16,6 +16,9 @@ PATTERN = "sse_lines*.jsonl"
 DEPTH = 4
 """How many levels of folders below a given one are looked into."""
 
+MAX_PLACES = 2_000
+"""How many folders are watched for new files; those that lie deepest are left out."""
+
 STDIN = "-"
 
 
@@ -23,12 +26,14 @@ class Expanded(Struct):
     """What the given paths are at the moment.
 
     `files` are to be followed (also FIFOs, and "-" for standard input), each once however it was
-    named, in the order given and sorted within a folder. `folders` are watched for new files,
-    `missing` paths are waited for. `problems` are of the last look.
+    named, in the order given and sorted within a folder. `folders` are those given, `places` those
+    and the ones below, where new files may appear. `missing` paths are waited for. `problems` are
+    of the last look.
     """
 
     files: list[str] = field(default_factory=list[str])
     folders: list[str] = field(default_factory=list[str])
+    places: list[str] = field(default_factory=list[str])
     missing: list[str] = field(default_factory=list[str])
     problems: list[Problem] = field(default_factory=list[Problem])
 
@@ -43,8 +48,12 @@ class Expanded(Struct):
         taken = {identity for path in self.files if (identity := _identity(path))}
         for path in waited:
             self._add(path, taken, held)
+        self.places = []
         for folder in self.folders:
-            self._add_files(_logs_below(folder, self.problems), taken, held)
+            logs, places = _logs_below(folder, self.problems)
+            self._add_files(logs, taken, held)
+            self.places += places
+        del self.places[MAX_PLACES:]
         return self.files[known:]
 
     def _add(self, path: str, taken: set[Identity], held: Container[Identity]) -> None:
@@ -101,9 +110,13 @@ def _identity(path: str) -> Identity | None:
     return None
 
 
-def _logs_below(folder: str, problems: list[Problem]) -> list[str]:
-    """Level by level, so that a folder is met at its least depth; links may form a ring."""
+def _logs_below(folder: str, problems: list[Problem]) -> tuple[list[str], list[str]]:
+    """Logs, and folders looked into, level by level: a folder is met at its least depth.
+
+    Links may form a ring.
+    """
     logs: list[str] = []
+    places: list[str] = []
     seen: set[Identity] = set()
     level = [folder]
     for _ in range(DEPTH + 1):
@@ -112,9 +125,10 @@ def _logs_below(folder: str, problems: list[Problem]) -> list[str]:
             identity = _identity(one)
             if identity is not None and identity not in seen:
                 seen.add(identity)
+                places.append(one)
                 _list(one, logs, below, problems)
-        level = below
-    return sorted(logs)
+        level = sorted(below)
+    return sorted(logs), places
 
 
 def _list(folder: str, logs: list[str], below: list[str], problems: list[Problem]) -> None:

@@ -5,6 +5,7 @@ use: the event is then kept whole as unknown, so nothing is lost.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -311,7 +312,7 @@ def build_hook(head: Head, payload: Payload) -> Event:
     )
 
 
-BUILDERS = {
+_EVENTS = {
     "content_block_delta": _delta,
     "message_start": _message_start,
     "content_block_start": _block_start,
@@ -329,7 +330,7 @@ BUILDERS = {
     "turn_end": _stop,
 }
 
-HOOKS = frozenset(
+_HOOKS = frozenset(
     {
         "queue_operation",
         "notification",
@@ -365,3 +366,11 @@ HOOKS = frozenset(
     }
 )
 """Hook events by the name a recording proxy gives them (formats.md G), and queue operations."""
+
+Builder = Callable[[Head, Payload], Event | None]
+
+BUILDERS: dict[str, Builder] = {
+    **{f"claude.{kind}": builder for kind, builder in _EVENTS.items()},
+    **{f"claude.{kind}": build_hook for kind in _HOOKS},
+}
+"""Every event that this version knows, by its name on the wire."""

@@ -15,7 +15,14 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from agentmon.sources.follow import FollowedFile, Register
-from agentmon.sources.identity import ANCHOR, Problem, SourceState, failure, standard_path
+from agentmon.sources.identity import (
+    ANCHOR,
+    Problem,
+    SourceState,
+    failure,
+    read_pieces,
+    standard_path,
+)
 from agentmon.sources.lines import LineSplitter
 from agentmon.sources.reader import READ, Chunk
 
@@ -56,13 +63,8 @@ class SpooledLine:
 
     def pieces(self, offset: int, size: int) -> Iterator[bytes]:
         """Yield the line's `size` bytes; its offset in the pipe does not matter here."""
-        start = 0
-        while self._fd is not None and start < size:
-            data = os.pread(self._fd, min(256 << 10, size - start), start)
-            if not data:
-                return
-            yield data
-            start += len(data)
+        if self._fd is not None:
+            yield from read_pieces(self._fd, 0, size)
 
 
 class PipeSource:
@@ -71,7 +73,7 @@ class PipeSource:
     In follow mode a FIFO whose writer leaves is not at its end: the next writer may come. Otherwise
     `ended` turns true when the last writer has gone; standard input ends in any case. `torn` is
     then the last line without its newline. `known` is the stored state of an earlier run, `spool`
-    the folder for over-long lines (None: the system's).
+    the folder for over-long lines (None: the system's), `stdin` the descriptor that "-" means.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class PipeSource:
         *,
         follow: bool = True,
         spool: str | None = None,
+        stdin: int = 0,
     ) -> None:
+        self._stdin = stdin
         self.path = path if path == STDIN else standard_path(path)
         self.ended = False
         self.problem: Problem | None = None
@@ -140,7 +144,7 @@ class PipeSource:
 
     def _open(self) -> None:
         if self.path == STDIN:
-            self._fd = 0
+            self._fd = self._stdin
             return
         # With a writer of its own a FIFO never reports its end.
         mode = os.O_RDWR if self._follow else os.O_RDONLY
@@ -179,17 +183,23 @@ Source = FollowedFile | PipeSource
 
 
 def open_source(
-    path: str, register: Register, *, follow: bool = True, spool: str | None = None
+    path: str,
+    register: Register,
+    *,
+    follow: bool = True,
+    spool: str | None = None,
+    stdin: int = 0,
 ) -> Source:
     """Follow what is at `path`: a FIFO, standard input ("-"), else a file, present or to come.
 
     A regular file on standard input is followed as that file where its path can be told.
     """
     if path == STDIN:
-        named = _stdin_file()
+        named = _stdin_file(stdin)
         if named is not None:
             return FollowedFile(named, register)
-        return PipeSource(path, register.pipe_state(path), follow=follow, spool=spool)
+        known = register.pipe_state(path)
+        return PipeSource(path, known, follow=follow, spool=spool, stdin=stdin)
     with suppress(OSError):
         if stat.S_ISFIFO(os.stat(path).st_mode):
             known = register.pipe_state(standard_path(path))
@@ -197,11 +207,11 @@ def open_source(
     return FollowedFile(path, register)
 
 
-def _stdin_file() -> str | None:
+def _stdin_file(stdin: int) -> str | None:
     with suppress(OSError):
-        info = os.fstat(0)
+        info = os.fstat(stdin)
         if stat.S_ISREG(info.st_mode):
-            path = os.readlink("/proc/self/fd/0")
+            path = os.readlink(f"/proc/self/fd/{stdin}")
             if os.path.samestat(info, os.stat(path)):
                 return path
     return None

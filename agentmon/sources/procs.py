@@ -74,6 +74,11 @@ class Processes:
             if last - first >= LOOK_DISTANCE
         ]
 
+    @property
+    def suspects(self) -> bool:
+        """Whether the last look missed anybody: only then a second one can tell more."""
+        return bool(self._missing)
+
     def _looked(self, pid: int, reason: str, now: float) -> tuple[float, float, str]:
         first = self._missing.get(pid, (now, now, reason))[0]
         return (min(first, now), now, reason)  # a clock set back starts the distance anew

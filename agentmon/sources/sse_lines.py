@@ -7,7 +7,6 @@ Slow path: stdlib json, which takes lone surrogates, NaN, invalid UTF-8 and glue
 
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias, cast
 from zlib import crc32
@@ -18,9 +17,7 @@ from msgspec import Struct, field
 from agentmon.core.events import Delta, Event, Malformed, Marker, Meta, Unknown
 from agentmon.sources.payloads import (
     BUILDERS,
-    HOOKS,
     Head,
-    build_hook,
     optional_text,
     scrub,
 )
@@ -35,6 +32,10 @@ _RESTART = re.compile(r'\{\s*"(?:event|t|type|parentUuid)"\s*:')
 _STRICT = json.JSONDecoder(strict=False)
 
 
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+"""A counter outside of this is none."""
+
+
 class _Envelope(Struct, gc=False):
     line: str
     sid: str
@@ -43,7 +44,7 @@ class _Envelope(Struct, gc=False):
     round: str | None = None
     metadata: str | None = None
     flow_id: str | None = None
-    data_count: int | None = None
+    data_count: _Count | None = None
     cwd: str | None = None
     pid: int | str | None = None
 
@@ -54,9 +55,11 @@ class _DeltaEnvelope(Struct, gc=False):
     line: str
     metadata: str
     flow_id: str
-    data_count: int
+    data_count: _Count
     sid: str
     round: str | None = None
+    pid: int | str | None = None
+    cwd: str | None = None
 
 
 class _TextDelta(Struct, gc=False, tag_field="type", tag="text_delta"):
@@ -85,6 +88,14 @@ class _DeltaInner(Struct, gc=False):
 _envelope = msgspec.json.Decoder(_Envelope).decode
 _delta_envelope = msgspec.json.Decoder(_DeltaEnvelope).decode
 _delta = msgspec.json.Decoder(_DeltaInner).decode
+
+
+class _Inner(Struct, gc=False):
+    timestamp: str
+    payload: dict[str, Any]
+
+
+_inner_of = msgspec.json.Decoder(_Inner).decode
 _any = msgspec.json.Decoder().decode
 
 DELTA = "claude.content_block_delta"
@@ -115,7 +126,41 @@ class Decoder:
             env = _envelope(data)
         except (msgspec.DecodeError, ValueError, RecursionError):
             return self._slow(data, offset)
+        event = self._plain_event(env)
+        if event is not None:
+            return [event]
         return [self._event_of(msgspec.structs.asdict(env), data, offset)]
+
+    def _plain_event(self, env: _Envelope) -> Event | None:
+        """An event of the current envelope, as it should be; None where a closer look is due."""
+        name, line, metadata, sid, count = (
+            env.event,
+            env.line,
+            env.metadata,
+            env.sid,
+            env.data_count,
+        )
+        if name is None or metadata is None or count is None or env.pid is not None:
+            return None
+        builder = BUILDERS.get(name)
+        if builder is None or env.cwd is not None or sid not in self._good_sids:
+            return None
+        if not line.startswith("data: "):
+            return None
+        try:
+            inner = _inner_of(line[6:])
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+        meta = self._plain_metas.get(metadata) or self._plain_meta(metadata)
+        time = self._time(inner.timestamp)
+        if time is None:
+            return None
+        digest = self._digest(name, line)
+        base = (sid, meta, env.flow_id or "", count, env.round, time, digest)
+        event = builder(Head(name, base), inner.payload)
+        if type(event) is Delta and event.text is not None:
+            event.digest = delta_digest(event.text, time, event.index)
+        return event
 
     def delta(self, data: bytes) -> Delta | None:
         """The same for a plain text delta, nine lines of ten; None where `decode` has to look.
@@ -126,6 +171,8 @@ class Decoder:
         try:
             env = _delta_envelope(data)
             line = env.line
+            if not line.startswith("data: "):
+                return None
             inner = _delta(line[6:])
         except (msgspec.DecodeError, ValueError, RecursionError):
             return None
@@ -133,12 +180,13 @@ class Decoder:
         meta = self._plain_metas.get(env.metadata) or self._plain_meta(env.metadata)
         second, base = self._second
         millis = _MILLIS.get(stamp[19:])
-        if millis is not None and stamp[:19] == second:
-            time = (base + millis) / 1000
-        else:
-            time = self._time(stamp)
-        if time is None or sid not in self._good_sids and not self._is_sid(sid):
-            return None
+        if millis is None or sid not in self._good_sids or env.pid or env.cwd:
+            return None  # another form of time or envelope, or a session seen for the first time
+        if stamp[:19] != second:
+            if self._time(stamp) is None:
+                return None
+            base = self._second[1]
+        millis += base
         index, text = payload.index, payload.delta.text
         return Delta(
             sid,
@@ -146,8 +194,8 @@ class Decoder:
             env.flow_id,
             env.data_count,
             env.round,
-            time,
-            crc32(text.encode(), int(time * 1000) + index & 0xFFFFFFFF),
+            millis / 1000,
+            crc32(text.encode(), (millis + index) & 0xFFFFFFFF),
             payload.request_id,
             index,
             text,
@@ -176,7 +224,7 @@ class Decoder:
             else:
                 piece = text[at:after]
                 if isinstance(value, dict):
-                    row = cast("dict[str, Any]", scrub(value))
+                    row = cast("dict[str, Any]", scrub(cast("object", value)))
                     out.append(self._event_of(row, _encode(piece), offset))
                 else:
                     out.append(self._malformed("not a JSON object", piece, offset))
@@ -217,12 +265,12 @@ class Decoder:
             kind = optional_text(payload.get("type")) if payload is not None else None
             name = f"claude.{kind}" if kind else ""
         count = _integer(row.get("data_count"))
+        if count is not None and not 0 <= count < 2**53:
+            count = None
         stamp = optional_text(inner.get("timestamp")) if inner is not None else None
         base = (
             sid or "",
-            self._meta(
-                name or "claude", row.get("metadata"), row.get("pid"), row.get("cwd")
-            ),
+            self._meta(name or "claude", row.get("metadata"), row.get("pid"), row.get("cwd")),
             optional_text(row.get("flow_id")) or "",
             -1 if count is None else count,
             optional_text(row.get("round")),
@@ -231,6 +279,26 @@ class Decoder:
         )
         usable = payload if sid and name else None
         return Head(name, base), usable
+
+    def of_parts(
+        self,
+        envelope: dict[str, Any],
+        inner: dict[str, Any] | None,
+        digest: int,
+        raw: bytes,
+        offset: int,
+    ) -> Decoded:
+        """The event of a line that was read as a stream: its text is not here (see `huge`).
+
+        `digest` is the checksum of the whole `line`; `raw` is what is kept of it.
+        """
+        row = {**envelope, "line": "data: " + json.dumps(_shortened(inner)) if inner else ""}
+        event = self._event_of(row, raw, offset)
+        if isinstance(event, Event):
+            event.digest = digest
+            if type(event) is Delta:
+                event.text = None
+        return event
 
     # -- the small things of an envelope
 
@@ -256,8 +324,10 @@ class Decoder:
         """From the `metadata` string, or the top-level keys of the old envelope."""
         product = "codex" if name.startswith("codex.") else "claude"
         old = pid is not None or cwd is not None
-        key: tuple[object, ...] = (metadata,) if product == "claude" and not old else (
-            product, str(metadata), str(pid), str(cwd)
+        key: tuple[object, ...] = (
+            (metadata,)
+            if product == "claude" and not old
+            else (product, str(metadata), str(pid), str(cwd))
         )
         if not isinstance(metadata, str):
             key = (product, str(metadata), str(pid), str(cwd))
@@ -286,19 +356,23 @@ class Decoder:
 def delta_digest(text: str, time: float, index: int) -> int:
     """The checksum of a text delta: its time, index and text stand for its `line`, which costs
     five times as much to go through (the same on the short way and the long one)."""
-    return crc32(text.encode(), int(time * 1000) + index & 0xFFFFFFFF)
+    return crc32(text.encode(), (round(time * 1000) + index) & 0xFFFFFFFF)
 
 
 def build(head: Head, payload: dict[str, Any]) -> Event | None:
     """The event of a payload, or None: a name, or a shape, that this version does not know."""
-    name = head.name or ""
-    if not name.startswith("claude."):
-        return None
-    kind = name.removeprefix("claude.")
-    builder: Callable[[Head, dict[str, Any]], Event | None] | None = BUILDERS.get(kind)
-    if builder is None and kind in HOOKS:
-        builder = build_hook
+    builder = BUILDERS.get(head.name or "")
     return builder(head, payload) if builder is not None else None
+
+
+def _shortened(value: object) -> object:
+    """A value without its long strings: a note of their size stands in their place."""
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [_shortened(item) for item in cast("list[object]", value)]
+    size = getattr(value, "size", None)
+    return f"[{size} bytes cut]" if isinstance(size, int) else value
 
 
 def _encode(piece: str) -> bytes:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import sub
 
 import msgspec
 
@@ -30,16 +32,11 @@ def _unpack(blob: bytes) -> bytes:
 
 def _steps(values: Sequence[int]) -> list[int]:
     """First value, then differences."""
-    return [values[0], *(b - a for a, b in zip(values, values[1:], strict=False))]
+    return [values[0], *map(sub, values[1:], values)]
 
 
 def _sums(steps: Sequence[int]) -> list[int]:
-    out: list[int] = []
-    total = 0
-    for step in steps:
-        total += step
-        out.append(total)
-    return out
+    return [*accumulate(steps)]
 
 
 class _Tail(msgspec.Struct, array_like=True):
@@ -58,13 +55,14 @@ _decode_tail = msgspec.msgpack.Decoder(_Tail).decode
 
 def encode_tail(tail: DeltaTail, flow_id: str) -> bytes:
     """A chunk of a block's delta log; times in whole milliseconds."""
-    flows = list(dict.fromkeys(tail.flows))
+    flows = list(dict.fromkeys(tail.flows)) or [flow_id]
     at = [flows.index(flow) for flow in tail.flows] if len(flows) > 1 else []
-    steps = _steps(tail.counts)
-    plain = all(step == 1 for step in steps[1:])
     named = ["" if flow == flow_id else flow for flow in flows]
+    counts = tail.counts
+    steps = _steps(counts)
+    is_plain = counts[-1] - counts[0] == len(counts) - 1 and steps.count(1) >= len(steps) - 1
     times = _steps([round(time * 1000) for time in tail.times])
-    packed = _Tail(named, at, steps[0], [] if plain else steps[1:], times, tail.chars)
+    packed = _Tail(named, at, steps[0], [] if is_plain else steps[1:], times, tail.chars)
     return _pack(packed, deflate=len(tail.chars) >= CHUNK_DELTAS)
 
 

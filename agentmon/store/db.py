@@ -8,9 +8,9 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiosqlite
 
@@ -224,6 +224,11 @@ def writer_of(data_dir: Path) -> int | None:
     return None
 
 
+_hop: Callable[..., Awaitable[Any]] = vars(aiosqlite.Connection)["_execute"]
+"""What every method of aiosqlite is made of: a function run in the connection's thread. There is
+no public way to run a whole transaction in one hop (omnilib/aiosqlite 97)."""
+
+
 class AsyncStore(aiosqlite.Connection):
     """A connection in a thread of its own that takes whole functions: one hop a batch or screen.
 
@@ -232,9 +237,11 @@ class AsyncStore(aiosqlite.Connection):
 
     async def run(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Runs fn(connection) in the connection's thread. Raises what fn raises."""
-        return await self._execute(lambda: fn(self._conn))
+        return await _hop(self, lambda: fn(self._conn))
 
 
-def async_store(connector: Callable[[], sqlite3.Connection]) -> AsyncStore:
-    """Not yet open: `await` it, and `await close()` it in a finally."""
-    return AsyncStore(connector, iter_chunk_size=64)
+async def open_async(connector: Callable[[], sqlite3.Connection]) -> AsyncStore:
+    """Opens a connection in its thread; `await close()` it in a finally. Raises what it raises."""
+    store = AsyncStore(connector, iter_chunk_size=64)
+    await store
+    return store

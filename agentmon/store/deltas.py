@@ -78,12 +78,14 @@ class DeltaFiles:
             self.close(target)
             if source is not None:
                 self.close(source)
-                try:
-                    os.replace(self._full(source), self._full(target))
-                except FileNotFoundError:
-                    continue
+                self._move(self._full(source), self._full(target))
             else:
                 self._remove(target)
+
+    def _move(self, source: str, target: str) -> None:
+        if os.path.exists(source):
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            os.replace(source, target)
 
     def _remove(self, target: str) -> None:
         full = self._full(target)

@@ -29,6 +29,9 @@ from agentmon.core.state import (
 from agentmon.store.codec import decode_lines, decode_tail
 
 _INF = float("-inf")
+MAX_ASKED = 200_000
+"""Keys remembered, some 10 MB."""
+
 _written_flows = msgspec.json.Decoder(dict[str, int]).decode
 
 
@@ -37,6 +40,27 @@ class StoreLoader:
 
     def __init__(self, conn: sqlite3.Connection) -> None:
         self._conn = conn
+        (filled,) = conn.execute("SELECT EXISTS (SELECT 1 FROM sessions)").fetchone()
+        self._asked: set[int] | None = None if filled else set()
+
+    def _is_unheard(self, *key: str, is_coming: bool = True) -> bool:
+        """Whether a key is surely not stored, without looking.
+
+        Everything that gets stored was asked for before. So a store that was empty at the start
+        holds nothing under a key that is asked for the first time: that is most look-ups of a
+        first ingestion. Given up when too many keys would have to be remembered.
+        """
+        asked = self._asked
+        if asked is None:
+            return False
+        mark = hash(key)
+        if mark in asked:
+            return False
+        if is_coming:
+            asked.add(mark)
+        if len(asked) > MAX_ASKED:
+            self._asked = None
+        return True
 
     def _one(self, sql: str, *args: object) -> tuple[Any, ...] | None:
         return self._conn.execute(sql, args).fetchone()
@@ -47,6 +71,8 @@ class StoreLoader:
     # -- sessions
 
     def session(self, sid: str) -> Session | None:
+        if self._is_unheard("session", sid):
+            return None
         row = self._one(
             """SELECT agent, pid, cwd, version, meta_time, first_time, last_time, ended_at,
                       end_reason, resumed_at, closed_at, prompt_count, input_tokens, output_tokens,
@@ -87,7 +113,15 @@ class StoreLoader:
         for row in self._all(sql, session.sid):
             agent_id, phase, since, detail, byte, start, flow_id, parent = row
             session.threads[agent_id] = Thread(
-                session.sid, agent_id, phase, since, detail, byte or 0.0, start or 0.0, flow_id, parent
+                session.sid,
+                agent_id,
+                phase,
+                since,
+                detail,
+                byte or 0.0,
+                start or 0.0,
+                flow_id,
+                parent,
             )
 
     def _prompts(self, session: Session) -> None:
@@ -106,6 +140,8 @@ class StoreLoader:
                     session.rounds[prompt.round_id] = found
 
     def round(self, sid: str, round_id: str) -> Round | None:
+        if self._is_unheard("round", sid, round_id):
+            return None
         return self._round(sid, round_id, ())
 
     def _round(self, sid: str, round_id: str, recent: Iterable[PromptState]) -> Round | None:
@@ -164,6 +200,8 @@ class StoreLoader:
     # -- messages and blocks
 
     def flow_of_request(self, request_id: str) -> str | None:
+        if self._is_unheard("request", request_id):
+            return None
         row = self._one(
             "SELECT flow_id FROM messages WHERE request_id = ? ORDER BY seq DESC LIMIT 1",
             request_id,
@@ -171,6 +209,8 @@ class StoreLoader:
         return row[0] if row is not None else None
 
     def message(self, flow_id: str, session_of: Callable[[str], Session]) -> Message | None:
+        if self._is_unheard("message", flow_id):
+            return None
         row = self._one(
             """SELECT seq, sid, request_id, own_round, round_id, agent_id, pid, role, model,
                       stop_reason, start_time, end_time, last_time, is_started, is_broken, error,
@@ -252,6 +292,8 @@ class StoreLoader:
     # -- keys of duplicates
 
     def stream(self, key: StreamKey) -> Stream | None:
+        if self._is_unheard("stream", key[0], key[1], str(key[2])):
+            return None
         rows = self._all(
             "SELECT data FROM stream_log WHERE sid = ? AND flow_id = ? AND pid = ? ORDER BY chunk",
             *key,
@@ -264,7 +306,11 @@ class StoreLoader:
         stream.resume()
         return stream
 
-    def result(self, tool_use_id: str) -> tuple[float, bool | None] | None:
+    def result(
+        self, tool_use_id: str, *, is_coming: bool = False
+    ) -> tuple[float, bool | None] | None:
+        if self._is_unheard("result", tool_use_id, is_coming=is_coming):
+            return None
         row = self._one(
             "SELECT result_time, is_error FROM tool_results WHERE tool_use_id = ?", tool_use_id
         )

@@ -197,9 +197,7 @@ LEFT JOIN rounds r ON r.sid = s.sid AND r.round_id = (
 """
 
 
-def sessions(
-    conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200
-) -> list[SessionRow]:
+def sessions(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> list[SessionRow]:
     """Sessions active since then, newest activity first."""
     sql = _SESSION + " WHERE s.last_time >= ? ORDER BY s.last_time DESC LIMIT ?"
     return [_session(row) for row in _all(conn, sql, (since, limit))]
@@ -211,8 +209,9 @@ def session(conn: sqlite3.Connection, sid: str) -> SessionRow | None:
 
 
 def _session(row: tuple[Any, ...]) -> SessionRow:
-    *head, round_open = row
-    return SessionRow(*head, bool(round_open))
+    values = list(row)
+    values[-1] = bool(values[-1])
+    return SessionRow(*values)
 
 
 def agents(conn: sqlite3.Connection, sid: str) -> list[AgentRow]:
@@ -270,9 +269,7 @@ def messages(
     return [_message(row) for row in _all(conn, sql, (sid, round_id, limit))]
 
 
-def roundless_messages(
-    conn: sqlite3.Connection, sid: str, *, limit: int = 200
-) -> list[MessageRow]:
+def roundless_messages(conn: sqlite3.Connection, sid: str, *, limit: int = 200) -> list[MessageRow]:
     """Warm-up and side traffic: messages of no round, newest first."""
     sql = (
         _MESSAGE
@@ -421,9 +418,7 @@ def counts(conn: sqlite3.Connection) -> dict[str, int]:
 def table_sizes(conn: sqlite3.Connection) -> dict[str, int]:
     """Rows of the main tables, for `doctor` and summaries."""
     names = ("sessions", "rounds", "messages", "content_blocks", "tool_results", "raw_events")
-    return {
-        name: int(conn.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0]) for name in names
-    }
+    return {name: int(conn.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0]) for name in names}
 
 
 def pending_file_ops(conn: sqlite3.Connection) -> dict[str, str]:

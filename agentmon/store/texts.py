@@ -5,12 +5,13 @@ worked out again from the delta log, and if committed text has to move the text 
 """
 
 import json
+from itertools import pairwise
 from typing import Protocol, cast
 
 from msgspec import Struct
 
 from agentmon.core.order import emission_order, goes_on
-from agentmon.core.state import Block, DeltaEntry, DeltaTail
+from agentmon.core.state import Block, DeltaEntry, DeltaTail, Fresh
 from agentmon.store.codec import CHUNK_DELTAS, encode_tail
 from agentmon.store.deltas import block_path
 
@@ -50,45 +51,31 @@ def change_text(block: Block, past: Past) -> TextChange | None:
     """Takes the new deltas of a block. The block's sizes and log become those after the commit."""
     message = block.message
     path = block_path(message.session.sid, message.flow_id, block.index)
-    new, block.new = block.new, []
+    fresh, block.fresh = block.fresh, Fresh()
     start_is_due = bool(block.start_text) and not block.start_stored
-    if not new and not start_is_due and block.moved_from is None:
+    if not fresh.counts and not start_is_due and block.moved_from is None:
         return None
-    block.is_cut = block.is_cut or any(event.cut for event in new)
-    cut = sum(event.cut for event in new)
-    entries = [
-        DeltaEntry(event.flow, event.count, event.time or 0.0, len(event.text or ""))
-        for event in new
-    ]
-    texts = [event.text or "" for event in new]
-    change = _append(block, path, entries, texts) or _reorder(block, past, path, entries, texts)
-    block.total_bytes = block.stored_bytes + _cut_so_far(block, cut)
+    change = _append(block, path, fresh) or _reorder(block, past, path, fresh)
+    block.total_bytes = block.stored_bytes + block.cut_bytes
     return change
 
 
-def _cut_so_far(block: Block, cut: int) -> int:
-    block.cut_bytes += cut
-    return block.cut_bytes
-
-
-def _append(
-    block: Block, path: str, entries: list[DeltaEntry], texts: list[str]
-) -> TextChange | None:
+def _append(block: Block, path: str, fresh: Fresh) -> TextChange | None:
     """The deltas follow what is stored; None if they don't."""
-    if block.moved_from is not None or not block.is_simple:
+    if block.moved_from is not None or not block.is_simple or fresh.flows:
         return None
+    texts, flow_id = fresh.texts, block.message.flow_id
     if block.start_text and _replaces_start(block, texts):
         return None
     if block.start_text and not block.start_stored:
         if block.stored_bytes:
             return None
         texts = [block.start_text, *texts]
-    if entries:
-        flows = [entry.flow for entry in entries]
-        on = goes_on(block.group, block.top_count, flows, [entry.count for entry in entries])
-        if on is None:
+    if fresh.counts:
+        top = goes_on(block.top_count, fresh.counts) if block.group in (None, flow_id) else None
+        if top is None:
             return None
-        block.group, block.top_count = on
+        block.group, block.top_count = flow_id, top
     block.start_stored = bool(block.start_text)
     data = "".join(texts).encode("utf-8", "replace")
     file = Append(path, block.stored_bytes, data) if data else None
@@ -96,7 +83,8 @@ def _append(
     tail = block.tail
     if tail is None:
         tail = block.tail = DeltaTail()
-    return TextChange(file, _log_rows(tail, entries, block.message.flow_id))
+    chars = [*map(len, fresh.texts)]
+    return TextChange(file, log_rows(tail, fresh.counts, fresh.times, chars, None, flow_id))
 
 
 def _is_fixed(block: Block) -> bool:
@@ -109,17 +97,21 @@ def _replaces_start(block: Block, texts: list[str]) -> bool:
     return not _is_fixed(block) and any(texts)
 
 
-def _reorder(
-    block: Block, past: Past, path: str, entries: list[DeltaEntry], texts: list[str]
-) -> TextChange:
-    flow_id = block.moved_from or block.message.flow_id
+def _reorder(block: Block, past: Past, path: str, fresh: Fresh) -> TextChange:
+    own = block.message.flow_id
+    flow_id = block.moved_from or own
     old_path = block_path(block.message.session.sid, flow_id, block.index)
     stored = past.deltas(flow_id, block.index)
     old = past.text(old_path, block.stored_bytes).decode("utf-8", "replace")
     before = block.start_text if block.start_stored else ""
-    pieces = _pieces(stored, old[len(before) :]) + texts
-    all_entries = stored + entries
-    order = emission_order(all_entries)
+    pieces = _pieces(stored, old[len(before) :]) + fresh.texts
+    entries = stored + [
+        DeltaEntry(fresh.flows.get(at, own), count, time, len(text))
+        for at, (count, time, text) in enumerate(
+            zip(fresh.counts, fresh.times, fresh.texts, strict=True)
+        )
+    ]
+    order = emission_order(entries)
     body = "".join(pieces[at] for at in order)
     keeps_start = bool(block.start_text) and (_is_fixed(block) or not body)
     text = (block.start_text if keeps_start else "") + body
@@ -135,9 +127,16 @@ def _reorder(
     block.stored_bytes = len(data)
     block.start_stored = keeps_start
     block.moved_from = None
-    _resettle(block, all_entries, order)
+    _resettle(block, entries, order)
     tail = block.tail = DeltaTail()
-    rows = _log_rows(tail, all_entries, block.message.flow_id)
+    rows = log_rows(
+        tail,
+        [entry.count for entry in entries],
+        [entry.time for entry in entries],
+        [entry.chars for entry in entries],
+        [entry.flow for entry in entries] if any(e.flow != own for e in entries) else None,
+        own,
+    )
     return TextChange(file, rows, drop_log=True, left=left)
 
 
@@ -156,27 +155,35 @@ def _resettle(block: Block, entries: list[DeltaEntry], order: list[int]) -> None
     """Whether deltas that come next can simply be appended again."""
     flows = {entry.flow for entry in entries}
     counts = [entries[at].count for at in order]
-    rising = all(a < b for a, b in zip(counts, counts[1:], strict=False))
+    rising = all(a < b for a, b in pairwise(counts))
     block.is_simple = len(flows) <= 1 and rising and -1 not in counts
     block.group = next(iter(flows)) if len(flows) == 1 else None
     block.top_count = counts[-1] if counts else -1
 
 
-def _log_rows(
-    tail: DeltaTail, entries: list[DeltaEntry], flow_id: str
+def log_rows(
+    tail: DeltaTail,
+    counts: list[int],
+    times: list[float],
+    chars: list[int],
+    flows: list[str] | None,
+    flow_id: str,
 ) -> list[tuple[int, int, bytes]]:
-    """Adds deltas to the open chunk; the chunks that changed."""
+    """Adds deltas to the open chunk; the chunks that changed: (chunk, deltas, data).
+
+    `flows` None: all were written under the message's own flow id.
+    """
     rows: list[tuple[int, int, bytes]] = []
-    at = 0
-    while at < len(entries):
-        room = CHUNK_DELTAS - len(tail.chars)
-        part = entries[at : at + room]
-        at += len(part)
-        tail.flows.extend(entry.flow for entry in part)
-        tail.counts.extend(entry.count for entry in part)
-        tail.times.extend(entry.time for entry in part)
-        tail.chars.extend(entry.chars for entry in part)
+    at, size = 0, len(counts)
+    while at < size:
+        end = min(size, at + CHUNK_DELTAS - len(tail.chars))
+        tail.counts += counts[at:end]
+        tail.times += times[at:end]
+        tail.chars += chars[at:end]
+        if flows is not None:
+            tail.flows += flows[at:end]
         rows.append((tail.chunk, len(tail.chars), encode_tail(tail, flow_id)))
+        at = end
         if len(tail.chars) >= CHUNK_DELTAS:
             tail.chunk += 1
             tail.flows, tail.counts, tail.times, tail.chars = [], [], [], []

@@ -115,8 +115,8 @@ class Collector:
         batch.add(_PROMPT, [_values(p, _PROMPT_FIELDS) for p in changes.prompts])
         batch.add(_MESSAGE, [_message_row(message) for message in changes.messages])
         self._blocks(batch, changes.blocks)
-        self._announce(batch)
         self._results(batch, changes.results)
+        self._announce(batch)
         batch.add(
             "INSERT INTO notices (sid, time, name, flow_id, agent_id, data)"
             " VALUES (?, ?, ?, ?, ?, ?)",
@@ -146,8 +146,10 @@ class Collector:
             change = change_text(block, self._past)
             if change is not None:
                 self._text(batch, block, change, log)
-            if block.input_preview is None and block.complete_time is not None and (
-                block.block_type == "tool_use"
+            if (
+                block.input_preview is None
+                and block.complete_time is not None
+                and (block.block_type == "tool_use")
             ):
                 block.input_preview = self._preview(block, change)
             rows.append(_block_row(block))
@@ -212,6 +214,10 @@ class Collector:
                 if size > LARGE_RESULT:
                     file = result_path(saved.sid, result.tool_use_id)
                     batch.whole_files.append((file, data))
+            elif file is not None:
+                # a text that was streamed aside takes its place after the commit
+                batch.operations.append((file, result_path(saved.sid, result.tool_use_id)))
+                file = result_path(saved.sid, result.tool_use_id)
             if file is not None:
                 content = content[:RESULT_PREVIEW]
             rows.append(

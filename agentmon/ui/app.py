@@ -5,10 +5,14 @@ import signal
 
 from agentmon.assets import asset
 from agentmon.config import Settings
+from agentmon.ui import commands
 from agentmon.ui.feed import Feed
 from agentmon.ui.host import Host
 from agentmon.ui.palette import CommandProvider
 from agentmon.ui.screens.main import MainScreen
+
+INTERRUPTED = 130
+"""The exit code after Ctrl+C."""
 
 TERMINATED = 128 + signal.SIGTERM
 """The exit code after SIGTERM, as shells write it."""
@@ -21,6 +25,7 @@ class AgentmonApp(Host):
     TITLE = "agentmon"
     COMMANDS = {CommandProvider}
     ENABLE_COMMAND_PALETTE = True
+    BINDINGS = [binding for binding in commands.bindings() if binding.id in commands.PRIORITY]
 
     def __init__(self, feed: Feed, *, settings: Settings, title_note: str = "") -> None:
         super().__init__()
@@ -49,9 +54,14 @@ class AgentmonApp(Host):
 
     async def on_unmount(self) -> None:
         self._catch_terminate(False)
-        if self._starting is not None:
-            await asyncio.wait({self._starting}, timeout=5)
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
         await self.feed.stop()
+
+    def action_do(self, command_id: str) -> None:
+        """Ctrl+C, over the palette and whatever else has the keys."""
+        self.exit(return_code=INTERRUPTED)
 
     def _catch_terminate(self, catch: bool) -> None:
         """SIGTERM restores the terminal too, where the loop can listen for it."""

@@ -37,11 +37,12 @@ def shape(width: int, height: int) -> Shape:
     return "stack" if height >= STACK_FROM else "small"
 
 
-def wide(height: int, pending: int) -> Heights:
+def wide(height: int, sessions: int, pending: int) -> Heights:
     """Two columns: sessions over pending, rounds over stream."""
     tools = max(4, min(pending + 1, height // 3))
+    top = _clamp(sessions + 3, height // 2, height - tools)
     rounds = height * 2 // 5
-    return Heights(height - tools, tools, rounds, height - rounds)
+    return Heights(top, height - top, rounds, height - rounds)
 
 
 def stack(height: int, sessions: int, pending: int, focused: str) -> Heights:

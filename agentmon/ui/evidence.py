@@ -103,7 +103,8 @@ def _process(thread: Thread) -> str:
 def _open(thread: Thread, block: read.BlockRow | None, view: View) -> str:
     open_blocks = 1 if block is not None and not block.is_complete else 0
     plural = "" if len(thread.pending) == 1 else "s"
-    text = f"{open_blocks} block, {len(thread.pending)} tool{plural} pending"
+    blocks = "1 block" if open_blocks else "no block"
+    text = f"{blocks}, {len(thread.pending)} tool{plural} pending"
     for call in thread.pending[:4]:
         text += f" · {_text(call.tool_name)} {render.timer(view.now - call.called_at)}"
     return text

@@ -17,7 +17,7 @@ class Going:
         self.screen = screen
 
     def go(self, site: queries.Site) -> None:
-        """Chooses the thread, opens the way to the place and pins it."""
+        """Chooses the thread; opens the way to the place and pins it, or follows what is live."""
         screen = self.screen
         thread = screen.board.thread(site.sid, site.agent_id)
         chosen = thread_key(thread) if thread is not None else (site.sid, "")
@@ -25,7 +25,9 @@ class Going:
         if site.round_id is not None:
             opened.set_open(trees.round_key(site.round_id), True)
         pin = trees.round_key(site.round_id) if site.round_id is not None else None
-        if site.flow_id is not None:
+        if site.is_live:
+            pin = None
+        elif site.flow_id is not None:
             pin = trees.message_key(site.flow_id)
             opened.set_open(pin, True)
             if site.index is not None:

@@ -23,8 +23,7 @@ def board_sites(board: Board, kind: str, now: float, limits: Limits) -> list[Sit
             row = thread.row
             since = row.last_byte if row.last_byte is not None else (row.phase_since or 0.0)
             note = f"{thread.name}: {shown.label}"
-            round_id = thread.session.round_id
-            site = Site(kind, row.sid, row.agent_id, since, round_id, row.flow_id, note=note)
+            site = Site(kind, row.sid, row.agent_id, since, note=note, is_live=True)
             sites.append((STALLS.index(word) if word in STALLS else 0, site))
     return [site for _, site in sorted(sites, key=lambda pair: (pair[0], pair[1].time))]
 

@@ -12,6 +12,9 @@ from agentmon.ui.tree import SumCache
 BOARD_EVERY = 0.2
 """Least seconds between two loads of board and tree; the stream loads at every tick."""
 
+BOARD_SHARE = 0.1
+"""Most of the time that loading them may take; a board that is dear comes less often."""
+
 
 class Loader:
     """Compares revisions and runs the one load; errors become a sentence.
@@ -35,6 +38,7 @@ class Loader:
         self._revision = -1
         self._board_revision = -1
         self._board_time = 0.0
+        self._board_pause = BOARD_EVERY
         self._is_asked = True
         self._task: asyncio.Task[None] | None = None
 
@@ -65,7 +69,7 @@ class Loader:
     def _is_board_due(self, newest: int) -> bool:
         """The board lags behind the stream on purpose, and catches up."""
         waited = time.monotonic() - self._board_time
-        return self._board_revision != newest and waited >= BOARD_EVERY
+        return self._board_revision != newest and waited >= self._board_pause
 
     async def _load(self, newest: int) -> None:
         with_board = self._board_revision < 0 or (not self.is_held and self._is_board_due(newest))
@@ -79,7 +83,11 @@ class Loader:
             read = partial(
                 loading.load, wanted=wanted, sums=self._sums, data_dir=self.feed.data_dir
             )
-            await self._show(await self.feed.query(read))
+            snapshot = await self.feed.query(read)
+            if with_board:
+                took = time.monotonic() - self._board_time
+                self._board_pause = max(BOARD_EVERY, took / BOARD_SHARE)
+            await self._show(snapshot)
         except Exception as error:
             # The screen outlives whatever a read ran into; the next revision tries again.
             self._fail(f"The store cannot be shown: {error}")

@@ -28,6 +28,8 @@ class Site(Struct, frozen=True):
     flow_id: str | None = None
     index: int | None = None
     note: str = ""
+    is_live: bool = False
+    """Whether the thread is at this place now, so that following it leads there."""
 
 
 _ROUND_SUM = """

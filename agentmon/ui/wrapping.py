@@ -6,10 +6,16 @@ from functools import lru_cache
 
 from agentmon.core.text import wrap_spans
 
+NARROW = re.compile(
+    "[\x20-\x7e\xa0-\xac\xae-\u02ff\u0391-\u03a1\u03a3-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e"
+    "\u20a0-\u20bf\u2190-\u2311\u2500-\u25fc\u2713-\u2718]*"
+)
+"""Text of which each character is one cell: what can be wrapped by counting. Not all such."""
+
 
 @lru_cache(maxsize=64)
-def _ascii_rows(width: int) -> re.Pattern[str]:
-    """Rows of ASCII text: as many characters as fit, ending at a blank; else a broken word."""
+def _narrow_rows(width: int) -> re.Pattern[str]:
+    """Rows of narrow text: as many characters as fit, ending at a blank; else a broken word."""
     return re.compile(rf".{{1,{width}}}(?: |$)|.{{1,{width}}}")
 
 
@@ -56,10 +62,8 @@ class WrapIndex:
 
     def _wrap(self, line: str) -> list[str]:
         width = self.width
-        if len(line) <= width and line.isascii():
-            return [line]
-        if line.isascii():
-            return _ascii_rows(width).findall(line)
+        if line.isascii() or NARROW.fullmatch(line):
+            return [line] if len(line) <= width else _narrow_rows(width).findall(line)
         spans = wrap_spans(line, width)
         edges = [start for start, _ in spans[1:]]
         return [line[a:b] for a, b in zip([0, *edges], [*edges, len(line)], strict=True)]
@@ -71,7 +75,7 @@ class WrapIndex:
             return row
         paragraph = self.paragraph(row)
         before = sum(map(len, self.rows[self.starts[paragraph] : row])) if self.starts else 0
-        texts = [self._paragraph_text(number) for number in range(len(self.starts))]
+        texts = self.paragraphs()
         self.width = width
         self.rows, self.starts = [], []
         for text in texts:
@@ -86,9 +90,10 @@ class WrapIndex:
     def role(self, row: int) -> str:
         return self.roles[self.paragraph(row)] if self.roles else ""
 
-    def _paragraph_text(self, number: int) -> str:
-        end = self.starts[number + 1] if number + 1 < len(self.starts) else len(self.rows)
-        return "".join(self.rows[self.starts[number] : end])
+    def paragraphs(self) -> list[str]:
+        """The text, paragraph by paragraph."""
+        ends = [*self.starts[1:], len(self.rows)][: len(self.starts)]
+        return ["".join(self.rows[start:end]) for start, end in zip(self.starts, ends, strict=True)]
 
     def _row_of(self, paragraph: int, offset: int) -> int:
         if not self.starts:

@@ -171,9 +171,18 @@ class MainScreen(Screen[None]):
         """The board in its panes and in the header."""
         self.sessions.show(self.board)
         self.pending.show(self.board)
+        if self.selected is not None and self.board.thread(self.selected[0]) is None:
+            self._lose_selection()
         self.show_header()
         self._show_owner()
         self.desk.place()
+
+    def _lose_selection(self) -> None:
+        """The selected session is gone from the board: a recording began again."""
+        self.selected = self.pin = None
+        self.rounds.show(None)
+        self.stream.show(loading.Source())
+        self._select(self.sessions.cursor)
 
     def show_header(self) -> None:
         self.header.counts = render.counts(self.board, self.view.now, self.view.limits)

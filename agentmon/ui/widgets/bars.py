@@ -95,10 +95,12 @@ class Header(Bar):
 
     def _itself(self) -> list[Part]:
         status = self.feed.status()
-        behind = "no data yet"
+        words = [one_line(status.title, 24)]
         if status.lag_ms is not None:
-            behind = f"{lag_text(status.lag_ms)} behind"
-        words = [one_line(status.title, 24), behind, f"{status.rss_mb:.0f} MB"]
+            words.append(f"{lag_text(status.lag_ms)} behind")
+        elif self.feed.transport is None:
+            words.append("no data yet")
+        words.append(f"{status.rss_mb:.0f} MB")
         if status.cpu_percent >= 1:
             words.append(f"cpu {status.cpu_percent:.0f} %")
         if status.note:

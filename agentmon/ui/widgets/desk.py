@@ -79,7 +79,7 @@ class Desk(Container):
         if self.is_zoomed:
             return arrangement.zoomed(room, self.panel)
         if shape == "wide":
-            return arrangement.wide(room, pending)
+            return arrangement.wide(room, sessions, pending)
         if shape == "stack":
             return arrangement.stack(room, sessions, pending, self.panel)
         return arrangement.small(room, sessions, self.panel, self.lower)

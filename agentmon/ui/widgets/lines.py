@@ -82,6 +82,12 @@ class LinePane(LineWidget, can_focus=True):
         self.sync()
 
     def on_resize(self, event: events.Resize) -> None:
+        """The first paint in the new size may have come before this."""
+        self.reflow()
+        self.refresh()
+
+    def reflow(self) -> None:
+        """Finds the place again in a new size."""
         self.top = max(0, min(self.top, self.last_top))
 
     # Drawing
@@ -245,10 +251,10 @@ class KeyedPane(LinePane):
         index = self.cursor_index
         self.scroll_rows(max(min(self.top, index), index - self.page + 1))
 
-    def on_resize(self, event: events.Resize) -> None:
+    def reflow(self) -> None:
         index = self.cursor_index
         self.top = max(min(self.top, index), index - self.page + 1)
-        super().on_resize(event)
+        super().reflow()
 
     def move(self, how: str) -> None:
         if self.keys:

@@ -4,8 +4,6 @@ import codecs
 import json
 from typing import cast
 
-from textual import events
-
 from agentmon.core.text import clean, one_line
 from agentmon.report import render
 from agentmon.ui.feed import Feed
@@ -18,6 +16,9 @@ from agentmon.ui.wrapping import WrapIndex
 
 WINDOW = 4 << 20
 """Bytes of a block that are shown; of a longer one the end."""
+
+HIDDEN_WIDTH = 80
+"""Cells to wrap for until the pane is shown."""
 
 PRETTY_CAP = 256 << 10
 """Bytes of tool arguments up to which they are laid out once they are complete."""
@@ -49,7 +50,7 @@ class StreamPane(LinePane):
     def show(self, source: Source) -> None:
         """What to show now; text is read on from the last byte unless it was repaired."""
         identity = _identity(source)
-        if identity != self._identity:
+        if identity != self._identity or self._has_shrunk(source):
             same_place = identity[:1] == self._identity[:1]
             self._identity = identity
             self._open(source, keep_place=same_place)
@@ -62,6 +63,10 @@ class StreamPane(LinePane):
             self.top = self.last_top
             self.seen_rows = self.count
         self.sync()
+
+    def _has_shrunk(self, source: Source) -> bool:
+        """A recording that began again writes the same block anew."""
+        return source.block is not None and source.block.stored_bytes < self._position
 
     def _open(self, source: Source, *, keep_place: bool) -> None:
         """Reads from the start: another thing, a repaired text, or a call that is complete now."""
@@ -142,17 +147,14 @@ class StreamPane(LinePane):
 
     def text(self) -> str:
         """What is shown, cleaned, as one text."""
-        index = self._index
-        rows = [
-            index.rows[a:b] for a, b in zip(index.starts, [*index.starts[1:], None], strict=True)
-        ]
-        return "\n".join("".join(paragraph) for paragraph in rows)
+        return "\n".join(self._index.paragraphs())
 
     # Scrolling
 
     @property
     def _text_width(self) -> int:
-        return max(1, self.size.width - 2)
+        # A pane that is hidden has no width yet; wrapping for one cell would be costly.
+        return max(1, (self.size.width or HIDDEN_WIDTH) - 2)
 
     @property
     def count(self) -> int:
@@ -168,7 +170,7 @@ class StreamPane(LinePane):
         bottom = min(self.count, self.top + self.page)
         self.seen_rows = self.count if self.is_at_end else max(self.seen_rows, bottom)
 
-    def on_resize(self, event: events.Resize) -> None:
+    def reflow(self) -> None:
         unseen = max(0, self.count - self.seen_rows)
         self.top = self._index.resize(self._text_width, self.top)
         self.top = self.last_top if self.is_at_end else max(0, min(self.top, self.last_top))

@@ -45,6 +45,7 @@ class Face:
 class LineWidget(Widget):
     """Remembers the face of each painted line; `sync` repaints those that differ now."""
 
+    ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"line--{role}" for role in ROLES}
 
     def __init__(self, *, id: str, ascii_only: bool = False) -> None:
@@ -92,4 +93,9 @@ class LineWidget(Widget):
         style = self.get_component_rich_style(f"line--{role}")
         if ground is base or role == "match":
             return style
-        return style + Style(bgcolor=ground.bgcolor, bold=ground.bold, underline=ground.underline)
+        return style + Style(
+            bgcolor=ground.bgcolor,
+            bold=ground.bold,
+            underline=ground.underline,
+            reverse=ground.reverse,
+        )

@@ -1,0 +1,108 @@
+"""What every row is measured with: a scratch folder, logs made once, fresh processes."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from msgspec import Struct
+
+from tests.bench import load
+
+ROOT = Path(__file__).resolve().parents[2]
+STEP_SECONDS = 1800.0
+
+
+class Sample(Struct):
+    """One measurement in a process of its own. Seconds and MB (1024²); memory is the peak."""
+
+    cpu: float
+    wall: float
+    memory: float = 0.0
+    facts: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+
+
+class Bench:
+    """Paths and processes of one run. Nothing is deleted before the end: a file system that has
+    just had many files deleted makes new ones slowly (perf.md 2)."""
+
+    def __init__(self, events: int, *, full: bool = False, keep: Path | None = None) -> None:
+        self.events = events
+        self.full = full
+        self._kept = keep is not None
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="agentmon-bench-", dir=keep))
+        self._folders = 0
+
+    def close(self) -> None:
+        if not self._kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def new_folder(self, name: str) -> Path:
+        """A folder that was never used before."""
+        self._folders += 1
+        path = self.folder / f"{name}-{self._folders}"
+        path.mkdir()
+        return path
+
+    def log(self, events: int, *, huge_mb: int = 0) -> Path:
+        """A generated log; made at its first use."""
+        path = self.folder / f"load-{events}-{huge_mb}.jsonl"
+        if not path.exists():
+            load.write(path, events, huge_mb=huge_mb)
+        return path
+
+    def environ(self) -> dict[str, str]:
+        """No settings, store or agents of this machine, and the package of this checkout."""
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        environ = {k: v for k, v in os.environ.items() if not k.startswith(("AGENTMON_", "XDG_"))}
+        for name in ("NO_COLOR", "TMUX", "CLAUDE_CODE_LOG_DIR"):
+            environ.pop(name, None)
+        names = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+        for name in (*names, "CLAUDE_CONFIG_DIR", "CODEX_HOME"):
+            environ[name] = str(home)
+        environ["PYTHONPATH"] = str(ROOT)
+        return environ
+
+    def step(self, name: str, *arguments: object) -> Sample:
+        """Runs a step of `tests.bench.steps` in a fresh process. Raises RuntimeError."""
+        command = [sys.executable, "-m", "tests.bench.steps", name, *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            env=self.environ(),
+            cwd=ROOT,
+            capture_output=True,
+            timeout=STEP_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+            raise RuntimeError(f"{name} ended with {done.returncode}: {' '.join(last)}")
+        return msgspec.json.decode(done.stdout.splitlines()[-1], type=Sample)
+
+
+def in_turn(variants: Mapping[str, Callable[[], Sample]], times: int) -> dict[str, Sample]:
+    """Medians of variants that are measured A B C, A B C, …, so that another job on the machine
+    slows all of them down and not one."""
+    taken: dict[str, list[Sample]] = {name: [] for name in variants}
+    for _ in range(times):
+        for name, measure in variants.items():
+            taken[name].append(measure())
+    return {name: _median(samples) for name, samples in taken.items()}
+
+
+def _median(samples: Sequence[Sample]) -> Sample:
+    names = samples[0].facts
+    return Sample(
+        median(s.cpu for s in samples),
+        median(s.wall for s in samples),
+        median(s.memory for s in samples),
+        {name: median(s.facts[name] for s in samples) for name in names},
+    )

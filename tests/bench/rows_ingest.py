@@ -1,0 +1,128 @@
+"""Decoding, folding, storing: how far the whole way is from the least that it could cost."""
+
+from functools import partial
+
+from tests.bench.bench import Bench, Sample, in_turn
+from tests.bench.steps import log_sizes
+from tests.bench.table import Line, Row, at_least, at_most
+
+WHOLE = 0.35
+NAIVE_TIMES = 20.0
+NAIVE_EVENTS = 10_000
+MEMORY_MB = 150.0
+GROWTH = 1.3
+HUGE_MB = 96
+HUGE_EXTRA_MB = 32.0
+DELTA_BYTES = 6.0
+
+
+def _rate(sample: Sample) -> float:
+    """Events per second of CPU."""
+    return sample.facts["events"] / sample.cpu
+
+
+def _shown(sample: Sample, whole: float) -> str:
+    wall = sample.facts["events"] / sample.wall
+    return f"{_rate(sample) / 1000:,.1f}k/s CPU, {wall / 1000:,.1f}k/s wall, ratio {whole:.2f}"
+
+
+def decode(bench: Bench) -> Row:
+    """The ladder, and the naive way below it."""
+    path = bench.log(bench.events)
+    few = bench.log(min(bench.events, NAIVE_EVENTS))
+    step = bench.step
+
+    def naive(name: str) -> Sample:
+        return step(name, few, bench.new_folder("naive"), NAIVE_EVENTS)
+
+    found = in_turn(
+        {
+            "decode": partial(step, "decode", path),
+            "fold": partial(step, "fold", path),
+            "ingest": lambda: step("ingest", path, bench.new_folder("store")),
+            "sync": partial(naive, "naive_sync"),
+            "default": partial(naive, "naive_default"),
+            "async": partial(naive, "naive_async"),
+        },
+        3,
+    )
+    rates = {name: _rate(sample) for name, sample in found.items()}
+    base, whole = rates["decode"], rates["ingest"]
+    shown = {name: _shown(sample, rates[name] / base) for name, sample in found.items()}
+    return Row(
+        "decode",
+        [
+            Line("decode only (msgspec, both levels)", shown["decode"]),
+            Line("decode and fold", shown["fold"]),
+            at_least("whole ingestion / decode only", whole / base, WHOLE, shown["ingest"]),
+            _naive("aiosqlite, WAL", found["async"], whole),
+            _naive("sqlite3, its defaults", found["default"], whole),
+            _naive("sqlite3, WAL", found["sync"], whole),
+        ],
+    )
+
+
+def _naive(what: str, sample: Sample, whole: float) -> Line:
+    times = whole / _rate(sample)
+    shown = f"{_rate(sample) / 1000:.1f}k/s CPU; the whole ingestion is {times:.1f}x that"
+    return at_least(f"naive way, {what}", times, NAIVE_TIMES, shown)
+
+
+def memory(bench: Bench) -> Row:
+    """Peak memory of the command, over two sizes and one line that can't be held."""
+    small = max(2_000, bench.events // 10)
+    peaks = {
+        "large": _peak(bench, bench.events, 0),
+        "small": _peak(bench, small, 0),
+        "huge": _peak(bench, small, HUGE_MB),
+    }
+    growth = peaks["large"] / peaks["small"]
+    extra = peaks["huge"] - peaks["small"]
+    events = f"{bench.events:,} events"
+    return Row(
+        "memory",
+        [
+            at_most(
+                f"peak, {events}", peaks["large"], MEMORY_MB, f"{peaks['large']:.0f} MB", " MB"
+            ),
+            at_most(
+                f"peak of {bench.events:,} / peak of {small:,} events",
+                growth,
+                GROWTH,
+                f"{peaks['large']:.0f} / {peaks['small']:.0f} MB = {growth:.2f}",
+                "x",
+            ),
+            at_most(f"a line of {HUGE_MB} MB adds", extra, HUGE_EXTRA_MB, f"{extra:.1f} MB", " MB"),
+        ],
+    )
+
+
+def _peak(bench: Bench, events: int, huge_mb: int) -> float:
+    path, folder = bench.log(events, huge_mb=huge_mb), bench.new_folder("store")
+    return bench.step("command", "ingest", "--data-dir", folder, path).memory
+
+
+def timing(bench: Bench) -> Row:
+    """What it costs to know when each delta came."""
+    path = bench.log(bench.events)
+    folder = bench.new_folder("store")
+    found = in_turn(
+        {
+            "with": lambda: bench.step("ingest", path, bench.new_folder("store")),
+            "without": lambda: bench.step("ingest_without_log", path, bench.new_folder("store")),
+        },
+        3,
+    )
+    bench.step("ingest", path, folder)
+    sizes = dict(log_sizes(folder))
+    ratio = found["with"].cpu / found["without"].cpu
+    each = (found["with"].cpu - found["without"].cpu) / bench.events * 1e6
+    per_delta = sizes["per delta"]
+    return Row(
+        "timing",
+        [
+            at_most("delta_log per delta", per_delta, DELTA_BYTES, f"{per_delta:.2f} bytes", " B"),
+            Line("CPU with / without delta_log", f"{ratio:.3f}, {each:.2f} µs per event"),
+            Line("stream_log per line", f"{sizes['per line']:.2f} bytes"),
+        ],
+    )

@@ -1,0 +1,158 @@
+"""The measured work itself: `python -m tests.bench.steps NAME ARGUMENT…` prints one sample.
+
+Each runs in a process of its own. Time counts from after the imports; peak memory is `VmHWM`,
+since `ru_maxrss` of a child begins at what its parent had.
+"""
+
+import asyncio
+import os
+import resource
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import click
+import msgspec
+from agentmon.cli import main as agentmon
+from agentmon.core.fold import Fold
+from agentmon.core.state import Fresh, State
+from agentmon.engine.core import BATCH_LINES
+from agentmon.engine.ingest import Ingestion
+from agentmon.sources.sse_lines import DELTA_PREFIX, Decoder
+from agentmon.store import texts
+
+from tests.bench import decoding, naive
+from tests.bench.bench import Sample
+
+
+def peak_memory(pid: int | str = "self") -> float:
+    """The most memory that a process ever held, in MB; 0.0 where the system does not tell."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def measured(work: Callable[[], dict[str, float]]) -> Sample:
+    cpu, wall = time.process_time(), time.perf_counter()
+    facts = work()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return Sample(cpu, wall, peak_memory(), facts)
+
+
+# -- the ladder
+
+
+def decode(path: str) -> dict[str, float]:
+    """Both JSON levels, nothing kept: what the whole way is compared to."""
+    return {"events": decoding.decode_file(path)}
+
+
+def fold(path: str) -> dict[str, float]:
+    """The decoder and the fold, nothing stored."""
+    decoder, state = Decoder(), State()
+    folding = Fold(state)
+    count = 0
+    for data in decoding.file_lines(path):
+        count += 1
+        event = decoder.delta(data) if data.startswith(DELTA_PREFIX) else None
+        if event is not None:
+            folding.delta(event)
+        else:
+            folding.line(decoder.decode(data, 0))
+        if count % BATCH_LINES == 0:
+            _forget(state)
+    return {"events": count}
+
+
+def _forget(state: State) -> None:
+    """What a commit would have done to memory."""
+    number = state.batch
+    for block in state.take_changes().blocks:
+        block.fresh = Fresh()
+    state.evict(number)
+
+
+def ingest(path: str, folder: str) -> dict[str, float]:
+    """The whole way, into SQLite and delta files."""
+    with Ingestion(Path(folder)) as run:
+        run.read_all([path])
+        return {"events": run.summary().counts["events"]}
+
+
+def ingest_without_log(path: str, folder: str) -> dict[str, float]:
+    """The whole way, but for the times of deltas."""
+    with mock.patch.object(texts, "log_rows", return_value=[]):
+        return ingest(path, folder)
+
+
+def naive_sync(path: str, folder: str, events: str) -> dict[str, float]:
+    return {"events": naive.ingest(Path(path), Path(folder), int(events))}
+
+
+def naive_default(path: str, folder: str, events: str) -> dict[str, float]:
+    return {"events": naive.ingest(Path(path), Path(folder), int(events), wal=False)}
+
+
+def naive_async(path: str, folder: str, events: str) -> dict[str, float]:
+    return {"events": asyncio.run(naive.ingest_async(Path(path), Path(folder), int(events)))}
+
+
+# -- commands
+
+
+def command(*arguments: str) -> dict[str, float]:
+    """An agentmon command, as the console script runs it."""
+    out = os.dup(1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)  # the sample alone goes to standard output
+    try:
+        agentmon(list(arguments), standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as problem:
+        raise SystemExit(problem.format_message()) from problem
+    finally:
+        os.dup2(out, 1)
+        os.close(out)
+        os.close(null)
+    return {}
+
+
+STEPS: dict[str, Callable[..., dict[str, float]]] = {
+    "decode": decode,
+    "fold": fold,
+    "ingest": ingest,
+    "ingest_without_log": ingest_without_log,
+    "naive_sync": naive_sync,
+    "naive_default": naive_default,
+    "naive_async": naive_async,
+    "command": command,
+}
+
+
+def log_sizes(folder: Path) -> Iterator[tuple[str, float]]:
+    """What the store spends on the times of deltas and on the keys of duplicates, in bytes."""
+    conn = sqlite3.connect(folder / "agentmon.db")
+    try:
+        (log, deltas) = conn.execute(
+            "SELECT SUM(LENGTH(data)), SUM(deltas) FROM delta_log"
+        ).fetchone()
+        (streams,) = conn.execute("SELECT SUM(LENGTH(data)) FROM stream_log").fetchone()
+        (lines,) = conn.execute("SELECT value FROM counts WHERE name = 'lines'").fetchone()
+    finally:
+        conn.close()
+    yield "per delta", log / deltas
+    yield "per line", streams / lines
+
+
+if __name__ == "__main__":
+    step = STEPS[sys.argv[1]]
+    sample = measured(lambda: step(*sys.argv[2:]))
+    print(msgspec.json.encode(sample).decode())

@@ -1,0 +1,62 @@
+"""What a row reports, and how the table looks."""
+
+import textwrap
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+
+class Line(Struct):
+    """One measured thing. `is_ok` None: for information, nothing is demanded of it."""
+
+    what: str
+    measured: str
+    limit: str = ""
+    is_ok: bool | None = None
+    value: float | None = None
+    """The number that was judged, for `--json`."""
+
+    @property
+    def verdict(self) -> str:
+        return "" if self.is_ok is None else "ok" if self.is_ok else "MISSED"
+
+
+class Row(Struct):
+    """The lines of one row of the benchmark."""
+
+    name: str
+    lines: list[Line]
+
+
+def at_least(what: str, value: float, limit: float, shown: str, unit: str = "x") -> Line:
+    return Line(what, shown, f"≥ {limit:g}{unit}", value >= limit, value)
+
+
+def at_most(what: str, value: float, limit: float, shown: str, unit: str = "") -> Line:
+    return Line(what, shown, f"≤ {limit:g}{unit}", value <= limit, value)
+
+
+def equal(what: str, is_equal: bool, shown: str) -> Line:
+    return Line(what, shown, "identical", is_equal, float(is_equal))
+
+
+def failed(name: str, problem: Exception) -> Row:
+    """A row that could not be measured has missed its limit."""
+    reason = textwrap.shorten(f"{type(problem).__name__}: {problem}", 200)
+    return Row(name, [Line("could not be measured", reason, "a number", False)])
+
+
+def text(rows: Sequence[Row], width: int = 78) -> str:
+    """All rows; long measurements go on below."""
+    out = [f"{'row':<8} {'measured':<{width}} {'limit':<12} verdict"]
+    for row in rows:
+        for number, line in enumerate(row.lines):
+            name = row.name if number == 0 else ""
+            cells = textwrap.wrap(f"{line.what}: {line.measured}", width, subsequent_indent="  ")
+            out.append(f"{name:<8} {cells[0]:<{width}} {line.limit:<12} {line.verdict}".rstrip())
+            out.extend(f"{'':<8} {cell}" for cell in cells[1:])
+    return "\n".join(out)
+
+
+def all_reached(rows: Sequence[Row]) -> bool:
+    return all(line.is_ok is not False for row in rows for line in row.lines)

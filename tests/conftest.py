@@ -1,0 +1,39 @@
+"""No test ever sees this machine's real home, settings or agents."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_FOLDERS = {
+    "HOME": "home",
+    "XDG_CONFIG_HOME": "config",
+    "XDG_DATA_HOME": "data",
+    "XDG_STATE_HOME": "state",
+    "CLAUDE_CONFIG_DIR": "claude",
+    "CODEX_HOME": "codex",
+}
+
+
+@pytest.fixture(autouse=True)
+def scratch_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every place that agentmon looks at by default, in an empty scratch folder."""
+    base = tmp_path_factory.mktemp("home")
+    for variable, name in _FOLDERS.items():
+        folder = base / name
+        folder.mkdir()
+        monkeypatch.setenv(variable, str(folder))
+    for variable in ("CLAUDE_CODE_LOG_DIR", "NO_COLOR", "TMUX"):
+        monkeypatch.delenv(variable, raising=False)
+    return base
+
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Path]:
+    """Recordings of real clients; tests over them skip where the folder is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("no recordings beside the project")
+    yield SHARED

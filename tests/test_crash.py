@@ -1,0 +1,282 @@
+"""Killed at any instant and started again equals an unbroken run, byte for byte."""
+
+import contextlib
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import pytest
+
+from agentmon.engine.ingest import Ingestion
+from agentmon.store.deltas import DeltaFiles
+from agentmon.store.write import Batch
+from tests.cli_run import Running
+from tests.differential import ingest
+from tests.feeds import Snapshot, changes, snapshot, write
+from tests.generate import joined, scenario
+from tests.wire import SID, TEXT, Talk
+
+SMALL_READS = 48 << 10
+"""Bytes per read in the runs that are killed: many commits, and so many places to be killed in."""
+
+CHILD = f"""
+import sys
+from pathlib import Path
+from agentmon.engine import core
+from agentmon.engine.ingest import Ingestion
+from agentmon.sources.follow import FollowedFile
+
+core.BATCH_LINES = 100
+FollowedFile.read.__defaults__ = ({SMALL_READS},)
+
+def tell(progress):
+    print(progress.bytes_left, flush=True)
+
+with Ingestion(Path(sys.argv[1])) as run:
+    run.read_all([sys.argv[2]], on_progress=tell, batch_lines=100)
+"""
+
+DEFECTS: dict[str, Any] = {
+    **{"scrambled": 0.3, "misattributed": 0.3, "duplicates": 0.1, "repeated_starts": 0.1},
+    **{"second_results": 0.1, "missing_stops": 0.1, "lag": 0.3, "resumes": 0.1, "cut": 0.05},
+    **{"torn": 0.01, "noise": 0.02, "unknown": 0.1},
+}
+
+
+def long_message(talk: Talk, n: int, rng: random.Random) -> list[bytes]:
+    """A block of 800 deltas that goes on over many commits, some of it in the wrong order."""
+    at = n * 100_000
+    deltas = [talk.text(n, at + 10 * count, f"{count} đây {rng.random()} ") for count in range(800)]
+    for start in range(0, 800, 40):
+        if rng.random() < 0.3:
+            deltas[start : start + 8] = rng.sample(deltas[start : start + 8], 8)
+    begin = [talk.prompt(at, "go on", f"u{n}"), talk.start(n, at + 1), talk.begin(n, at + 2, TEXT)]
+    return [*begin, *deltas, talk.end(n, at + 9000), talk.stop(n, at + 9001)]
+
+
+def load(seed: int, size: int) -> bytes:
+    """About `size` lines of many sessions, and one session that writes at great length."""
+    rng = random.Random(seed)
+    talk = Talk()
+    lines: list[bytes] = []
+    first = 10
+    while len(lines) < size:
+        part = scenario(rng, sessions=4, rounds=8, first=first, **DEFECTS)
+        first += 4
+        talking = long_message(talk, first, rng)
+        rest = iter(talking)
+        for at, line in enumerate(part):
+            lines.append(line)
+            if at % 3 == 0:
+                lines += [one for one in [next(rest, None)] if one is not None]
+        lines += rest
+    return joined(lines)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("load") / "sse_lines.jsonl"
+    path.write_bytes(load(7, 20_000))
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    folder = tmp_path_factory.mktemp("unbroken")
+    ingest(folder, [log])
+    return snapshot(folder)
+
+
+def child(data_dir: Path, log: Path) -> Running:
+    return Running(argv=[sys.executable, "-c", CHILD, str(data_dir), str(log)])
+
+
+def killed(data_dir: Path, log: Path, rng: random.Random, most: int) -> bool:
+    """Kills a run between its next few commits; False if it was through before that."""
+    commits = rng.randrange(most)
+    with child(data_dir, log) as run:
+        for _ in range(commits):
+            if not run.line():
+                return False
+        sleep(rng.random() * 0.02)  # anywhere between two commits; nothing is measured by it
+        run.process.kill()
+        return run.process.wait() != 0
+
+
+def finish(data_dir: Path, log: Path) -> None:
+    with child(data_dir, log) as run:
+        answer = run.end()
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_the_size_of_batches_does_not_matter(log: Path, unbroken: Snapshot, tmp_path: Path) -> None:
+    finish(tmp_path, log)
+    assert changes(snapshot(tmp_path), unbroken) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_again_and_again(seed: int, log: Path, unbroken: Snapshot, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    kills = sum(killed(tmp_path, log, rng, 25) for _ in range(6))
+    finish(tmp_path, log)
+    assert kills >= 5
+    assert changes(snapshot(tmp_path), unbroken) == []
+
+
+def test_killed_while_the_file_grows(log: Path, unbroken: Snapshot, tmp_path: Path) -> None:
+    """Each run finds more of the file, with a torn line at its end."""
+    rng = random.Random(3)
+    data = log.read_bytes()
+    cuts = sorted(rng.sample(range(len(data)), 6))
+    grown = tmp_path / "sse_lines.jsonl"
+    kills = 0
+    with grown.open("ab", buffering=0) as file:
+        for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
+            file.write(data[start:end])
+            kills += killed(tmp_path / "data", grown, rng, 12)
+    assert kills >= 5
+    finish(tmp_path / "data", grown)
+    assert changes(snapshot(tmp_path / "data"), unbroken) == []
+
+
+def test_a_broken_store_would_be_seen(log: Path, unbroken: Snapshot, tmp_path: Path) -> None:
+    """The comparison can fail: killed and not restarted, a byte too many, a line read twice."""
+    rng = random.Random(4)
+    while not killed(tmp_path, log, rng, 10):
+        continue
+    if (tmp_path / "agentmon.db").exists():
+        ingest(tmp_path, [write(tmp_path / "nothing.jsonl", [])])
+        assert changes(snapshot(tmp_path), unbroken)
+    finish(tmp_path, log)
+    rows, texts = snapshot(tmp_path)
+    longest = max(texts, key=lambda path: len(texts[path]))
+    assert changes((rows, {**texts, longest: texts[longest] + b"!"}), unbroken)
+    assert changes((rows, {**texts, "sid/flow/index_0.txt": b""}), unbroken)
+    assert changes((rows[1:], texts), unbroken)
+    with (tmp_path / "delta_store" / longest).open("ab") as file:
+        file.write(b"!")
+    assert changes(snapshot(tmp_path), unbroken)
+
+
+def test_a_position_that_lags_behind_its_rows_would_be_seen(
+    log: Path, unbroken: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that are read twice are counted as duplicates: at-least-once is not exactly once."""
+    apply = Batch.apply
+
+    def forgetful(batch: Batch, *args: Any) -> None:
+        batch.statements = [one for one in batch.statements if "INTO sources" not in one[0]]
+        apply(batch, *args)
+
+    monkeypatch.setattr(Batch, "apply", forgetful)
+    ingest(tmp_path, [log])
+    monkeypatch.undo()
+    ingest(tmp_path, [log])
+    found = changes(snapshot(tmp_path), unbroken)
+    assert len(found) == 2
+    assert all("counts" in line for line in found)
+
+
+# -- between the commit and the file operations it announced
+
+
+class Death(BaseException):
+    """Ends a run like a kill: nobody handles it."""
+
+
+def scrambled_halves() -> tuple[list[bytes], list[bytes]]:
+    """A text whose second half has to be put before the first, and a message that gets its name."""
+    talk = Talk()
+    start = [talk.prompt(0, "go", "u1"), talk.start(1, 10), talk.begin(1, 20, TEXT)]
+    early = [talk.text(1, 30 + at, f"early {at} ", count=at + 2) for at in range(50)]
+    late = [talk.text(1, 90 + at, f"late {at} ", count=at + 52) for at in range(50)]
+    begin = talk.start(2, 200)
+    lost = [talk.text(2, 210 + at, f"lost {at} ", flow="m1") for at in range(50)]
+    ends = [talk.end(1, 300), talk.stop(1, 310), begin, talk.end(2, 320), talk.stop(2, 330)]
+    return [*start, *late, *lost], [*early, *ends]
+
+
+def parts() -> list[Sequence[bytes]]:
+    first, second = scrambled_halves()
+    return [first, second, [Talk().line("stop", 999, {"agent_id": SID})]]
+
+
+def in_parts(folder: Path, log: Path) -> Snapshot:
+    for part in parts():
+        with log.open("ab") as file:
+            file.write(joined(part))
+        ingest(folder, [log])
+    return snapshot(folder)
+
+
+@pytest.mark.parametrize("moment", ["before", "between", "after"])
+def test_killed_between_commit_and_file_operations(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = in_parts(tmp_path / "whole", tmp_path / "whole.jsonl")
+    carry_out = DeltaFiles.carry_out
+    deaths: list[str] = []
+
+    def dies(files: DeltaFiles, operations: Any) -> None:
+        done = list(operations)
+        carry_out(files, {"before": [], "between": done[:1], "after": done}[moment])
+        if deaths or not done:
+            carry_out(files, done)
+            return
+        deaths.append(moment)
+        raise Death
+
+    log, data = tmp_path / "log.jsonl", tmp_path / "data"
+    monkeypatch.setattr(DeltaFiles, "carry_out", dies)
+    for part in parts():
+        with log.open("ab") as file:
+            file.write(joined(part))
+        try:
+            ingest(data, [log])
+        except Death:
+            # whoever reads before the next start sees the committed text already
+            assert changes((snapshot(data)[0], {}), (dumps_with(expected, data), {})) == []
+            ingest(data, [log])
+    assert deaths == [moment]
+    assert changes(snapshot(data), expected) == []
+
+
+def dumps_with(expected: Snapshot, data: Path) -> list[dict[str, Any]]:
+    """What a dump says once what the commit announced is carried out."""
+    before = snapshot(data)[0]
+    with Ingestion(data):
+        after = snapshot(data)[0]
+    assert before
+    assert expected[0]
+    return after
+
+
+@pytest.mark.parametrize("operation", ["append", "write_whole"])
+def test_killed_between_files_and_commit(
+    operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are longer than committed; what is too long does not exist."""
+    expected = in_parts(tmp_path / "whole", tmp_path / "whole.jsonl")
+    log, data = tmp_path / "log.jsonl", tmp_path / "data"
+    deaths: list[str] = []
+    real = getattr(DeltaFiles, operation)
+
+    def dies(files: DeltaFiles, path: str, *where_and_what: Any) -> None:
+        *where, text = where_and_what
+        real(files, path, *where, text + b"never committed")
+        deaths.append(path)
+        raise Death
+
+    for part in parts():
+        with log.open("ab") as file:
+            file.write(joined(part))
+        with monkeypatch.context() as patch:
+            patch.setattr(DeltaFiles, operation, dies)
+            with contextlib.suppress(Death):
+                ingest(data, [log])
+        ingest(data, [log])
+    assert deaths
+    assert changes(snapshot(data), expected) == []

@@ -1,0 +1,65 @@
+"""Pictures of the screen at two widths, over the frozen clock and zone."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from agentmon.config import Settings
+from agentmon.ui.app import AgentmonApp
+from agentmon.ui.screens.main import MainScreen
+from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
+
+
+@pytest.fixture(autouse=True)
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("HOME", "/home/dev")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> AgentmonApp:
+    store = UiStore(tmp_path / "store")
+    fill(store)
+    feed = StoreFeed(store)
+    feed.transport = FakeTransport()
+    return AgentmonApp(feed, settings=Settings(), title_note="demo")
+
+
+def pressing(*keys: str) -> "Callable[[Pilot[None]], object]":
+    """Presses keys, each once everything before it is shown."""
+
+    async def run(pilot: Pilot[None]) -> None:
+        for key in (None, *keys):
+            if key is not None:
+                await pilot.press(key)
+            main = pilot.app.screen_stack[0]
+            assert isinstance(main, MainScreen)
+            while not main.loader.is_idle:
+                await pilot.pause()
+                main.tick()
+            await pilot.pause()
+
+    return run
+
+
+@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
+def test_stalled_agent(
+    app: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]
+) -> None:
+    assert snap_compare(app, terminal_size=size, run_before=pressing("s"))
+
+
+def test_small_screen(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(app, terminal_size=(60, 20), run_before=pressing("e", "4"))
+
+
+def test_evidence(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(app, terminal_size=(80, 24), run_before=pressing("s", "1", "i"))
