@@ -42,6 +42,14 @@ class Commands(click.Group):
         ordered = ["watch", *args] if at is None else [args[at], *args[:at], *args[at + 1 :]]
         return super().parse_args(ctx, ordered)
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # who reads us has seen enough: leave quietly, also when Python flushes at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+
     def _command_at(self, args: Sequence[str]) -> int | None:
         skip = False
         for at, arg in enumerate(args):
@@ -101,7 +109,19 @@ def _settings(**overrides: object) -> config.Loaded:
     return loaded
 
 
+def _utf8_output() -> None:
+    """What programs read does not depend on the locale."""
+    _reconfigure(encoding="utf-8", errors="replace")
+
+
+def _reconfigure(**options: str) -> None:
+    change: Callable[..., None] | None = getattr(sys.stdout, "reconfigure", None)
+    if change is not None:
+        change(**options)
+
+
 def _print_json(value: object) -> None:
+    _utf8_output()
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
@@ -172,6 +192,8 @@ def watch(
         as_json=as_json,
     )
     with _clear_errors():
+        if as_json:
+            _utf8_output()
         if once or as_json or not (sys.stdout.isatty() and _has_keyboard(paths)):
             click.echo(showing.print_once(request))
         else:
@@ -243,8 +265,7 @@ def ingest(
     where = config.data_dir(loaded.settings, os.environ)
     with _clear_errors():
         if follow:
-            worker.follow(where, paths, loaded.settings)
-            return
+            sys.exit(worker.follow(where, paths, loaded.settings))
         summary, failed = worker.ingest(where, paths, reprocess=reprocess, progress=progress)
     if as_json:
         _print_json(summary)
@@ -272,6 +293,7 @@ def dump(sid: str | None, text: bool, data_dir: Path | None, as_json: bool) -> N
 
     loaded = _settings(store__data_dir=None if data_dir is None else str(data_dir))
     where = config.data_dir(loaded.settings, os.environ)
+    _utf8_output()
     with _clear_errors():
         conn = db.open_reading(where)
         try:
@@ -331,6 +353,7 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
 
 def run() -> NoReturn:
     """Runs the command line and ends the process with its exit code."""
+    _reconfigure(errors="replace")  # a locale without our glyphs is no error
     code: object = 0
     try:
         code = main(standalone_mode=False)
@@ -341,10 +364,6 @@ def run() -> NoReturn:
         sys.exit(problem.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # who reads us has seen enough: leave quietly, also when Python flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -59,20 +59,29 @@ if TYPE_CHECKING:  # asyncio and aiosqlite cost a tenth of a second
     from agentmon.engine.live import Live
 
 
-def follow(data_dir: Path, paths: Sequence[str], settings: config.Settings) -> None:
-    """Ingests as the logs grow, until SIGINT or SIGTERM. Raises StoreError."""
+def follow(data_dir: Path, paths: Sequence[str], settings: config.Settings) -> int:
+    """Ingests as the logs grow, until SIGINT (130) or SIGTERM (0); the exit code.
+
+    Raises StoreError.
+    """
     from agentmon.engine.live import Live
 
-    asyncio.run(_follow(Live(data_dir, paths, limits(settings), poll=settings.follow.poll)))
+    return asyncio.run(_follow(Live(data_dir, paths, limits(settings), poll=settings.follow.poll)))
 
 
-async def _follow(feed: "Live") -> None:
+async def _follow(feed: "Live") -> int:
     if db.writer_of(feed.data_dir) is not None:
         db.WriterLock(feed.data_dir).acquire()  # raises, naming who has it
     ended = asyncio.Event()
+    codes: list[int] = []
+
+    def end(code: int) -> None:
+        codes.append(code)
+        ended.set()
+
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
+    loop.add_signal_handler(signal.SIGINT, end, 130)
+    loop.add_signal_handler(signal.SIGTERM, end, 0)
     await feed.start()
     try:
         shown: str | None = None
@@ -87,6 +96,7 @@ async def _follow(feed: "Live") -> None:
                 continue
     finally:
         await feed.stop()
+    return codes[0]
 
 
 def examine(

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from agentmon import __version__
+from agentmon.store.db import StoreError
 from tests.cli_run import Answer, Running, assert_one_sentence, command, environment, ran, run
-from tests.differential import Row, assert_same
+from tests.differential import Row, assert_same, dumped
 from tests.feeds import add, finished, sid_of, write
 from tests.oracle import dump_of
 
@@ -311,17 +312,19 @@ def test_what_cannot_be_done(env: dict[str, str], args: tuple[str, ...], said: s
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Looks again and again, for a minute at most."""
-    for _ in range(600):
+    for _ in range(3000):
         if condition():
             return
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise AssertionError("it never came")
 
 
 def lines_stored(store: Path) -> int:
     """0 while there is no store yet."""
-    answer = run("dump", "--data-dir", store)
-    return int(rows(answer)[-1]["lines"]) if answer.code == 0 else 0
+    try:
+        return int(dumped(store)[-1]["lines"])
+    except StoreError:
+        return 0
 
 
 def test_ctrl_c_ends_a_follower_and_loses_nothing(log: Path, tmp_path: Path) -> None:

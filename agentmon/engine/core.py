@@ -36,9 +36,6 @@ BATCH_LINES = 10_000
 BATCH_BYTES = 16 << 20
 """Bytes read after which a batch is due: results are held until they are committed."""
 
-EMPTY_CHUNK_LINES = 100
-"""What a chunk without a line counts for in `pump`."""
-
 _BINARY_SAMPLE = 64 << 10
 
 
@@ -136,24 +133,20 @@ class Engine:
     # -- the loop
 
     def pump(self, max_lines: int) -> bool:
-        """Folds up to so many lines; False when nothing is left to read now.
+        """Folds up to so many lines, or to the end of a chunk; False when nothing is left to read.
 
         Inputs take turns by chunks, so at most one chunk is ever folded in part.
         """
         left = max_lines
-        idle = 0
-        while left > 0 and idle < len(self._readings):
+        for _ in range(len(self._readings)):
             self._turn %= len(self._readings)
             reading = self._readings[self._turn]
             took = self._fold_some(reading, left)
-            if self.waits_for_huge:
-                return True
-            # a piece of a huge line gives no line, and is work all the same
-            left -= took or EMPTY_CHUNK_LINES
-            idle = idle + 1 if took is None else 0
             if reading.chunk is None:
                 self._turn += 1
-        return left <= 0
+            if took is not None or self.waits_for_huge:
+                return True
+        return False
 
     def _fold_some(self, reading: _Reading, limit: int) -> int | None:
         """How many lines were folded; None when there was nothing to read."""

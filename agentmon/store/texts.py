@@ -121,9 +121,11 @@ def _reorder(block: Block, past: Past, path: str, fresh: Fresh) -> TextChange:
     if block.moved_from is None and text.startswith(old):
         rest = data[block.stored_bytes :]
         file = Append(path, block.stored_bytes, rest) if rest else None
-    else:
+    elif data or (block.stored_bytes and block.moved_from is None):
         file = Rewrite(path, data)
         block.revision += 1
+    else:
+        file = None
     block.stored_bytes = len(data)
     block.start_stored = keeps_start
     block.moved_from = None

@@ -54,10 +54,11 @@ class Feeder:
         self.burst(PRELUDE_LINES)
         self._marks = self.load.session(f"/home/u/{MARK_FOLDER}")
         writer = self._marks.writer
+        self.load.clock.now = time.time() + BURST
         opening = self._marks.lines(rounds=1)
         lines = [next(opening), next(opening)]  # a session and a prompt
         writer.begin_message()
-        self.load.clock.now = time.time()
+        self.load.clock.now += BURST
         lines.append(writer.streamed("message_start", self._marks.message_payload()))
         start = ',\\"index\\":0,\\"content_block\\":{\\"type\\":\\"text\\",\\"text\\":\\"\\"}'
         lines.append(writer.streamed("content_block_start", start))

@@ -11,10 +11,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from tests.bench.bench import ROOT, Bench
-from tests.bench.table import Line, Row, at_least, equal
+from tests.bench.table import Row, at_least, equal
 
 EVENTS = 200_000
 KILLS = 20
+RESUMED = 5
+"""So many runs at least must go on from where an earlier one was killed, or nothing is shown."""
 SEED = 9
 COMMITS = (0, 0, 1)
 """After which commit of a run the kill comes, at random, within the time to the next: all runs
@@ -33,8 +35,8 @@ def kill(bench: Bench) -> Row:
     path = bench.log(min(bench.events, EVENTS))
     unbroken, broken = bench.new_folder("unbroken"), bench.new_folder("broken")
     pace = _ingest(bench, unbroken, path)
-    landed = _kill_often(bench, broken, path, pace)
-    left = 1 - _position(broken) / path.stat().st_size
+    landed, resumed = _kill_often(bench, broken, path, pace)
+    reached = _position(broken) / path.stat().st_size
     _ingest(bench, broken, path)
     files = _files(unbroken), _files(broken)
     dumps = _dump(bench, unbroken), _dump(bench, broken)
@@ -42,18 +44,26 @@ def kill(bench: Bench) -> Row:
         "kill",
         [
             at_least("kills that hit a running process", landed, KILLS, f"{landed}", ""),
-            Line("left to read after the last", f"{left:.0%} of {path.stat().st_size:,} bytes"),
+            at_least(
+                "killed runs that began in the middle",
+                resumed,
+                RESUMED,
+                f"{resumed}; {reached:.0%} was committed after the last",
+                "",
+            ),
             equal("dump", dumps[0] == dumps[1], f"{len(dumps[0]):,} lines, {_differ(dumps)}"),
             equal("delta files", files[0] == files[1], f"{len(files[0]):,} files"),
         ],
     )
 
 
-def _kill_often(bench: Bench, folder: Path, path: Path, pace: Pace) -> int:
-    """So many kills; the number of those that did not come too late."""
+def _kill_often(bench: Bench, folder: Path, path: Path, pace: Pace) -> tuple[int, int]:
+    """So many kills; how many did not come too late, and how many runs began in the middle."""
     random_ = random.Random(SEED)
-    landed = 0
+    size = path.stat().st_size
+    landed = resumed = 0
     for _ in range(KILLS):
+        resumed += 0 < _position(folder) < size
         process = _start(bench, folder, path)
         commits = random_.choice(COMMITS)
         for _ in range(commits):
@@ -62,7 +72,7 @@ def _kill_often(bench: Bench, folder: Path, path: Path, pace: Pace) -> int:
         landed += process.poll() is None
         process.kill()
         process.communicate()
-    return landed
+    return landed, resumed
 
 
 def _command(name: str, folder: Path, *arguments: str) -> list[str]:

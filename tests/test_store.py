@@ -1,0 +1,552 @@
+"""The store from outside: its shape, its modes, its queries, and what it keeps of each delta."""
+
+import asyncio
+import os
+import random
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from agentmon.report.board import load
+from agentmon.store import db, read
+from agentmon.store.codec import CHUNK_DELTAS, decode_tail
+from agentmon.store.deltas import block_path, result_path, safe_name
+from tests.differential import assert_like_oracle, dumped, ingest
+from tests.feeds import answering, asking, finished, sid_of, write
+from tests.generate import scenario
+from tests.wire import SID, START, TEXT, Talk, message, tool_result
+
+BIG = {
+    *("sessions", "rounds", "messages", "content_blocks", "tool_results", "notices"),
+    *("raw_events", "delta_log", "stream_log"),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store of a few sessions with everything in them."""
+    lines = scenario(random.Random(5), sessions=4, rounds=4, misattributed=0.3, unknown=0.5)
+    ingest(tmp_path / "store", [write(tmp_path / "log.jsonl", [*lines, *finished(90)])])
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def conn(store: Path) -> Iterator[sqlite3.Connection]:
+    found = db.open_reading(store)
+    yield found
+    found.close()
+
+
+# -- shape
+
+Shape = dict[str, list[tuple[object, ...]]]
+
+
+def shape(conn: sqlite3.Connection) -> Shape:
+    """Columns of every table and view, and what the indexes cover."""
+    names = conn.execute("SELECT type, name, tbl_name FROM sqlite_master ORDER BY name").fetchall()
+    found: Shape = {}
+    for kind, name, table in names:
+        pragma = "index_xinfo" if kind == "index" else "table_xinfo"
+        found[f"{kind} {name} {table}"] = conn.execute(f"PRAGMA {pragma}({name})").fetchall()
+    return found
+
+
+def make_old(folder: Path) -> None:
+    """A store as a program one version older left it, without two things of today's."""
+    with db.create(folder) as conn:
+        conn.execute("DROP INDEX sessions_by_last")
+        conn.execute("ALTER TABLE sessions DROP COLUMN model")
+        conn.execute("INSERT INTO sessions (sid, agent) VALUES ('kept', 'claude')")
+    conn.close()
+
+
+def add_model(conn: sqlite3.Connection) -> None:
+    conn.execute("ALTER TABLE sessions ADD COLUMN model TEXT")
+
+
+def add_index(conn: sqlite3.Connection) -> None:
+    conn.execute("CREATE INDEX sessions_by_last ON sessions (last_time DESC)")
+
+
+def fail(conn: sqlite3.Connection) -> None:
+    conn.execute("DROP TABLE counts")
+    raise sqlite3.OperationalError("the second step fails")
+
+
+Steps = tuple[tuple[int, Callable[[sqlite3.Connection], None]], ...]
+
+
+def migrate(folder: Path, patch: pytest.MonkeyPatch, steps: Steps) -> sqlite3.Connection:
+    patch.setattr(db, "MIGRATIONS", steps)
+    patch.setattr(db, "SCHEMA_VERSION", steps[-1][0])
+    return db.create(folder)
+
+
+def test_a_migrated_store_is_like_a_fresh_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_old(tmp_path / "old")
+    steps: Steps = ((db.SCHEMA_VERSION + 1, add_model), (db.SCHEMA_VERSION + 2, add_index))
+    old = migrate(tmp_path / "old", monkeypatch, steps)
+    fresh = db.create(tmp_path / "fresh")
+    try:
+        assert shape(old) == shape(fresh)
+        assert db.version_of(old) == db.version_of(fresh) == steps[-1][0]
+        assert old.execute("SELECT sid FROM sessions").fetchall() == [("kept",)]
+        rows = old.execute("SELECT version FROM schema_version ORDER BY version").fetchall()
+        assert [version for (version,) in rows] == [1, 2, 3]
+    finally:
+        old.close()
+        fresh.close()
+
+
+def test_a_shape_that_differs_would_be_seen(tmp_path: Path) -> None:
+    make_old(tmp_path / "old")
+    old, fresh = db.create(tmp_path / "old"), db.create(tmp_path / "fresh")
+    try:
+        assert shape(old) != shape(fresh)
+    finally:
+        old.close()
+        fresh.close()
+
+
+def test_a_migration_that_fails_changes_nothing_of_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_old(tmp_path)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(db.StoreError, match="second step"):
+        migrate(tmp_path, patch, ((2, add_model), (3, fail)))
+    conn = migrate(tmp_path, monkeypatch, ((2, add_model), (3, add_index)))
+    try:
+        assert conn.execute("SELECT COUNT(*) FROM counts").fetchone() == (0,)
+        assert db.version_of(conn) == 3
+    finally:
+        conn.close()
+
+
+def test_the_migrations_lead_to_the_current_version() -> None:
+    numbers = [number for number, _ in db.MIGRATIONS]
+    assert numbers == list(range(2, db.SCHEMA_VERSION + 1))
+
+
+def test_modes_and_journal(store: Path) -> None:
+    os.umask(os.umask(0))
+    modes = {str(path.relative_to(store)): mode(path) for path in [store, *store.rglob("*")]}
+    assert {name: found for name, found in modes.items() if found & 0o077} == {}
+    assert modes["."] == 0o700
+    assert modes["agentmon.db"] == 0o600
+    conn = db.create(store)
+    try:
+        assert conn.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert conn.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert conn.execute("PRAGMA synchronous").fetchone() == (1,)
+        assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    finally:
+        conn.close()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        ingest(tmp_path / "s", [write(tmp_path / "log.jsonl", finished(1, content="x" * 20_000))])
+        conn = db.create(tmp_path / "s")
+        conn.execute("BEGIN IMMEDIATE")
+        conn.execute("INSERT INTO counts VALUES ('x', 1)")
+        conn.execute("COMMIT")
+        found = {path: mode(path) for path in [tmp_path / "s", *(tmp_path / "s").rglob("*")]}
+        conn.close()
+    finally:
+        os.umask(before)
+    assert {str(path): oct(found[path]) for path in found if found[path] & 0o077} == {}
+
+
+# -- queries
+
+Query = tuple[str, tuple[object, ...]]
+
+
+class Spy:
+    """Stands for a connection and remembers what is asked."""
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self.conn = conn
+        self.asked: list[Query] = []
+
+    def execute(self, sql: str, args: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        self.asked.append((sql, args))
+        return self.conn.execute(sql, args)
+
+
+def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
+    """Every query that a pane makes, with arguments that find something."""
+    spy = Spy(conn)
+    asking = cast("sqlite3.Connection", spy)
+    load(asking, since=START / 1000)
+    for session in read.sessions(asking):
+        sid = session.sid
+        read.session(asking, sid)
+        read.agents(asking, sid)
+        read.pending(asking, sid=sid)
+        read.notices(asking, sid)
+        read.notices(asking, sid, name="queue_operation")
+        read.verdicts(asking, sid)
+        read.roundless_messages(asking, sid)
+        for found in read.rounds(asking, sid):
+            read.round_(asking, sid, found.round_id)
+            for said in read.messages(asking, sid, found.round_id):
+                read.message(asking, said.flow_id)
+                read.latest_block(asking, said.flow_id)
+                for block in read.blocks(asking, said.flow_id):
+                    read.block(asking, said.flow_id, block.index)
+                    read.block_of_call(asking, block.tool_use_id or "")
+                    read.result(asking, block.tool_use_id or "")
+    read.open_verdicts(asking)
+    read.sources(asking)
+    return list({sql: (sql, args) for sql, args in spy.asked}.values())
+
+
+def scans(conn: sqlite3.Connection, query: Query) -> list[str]:
+    """Big tables that a query goes through from end to end."""
+    sql, args = query
+    plan = [row[3] for row in conn.execute(f"EXPLAIN QUERY PLAN {sql}", args)]
+    words = [step.split() for step in plan if step.startswith("SCAN ")]
+    names = [dict(zip(sql.split(), sql.split()[1:], strict=False)).get("FROM") for _ in (1,)]
+    known = {**{name: name for name in BIG}, **aliases(sql)}
+    return [f"{' '.join(step)} ({names})" for step in words if known.get(step[1]) in BIG]
+
+
+def aliases(sql: str) -> dict[str, str]:
+    words = sql.replace(",", " ").replace("(", " ").replace(")", " ").split()
+    pairs = zip(words, words[1:], strict=False)
+    return {alias: table for table, alias in pairs if table in BIG}
+
+
+def is_limited(query: Query) -> bool:
+    """A scan of an index in its order, cut off by LIMIT, reads no more than it gives."""
+    return "LIMIT" in query[0]
+
+
+def test_no_pane_scans_a_big_table(conn: sqlite3.Connection) -> None:
+    asked = asked_by_panes(conn)
+    called = {name for name in dir(read) if name in READ}
+    assert len(asked) >= len(called)
+    found = {query[0]: scans(conn, query) for query in asked}
+    assert {sql: steps for sql, steps in found.items() if steps} == {}
+
+
+READ = {
+    *("sessions", "session", "agents", "rounds", "round_", "messages", "roundless_messages"),
+    *("message", "blocks", "block", "latest_block", "block_of_call", "pending", "result"),
+    *("notices", "open_verdicts", "verdicts", "sources"),
+}
+"""The queries above; counts and dumps are meant to see everything."""
+
+
+def test_every_query_is_looked_at() -> None:
+    public = {
+        name
+        for name, value in vars(read).items()
+        if callable(value) and not name.startswith("_") and not isinstance(value, type)
+    }
+    assert public - READ <= {"counts", "table_sizes", "pending_file_ops", "iterate"} | {
+        name for name in public if getattr(read, name).__module__ != "agentmon.store.read"
+    }
+
+
+def test_a_scan_would_be_seen(conn: sqlite3.Connection) -> None:
+    assert scans(conn, ("SELECT * FROM messages WHERE model = 'x'", ()))
+    assert scans(conn, ("SELECT * FROM content_blocks b WHERE b.delta_count > 3", ()))
+    assert not scans(conn, ("SELECT * FROM messages WHERE flow_id = 'x'", ()))
+
+
+def test_the_loader_and_the_recovery_scan_nothing(store: Path) -> None:
+    """What the fold brings back, once a second run names everything again."""
+    from agentmon.store.load import StoreLoader
+
+    conn = db.open_reading(store)
+    spy = Spy(conn)
+    try:
+        loader = StoreLoader(cast("sqlite3.Connection", spy))
+        for session in read.sessions(conn):
+            found = loader.session(session.sid)
+            assert found is not None
+            for row in conn.execute("SELECT flow_id, request_id FROM messages").fetchall():
+                loader.flow_of_request(row[1])
+                loader.message(row[0], lambda _: found)
+                loader.deltas(row[0], 0)
+                loader.stream((session.sid, row[0], session.pid or 0))
+            loader.round(session.sid, session.round_id or "")
+            loader.has_prompt(session.sid, "u")
+        loader.call("toolu")
+        loader.result("toolu")
+        loader.has_raw(b"x")
+        loader.has_bad(b"x")
+        asked = list({sql: (sql, args) for sql, args in spy.asked}.values())
+        assert {sql: scans(conn, (sql, args)) for sql, args in asked} == {
+            sql: [] for sql, _ in asked
+        }
+    finally:
+        conn.close()
+
+
+# -- ids from outside
+
+HOSTILE = [
+    *("../../../../etc/x", "..", ".", "a/b", "/etc/passwd", "x" * 300, "nul\0byte", "line\nbreak"),
+    *("-rf", "~", "C:\\x", "ｕnicode", "", "h-" + "0" * 32, "results"),
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_id_stays_below_the_data_folder(name: str, tmp_path: Path) -> None:
+    talk = Talk()
+    start = {"message": message(name or "m", output_tokens=1), "request_id": name}
+    block = {"type": "tool_use", "id": name, "name": name, "input": {}}
+    lines = [
+        talk.prompt(0, "go", name, round_id=name),
+        talk.line("message_start", 10, start, flow=name),
+        talk.line(
+            "content_block_start",
+            20,
+            {"index": 0, "content_block": block, "request_id": name},
+            flow=name,
+        ),
+        talk.line(
+            "content_block_delta",
+            30,
+            {
+                "index": 0,
+                "request_id": name,
+                "delta": {"type": "input_json_delta", "partial_json": "{}"},
+            },
+            flow=name,
+        ),
+        talk.line("content_block_stop", 40, {"index": 0, "request_id": name}, flow=name),
+        talk.line("tool_result", 50, tool_result(name, "y" * 20_000)),
+    ]
+    inside = tmp_path / "deep" / "er" / "store"
+    assert_like_oracle(inside, write(tmp_path / "log.jsonl", lines))
+    outside = [
+        path for path in tmp_path.rglob("*") if path.is_file() and inside not in path.parents
+    ]
+    assert outside == [tmp_path / "log.jsonl"]
+    files = [path for path in (inside / "delta_store").rglob("*") if path.is_file()]
+    assert len(files) == (2 if name else 1)
+    assert all(len(part) <= 130 for path in files for part in path.parts)
+
+
+def test_names_of_files_are_safe_and_distinct() -> None:
+    found = {name: safe_name(name) for name in [*HOSTILE, "A", "a", "msg_01", "x" * 121, "x" * 122]}
+    assert len(set(found.values())) == len(found)
+    for name, safe in found.items():
+        assert safe not in ("", ".", "..")
+        assert not set(safe) & set("/\\\0\n")
+        assert safe_name(name) == safe
+    assert found["msg_01"] == "msg_01"
+
+
+def test_a_result_cannot_take_the_place_of_a_block() -> None:
+    """A message may be called `results`, and a result like a block's file."""
+    assert block_path(SID, "results", 0) != result_path(SID, "index_0")
+
+
+# -- large results
+
+
+@pytest.mark.parametrize("size", [10 * 1024, 10 * 1024 + 1, 200_000])
+def test_large_results_lie_in_files(size: int, tmp_path: Path) -> None:
+    text = ("đây là " * size)[: size // 2] + "!" * size
+    text = text.encode()[:size].decode("utf-8", "ignore").ljust(size, "!")
+    text = text.encode()[:size].decode("utf-8", "ignore")
+    size = len(text.encode())
+    log = write(tmp_path / "log.jsonl", finished(1, content=text))
+    assert_like_oracle(tmp_path / "store", log)
+    conn = db.open_reading(tmp_path / "store")
+    try:
+        row = read.result(conn, "toolu_1")
+    finally:
+        conn.close()
+    assert row is not None
+    assert row.content_size == size
+    if size <= 10 * 1024:
+        assert (row.content, row.file) == (text, None)
+    else:
+        assert row.content == text[:500]
+        assert row.file is not None
+        assert (tmp_path / "store" / row.file).read_text() == text
+
+
+# -- when each delta came
+
+
+def delta_log(data_dir: Path, flow_id: str, index: int) -> tuple[list[tuple[int, bytes]], int]:
+    """(deltas, blob) of each chunk, and the bytes of them all."""
+    conn = db.open_reading(data_dir)
+    try:
+        sql = "SELECT deltas, data FROM delta_log WHERE flow_id = ? AND block_index = ? ORDER BY chunk"
+        rows = conn.execute(sql, (flow_id, index)).fetchall()
+    finally:
+        conn.close()
+    return rows, sum(len(data) for _, data in rows)
+
+
+def told(count: int, rng: random.Random) -> list[tuple[int, str]]:
+    """(ms, text) of deltas as a model writes them."""
+    at, found = 1000, list[tuple[int, str]]()
+    for _ in range(count):
+        at += rng.choice((0, 3, 17, 24, 31, 38, 55, 160))
+        found.append((at, rng.choice(("the ", "đây", "\n    return ", "x", "", "日本 🎉 "))))
+    return found
+
+
+@pytest.mark.parametrize("count", [1, CHUNK_DELTAS - 1, CHUNK_DELTAS, CHUNK_DELTAS + 1, 2000])
+@pytest.mark.parametrize("batch", [64, 10_000])
+def test_the_log_of_deltas_says_when_each_came(count: int, batch: int, tmp_path: Path) -> None:
+    deltas = told(count, random.Random(count))
+    talk = Talk()
+    lines = [talk.start(1, 0), talk.begin(1, 10, TEXT)]
+    lines += [talk.text(1, ms, text) for ms, text in deltas]
+    log = write(tmp_path / "log.jsonl", [])
+    for start in range(0, len(lines), max(batch, count // 4)):
+        with log.open("ab") as file:
+            file.write(b"".join(line + b"\n" for line in lines[start : start + batch]))
+            file.flush()
+        ingest(tmp_path / "s", [log])
+        if batch < count // 4:
+            break
+    kept = min(len(lines), len(log.read_bytes().splitlines())) - 2
+    rows, _ = delta_log(tmp_path / "s", "m1", 0)
+    found = [entry for _, data in rows for entry in decode_tail(data, "m1")]
+    assert [(e.flow, e.time, e.chars) for e in found] == [
+        ("m1", (START + ms) / 1000, len(text)) for ms, text in deltas[:kept]
+    ]
+    assert [e.count for e in found] == list(range(2, kept + 2))
+    assert [deltas for deltas, _ in rows] == [
+        min(CHUNK_DELTAS, kept - at) for at in range(0, kept, CHUNK_DELTAS)
+    ]
+
+
+def test_a_log_of_deltas_is_small(tmp_path: Path) -> None:
+    """design.md 4: less than 6 bytes for each delta of a long block."""
+    talk = Talk()
+    lines = [talk.start(1, 0), talk.begin(1, 10, TEXT)]
+    lines += [talk.text(1, ms, text) for ms, text in told(5000, random.Random(1))]
+    ingest(tmp_path / "s", [write(tmp_path / "log.jsonl", lines)])
+    rows, size = delta_log(tmp_path / "s", "m1", 0)
+    assert sum(count for count, _ in rows) == 5000
+    assert size < 6 * 5000
+
+
+def test_the_log_of_deltas_that_came_in_another_order(tmp_path: Path) -> None:
+    """In arrival order, under the flow each was written under."""
+    talk = Talk()
+    lines = [talk.start(1, 0), talk.begin(1, 10, TEXT), talk.start(2, 20)]
+    lines += [talk.text(1, 30, "b", count=8), talk.text(1, 31, "a", count=7)]
+    lines += [talk.text(1, 32, "cc", flow="m2", count=5)]
+    ingest(tmp_path / "s", [write(tmp_path / "log.jsonl", lines)])
+    rows, _ = delta_log(tmp_path / "s", "m1", 0)
+    found = [entry for _, data in rows for entry in decode_tail(data, "m1")]
+    assert [(e.flow, e.count, e.chars) for e in found] == [("m1", 8, 1), ("m1", 7, 1), ("m2", 5, 2)]
+    assert (tmp_path / "s" / block_path(SID, "m1", 0)).read_text() == "abcc"
+
+
+# -- views
+
+
+def test_the_views_tell_what_is_open(tmp_path: Path) -> None:
+    one, two = Talk(sid_of(1)), Talk(sid_of(2))
+    lines = [*asking(one), *asking(two, n=2), *answering(two, n=2)]
+    ingest(tmp_path / "s", [write(tmp_path / "log.jsonl", lines)])
+    conn = db.open_reading(tmp_path / "s")
+    try:
+        pending = conn.execute("SELECT * FROM pending_tool_calls").fetchall()
+        columns = [row[0] for row in conn.execute("SELECT * FROM pending_tool_calls").description]
+        rounds = conn.execute("SELECT sid, round_id FROM incomplete_rounds").fetchall()
+    finally:
+        conn.close()
+    assert [dict(zip(columns, row, strict=True)) for row in pending] == [
+        {
+            "sid": sid_of(1),
+            "agent_id": None,
+            "round_id": "round-1",
+            "flow_id": "m1",
+            "block_index": 1,
+            "tool_use_id": "toolu_1",
+            "tool_name": "Bash",
+            "called_at": (START + 180) / 1000,
+            "input_preview": "ls",
+        }
+    ]
+    assert rounds == [(sid_of(1), "round-1")]
+
+
+# -- the connection in a thread
+
+
+async def test_an_async_store_leaves_no_thread(store: Path) -> None:
+    before = set(threading.enumerate())
+    reader = await db.async_store(lambda: db.open_reading(store))
+    try:
+        assert set(threading.enumerate()) - before
+        names = await reader.run(lambda conn: [row.sid for row in read.sessions(conn)])
+        assert sorted(names) == sorted({row["sid"] for row in dumped(store) if "sid" in row})
+    finally:
+        await reader.close()
+    await asyncio.sleep(0)
+    left = [thread for thread in set(threading.enumerate()) - before if thread.is_alive()]
+    for thread in left:
+        await asyncio.to_thread(thread.join, 5.0)
+    assert [thread for thread in left if thread.is_alive()] == []
+
+
+async def test_an_error_in_the_thread_comes_out(store: Path) -> None:
+    def wrong(conn: sqlite3.Connection) -> Any:
+        return conn.execute("SELECT nonsense FROM nowhere")
+
+    def odd(_conn: sqlite3.Connection) -> Any:
+        raise KeyError("mine")
+
+    reader = await db.async_store(lambda: db.open_reading(store))
+    try:
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            await reader.run(wrong)
+        with pytest.raises(KeyError, match="mine"):
+            await reader.run(odd)
+        assert await reader.run(lambda conn: conn.execute("SELECT 1").fetchone()) == (1,)
+    finally:
+        await reader.close()
+
+
+async def test_a_store_that_cannot_be_opened_leaves_no_thread(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(db.StoreError, match="no store"):
+        await db.async_store(lambda: db.open_reading(tmp_path))
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        await asyncio.to_thread(thread.join, 5.0)
+    assert [thread for thread in left if thread.is_alive()] == []
+
+
+def test_one_writer_at_a_time(store: Path) -> None:
+    first, second = db.WriterLock(store), db.WriterLock(store)
+    assert db.writer_of(store) is None
+    first.acquire()
+    try:
+        assert db.writer_of(store) == os.getpid()
+        with pytest.raises(db.StoreError, match=str(os.getpid())):
+            second.acquire()
+    finally:
+        first.release()
+    assert db.writer_of(store) is None
+    second.acquire()
+    second.release()
