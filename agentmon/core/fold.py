@@ -230,6 +230,8 @@ class Fold:
 
     def _mark_all(self, message: Message, block: Block) -> None:
         """Once per block and batch: everything above a delta changes with it."""
+        if block.is_dirty:
+            return
         state = self.state
         block.is_dirty = True
         state.changes.blocks.append(block)

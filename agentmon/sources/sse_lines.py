@@ -102,6 +102,7 @@ DELTA = "claude.content_block_delta"
 DELTA_PREFIX = b'{"event":"claude.content_block_delta"'
 """How nine lines of ten begin; a hint for the fast path, never a decision."""
 
+_DIGITS = {f"{millis:03d}": millis for millis in range(1000)}
 _MILLIS = {f".{millis:03d}Z": millis for millis in range(1000)}
 
 
@@ -116,8 +117,8 @@ class Decoder:
         self._metas: dict[tuple[object, ...], Meta] = {}
         self._good_sids: set[str] = set()
         self._plain_metas: dict[str, Meta] = {}
-        self._second = ("", 0)
-        """The last second that was parsed, and its epoch milliseconds."""
+        self._second, self._base = "", 0
+        """The last second that was parsed (with its dot), and its epoch milliseconds."""
         self._seeds: dict[str, int] = {}
 
     def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
@@ -159,7 +160,7 @@ class Decoder:
         base = (sid, meta, env.flow_id or "", count, env.round, time, digest)
         event = builder(Head(name, base), inner.payload)
         if type(event) is Delta and event.text is not None:
-            event.digest = delta_digest(event.text, time, event.index)
+            event.digest = delta_digest(event.text, time)
         return event
 
     def delta(self, data: bytes) -> Delta | None:
@@ -178,16 +179,17 @@ class Decoder:
             return None
         payload, stamp, sid = inner.payload, inner.timestamp, env.sid
         meta = self._plain_metas.get(env.metadata) or self._plain_meta(env.metadata)
-        second, base = self._second
-        millis = _MILLIS.get(stamp[19:])
-        if millis is None or sid not in self._good_sids or env.pid or env.cwd:
-            return None  # another form of time or envelope, or a session seen for the first time
-        if stamp[:19] != second:
-            if self._time(stamp) is None:
+        if stamp[:20] != self._second or stamp[23:] != "Z" or sid not in self._good_sids:
+            # a new second, another form of time, or a session seen for the first time
+            if self._time(stamp) is None or not self._is_sid(sid) or stamp[:20] != self._second:
                 return None
-            base = self._second[1]
-        millis += base
-        index, text = payload.index, payload.delta.text
+        if env.pid is not None or env.cwd is not None:
+            return None
+        digits = _DIGITS.get(stamp[20:23])
+        if digits is None:
+            return None
+        millis = self._base + digits
+        text = payload.delta.text
         return Delta(
             sid,
             meta,
@@ -195,9 +197,9 @@ class Decoder:
             env.data_count,
             env.round,
             millis / 1000,
-            crc32(text.encode(), (millis + index) & 0xFFFFFFFF),
+            crc32(text.encode(), millis),
             payload.request_id,
-            index,
+            payload.index,
             text,
         )
 
@@ -245,7 +247,7 @@ class Decoder:
         event = build(head, payload) if payload is not None else None
         if event is not None:
             if type(event) is Delta and event.text is not None and event.time is not None:
-                event.digest = delta_digest(event.text, event.time, event.index)
+                event.digest = delta_digest(event.text, event.time)
             return event
         return Unknown(*head.base, head.name, raw, len(raw), offset)
 
@@ -345,18 +347,18 @@ class Decoder:
         millis = _MILLIS.get(stamp[19:])
         if millis is None:
             return _iso(stamp)
-        if stamp[:19] != self._second[0]:
+        if stamp[:20] != self._second:
             parsed = _iso(stamp[:19])
             if parsed is None:
                 return None
-            self._second = (stamp[:19], int(parsed) * 1000)
-        return (self._second[1] + millis) / 1000
+            self._second, self._base = stamp[:20], int(parsed) * 1000
+        return (self._base + millis) / 1000
 
 
-def delta_digest(text: str, time: float, index: int) -> int:
-    """The checksum of a text delta: its time, index and text stand for its `line`, which costs
-    five times as much to go through (the same on the short way and the long one)."""
-    return crc32(text.encode(), (round(time * 1000) + index) & 0xFFFFFFFF)
+def delta_digest(text: str, time: float) -> int:
+    """The checksum of a text delta: its time and text stand for its `line`, which costs five
+    times as much to go through (the same on the short way and the long one)."""
+    return crc32(text.encode(), round(time * 1000) & 0xFFFFFFFF)
 
 
 def build(head: Head, payload: dict[str, Any]) -> Event | None:

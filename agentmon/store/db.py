@@ -79,6 +79,7 @@ def _tune(conn: sqlite3.Connection) -> None:
     conn.execute("PRAGMA foreign_keys = ON")
     conn.execute("PRAGMA temp_store = MEMORY")
     conn.execute("PRAGMA cache_size = -8192")
+    conn.execute("PRAGMA wal_autocheckpoint = 4000")
 
 
 def _prepare(conn: sqlite3.Connection) -> None:

@@ -49,9 +49,9 @@ class DeltaFiles:
         """
         fd = self._open.get(path)
         if fd is None:
-            fd = self._descriptor(path)
-            os.ftruncate(fd, at)
-        _write_all(fd, data, at)
+            fd = self._descriptor(path, at)
+        if os.pwrite(fd, data, at) < len(data):
+            _write_all(fd, data, at)
 
     def write_beside(self, path: str, data: bytes, mark: int) -> str:
         """Writes a whole new text next to its place; the answer is its path."""
@@ -98,27 +98,37 @@ class DeltaFiles:
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}"
 
-    def _descriptor(self, path: str) -> int:
+    def _descriptor(self, path: str, size: int) -> int:
         if len(self._open) >= OPEN_FILES:
             oldest = next(iter(self._open))
             os.close(self._open.pop(oldest))
-        fd = self._open[path] = self._create(path, 0)
+        fd = self._open[path] = self._create(path, 0 if size else os.O_TRUNC)
+        if size:
+            os.ftruncate(fd, size)
         return fd
 
     def _create(self, path: str, flags: int) -> int:
-        full = self._full(path)
-        folder = os.path.dirname(full)
-        if folder not in self._folders:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            if len(self._folders) > 4096:
-                self._folders.clear()
-            self._folders.add(folder)
+        full = f"{self._root}/{path}"
         mode = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags
+        folder = full[: full.rindex("/")]
+        if folder not in self._folders:
+            self._make_folder(folder)
         try:
             return os.open(full, mode, 0o600)
         except FileNotFoundError:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             return os.open(full, mode, 0o600)
+
+    def _make_folder(self, folder: str) -> None:
+        if len(self._folders) > 4096:
+            self._folders.clear()
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        self._folders.add(folder)
 
     def close(self, path: str | None = None) -> None:
         """Closes one file, or all."""

@@ -37,13 +37,19 @@ class Feeder:
         self._lines = self.load.lines(moves=False)
         self._marks: SessionLoad | None = None
         self._said = 0
+        self.lines = 0
+        """All lines written so far."""
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def burst(self, count: int, extra: str = "") -> None:
         """So many lines in one write, and one more."""
         now = time.time()
         text = "".join(self._at(now + number * BURST / count) for number in range(count))
-        os.write(self._fd, (text + extra).encode())
+        self._write(text + extra)
+
+    def _write(self, text: str) -> None:
+        self.lines += text.count("\n")
+        os.write(self._fd, text.encode())
 
     def _at(self, moment: float) -> str:
         self.load.clock.now = moment
@@ -62,7 +68,7 @@ class Feeder:
         lines.append(writer.streamed("message_start", self._marks.message_payload()))
         start = ',\\"index\\":0,\\"content_block\\":{\\"type\\":\\"text\\",\\"text\\":\\"\\"}'
         lines.append(writer.streamed("content_block_start", start))
-        os.write(self._fd, "".join(lines).encode())
+        self._write("".join(lines))
 
     def mark(self) -> tuple[str, str]:
         """(word, line): the next word, on a line of its own in the text."""
@@ -73,8 +79,8 @@ class Feeder:
         self.load.clock.now = time.time()
         return word, self._marks.writer.delta(0, "text_delta", "text", escaped(f"{word}\n", 2))
 
-    def feed(self, rate: float, seconds: float, marks: float) -> int:
-        """Keeps the rate for so long; the number of lines written."""
+    def feed(self, rate: float, seconds: float, marks: float) -> None:
+        """Keeps the rate for so long."""
         begun = time.monotonic()
         written = said = 0
         while (passed := time.monotonic() - begun) < seconds:
@@ -88,7 +94,6 @@ class Feeder:
                 self.burst(due, extra)
                 written += due
             time.sleep(BURST)
-        return written + said
 
 
 def main() -> None:
@@ -97,8 +102,8 @@ def main() -> None:
     feeder.begin()
     print("begun", time.monotonic(), flush=True)
     sys.stdin.readline()  # until the screen is up
-    written = feeder.feed(float(rate), float(seconds), float(marks))
-    print("written", written, flush=True)
+    feeder.feed(float(rate), float(seconds), float(marks))
+    print("written", feeder.lines, flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ PROSE = (
     "* the file is truncated while it is open\n* a line is longer than the buffer\n"
     '* two writers end up in one line, which "never happens"\n\n```python\n'
     'def advance(self, data: bytes) -> list[bytes]:\n\thead, *lines = data.split(b"\\n")\n'
-    "\tif not lines:\n\t\tself.tail += head\n\t\treturn []\n\treturn [self.tail + head, *lines[:-1]]\n"
+    "\tif not lines:\n\t\tself.tail += head\n\t\treturn []\n"
+    "\treturn [self.tail + head, *lines[:-1]]\n"
     "```\n\nI run the suite with `pytest -q -k reader` and look at what is left; the folder "
     "C:\\logs\\new is not touched. A customer in Zürich wrote “größer als erwartet”, another "
     "one тоже, and 予期しない行 came up twice ✅🚀. Next I compare sizes: 4096 against 65536, "

@@ -80,6 +80,5 @@ def _until(screen: Screen, cursor: Cursor, wanted: int, pressed: float) -> float
 def latencies(written: Mapping[str, float], seen: Mapping[str, float]) -> list[float]:
     """Milliseconds from the writing of each word until it was seen; unseen ones as lost."""
     return [
-        (seen.get(word, moment + LOST_SECONDS) - moment) * 1000
-        for word, moment in written.items()
+        (seen.get(word, moment + LOST_SECONDS) - moment) * 1000 for word, moment in written.items()
     ]

@@ -16,6 +16,7 @@ from unittest import mock
 
 import click
 import msgspec
+
 from agentmon.cli import main as agentmon
 from agentmon.core.fold import Fold
 from agentmon.core.state import Fresh, State
@@ -23,7 +24,6 @@ from agentmon.engine.core import BATCH_LINES
 from agentmon.engine.ingest import Ingestion
 from agentmon.sources.sse_lines import DELTA_PREFIX, Decoder
 from agentmon.store import texts
-
 from tests.bench import decoding, naive
 from tests.bench.bench import Sample
 
