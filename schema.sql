@@ -125,6 +125,7 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_by_session ON messages (sid, start_time);
 CREATE INDEX messages_by_round   ON messages (sid, round_id, start_time);
+CREATE INDEX messages_broken     ON messages (COALESCE(last_time, start_time, 0)) WHERE error IS NOT NULL;
 CREATE INDEX messages_by_request ON messages (request_id, seq) WHERE request_id IS NOT NULL;
 
 CREATE TABLE content_blocks (
@@ -157,6 +158,7 @@ CREATE INDEX blocks_by_tool ON content_blocks (tool_use_id) WHERE tool_use_id IS
 CREATE INDEX blocks_pending ON content_blocks (sid)
   WHERE block_type = 'tool_use' AND complete_time IS NOT NULL
     AND result_time IS NULL AND no_result_at IS NULL;
+CREATE INDEX blocks_failed ON content_blocks (result_time) WHERE result_is_error = 1;
 CREATE INDEX blocks_open ON content_blocks (flow_id, block_index) WHERE complete_time IS NULL;
 
 -- When each delta came, in arrival order: a compressed blob per up to 512 deltas.

@@ -24,7 +24,7 @@ from agentmon.sources.procs import LOOK_DISTANCE, Processes
 from agentmon.store import db, verdicts
 
 DEMO = "demo.jsonl"
-DEMO_MOMENT = 0.55
+DEMO_MOMENT = 0.145
 """Which part of the demo is printed where there is no terminal to play it on."""
 
 
@@ -153,6 +153,8 @@ def _feed(request: Request, stdin: int) -> Feed:
     if request.replay is not None:
         return Playback([request.replay], bounds, title="replay", speed=request.speed)
     data_dir = config.data_dir(request.settings, os.environ)
+    db.make_folder(data_dir)
+    db.create(data_dir).close()  # what keeps it from opening is said before there is a screen
     paths, looked = _inputs(request)
     poll = request.settings.follow.poll
     return Live(data_dir, paths, bounds, looked_for=looked, poll=poll, stdin=stdin)

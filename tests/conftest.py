@@ -1,6 +1,5 @@
 """No test ever sees this machine's real home, settings or agents."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,8 +31,8 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
 @pytest.fixture(scope="session")
-def shared() -> Iterator[Path]:
+def shared() -> Path:
     """Recordings of real clients; tests over them skip where the folder is absent."""
     if not SHARED.is_dir():
         pytest.skip("no recordings beside the project")
-    yield SHARED
+    return SHARED

@@ -8,7 +8,7 @@ from agentmon.ui import arrangement, parts
 from agentmon.ui.filters import Subject, parse
 from agentmon.ui.jumps import Tour
 from agentmon.ui.parts import Column, Part
-from agentmon.ui.queries import Site
+from agentmon.ui.sites import Site
 from agentmon.ui.widgets.rounds import span
 from agentmon.ui.widgets.sessions import model_name
 from agentmon.ui.wrapping import NARROW, WrapIndex

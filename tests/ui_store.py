@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from agentmon.assets import asset
 from agentmon.core.health import Limits
-from agentmon.ui.feed import Status, Transport
+from agentmon.engine.feed import Status, Transport
 
 T = TypeVar("T")
 

@@ -88,6 +88,7 @@ class Live:
         self._store: OpenStore | None = None
         self._writer: db.AsyncStore | None = None
         self._reader: db.AsyncStore | None = None
+        self._opened = asyncio.Event()
         self._watch: Watch | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._lag: float | None = None
@@ -101,9 +102,10 @@ class Live:
         return time.time()
 
     async def query(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        await self._opened.wait()
         reader = self._reader
         if reader is None:
-            raise db.StoreError("the store is not open")
+            raise db.StoreError("the store is closed")
         return await reader.run(fn)
 
     def read_text(self, sid: str, flow_id: str, index: int, start: int, end: int) -> bytes:
@@ -169,6 +171,7 @@ class Live:
                 raise
             self._note = str(problem)
         self._reader = await db.open_async(lambda: db.open_reading(self.data_dir))
+        self._opened.set()
         if self._store is not None:
             self._writer = await db.open_async(lambda: db.create(self.data_dir))
 
@@ -194,6 +197,7 @@ class Live:
             if store is not None:
                 await store.close()
         self._writer = self._reader = None
+        self._opened.clear()
         if self._store is not None:
             self._store.close()
             self._store = None

@@ -29,8 +29,8 @@ def block_path(sid: str, flow_id: str, index: int) -> str:
 
 
 def result_path(sid: str, tool_use_id: str) -> str:
-    """The path of a large tool result, below the data folder."""
-    return f"delta_store/{safe_name(sid)}/results/{safe_name(tool_use_id)}.txt"
+    """The path of a large tool result, below the data folder; no flow_id leads to "+results"."""
+    return f"delta_store/{safe_name(sid)}/+results/{safe_name(tool_use_id)}.txt"
 
 
 class DeltaFiles:
@@ -84,7 +84,7 @@ class DeltaFiles:
 
     def _move(self, source: str, target: str) -> None:
         if os.path.exists(source):
-            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            make_folders(os.path.dirname(target))
             os.replace(source, target)
 
     def _remove(self, target: str) -> None:
@@ -116,7 +116,7 @@ class DeltaFiles:
         try:
             return os.open(full, mode, 0o600)
         except FileNotFoundError:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            make_folders(folder)
             return os.open(full, mode, 0o600)
 
     def _make_folder(self, folder: str) -> None:
@@ -127,7 +127,7 @@ class DeltaFiles:
         except FileExistsError:
             pass
         except FileNotFoundError:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            make_folders(folder)
         self._folders.add(folder)
 
     def close(self, path: str | None = None) -> None:
@@ -156,6 +156,17 @@ def read_bytes(data_dir: Path, path: str, start: int, end: int) -> bytes:
         return b"".join(pieces)
     finally:
         os.close(fd)
+
+
+def make_folders(folder: str) -> None:
+    """Like `os.makedirs`, but every folder that is made is its owner's alone."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make_folders(os.path.dirname(folder))
+        os.mkdir(folder, 0o700)
 
 
 def _write_all(fd: int, data: bytes, at: int) -> None:

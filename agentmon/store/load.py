@@ -333,8 +333,8 @@ class StoreLoader:
         return Counts(**{name: int(stored.get(name, 0)) for name in Counts.__struct_fields__})
 
     def next_seq(self) -> int:
-        row = self._one("SELECT MAX(seq) FROM messages")
-        return (row[0] if row is not None and row[0] is not None else -1) + 1
+        row = self._one("SELECT value FROM counts WHERE name = 'next_seq'")
+        return int(row[0]) if row is not None else 0
 
 
 def _or_past(value: float | None) -> float:

@@ -7,171 +7,35 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct
+from agentmon.store.rows import (
+    AgentRow,
+    BlockRow,
+    ErrorRow,
+    MessageRow,
+    NoticeRow,
+    PendingRow,
+    ResultRow,
+    RoundRow,
+    RoundSum,
+    SessionRow,
+    SourceRow,
+    VerdictRow,
+)
 
-
-class SessionRow(Struct):
-    """A session with its newest round and what is open in it."""
-
-    sid: str
-    agent: str
-    pid: int | None
-    cwd: str | None
-    version: str | None
-    model: str | None
-    first_time: float | None
-    last_time: float | None
-    end_time: float | None
-    end_reason: str | None
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    context_tokens: int
-    round_count: int
-    round_id: str | None
-    round_start: float | None
-    round_end: float | None
-    round_open: bool
-
-
-class AgentRow(Struct):
-    """A thread of a session: the main agent ("") or a subagent."""
-
-    sid: str
-    agent_id: str
-    phase: str
-    phase_since: float | None
-    phase_detail: str | None
-    last_byte: float | None
-    last_start: float | None
-    flow_id: str | None
-    parent_tool_use_id: str | None
-
-
-class RoundRow(Struct):
-    """One user prompt until its stop. `round_number` counts within the session from 1."""
-
-    sid: str
-    round_id: str
-    round_number: int
-    user_prompt: str | None
-    start_time: float | None
-    end_time: float | None
-    is_complete: bool
-    is_aborted: bool
-    orphaned_at: float | None
-
-
-class MessageRow(Struct):
-    """One assistant response."""
-
-    flow_id: str
-    request_id: str | None
-    sid: str
-    round_id: str | None
-    agent_id: str | None
-    role: str | None
-    model: str | None
-    stop_reason: str | None
-    start_time: float | None
-    end_time: float | None
-    last_time: float | None
-    is_complete: bool
-    is_broken: bool
-    error: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cache_read_tokens: int | None
-    cache_write_tokens: int | None
-    block_count: int
-
-
-class BlockRow(Struct):
-    """One content block, key (flow_id, index). Its text lies in a delta file."""
-
-    flow_id: str
-    index: int
-    sid: str
-    block_type: str | None
-    tool_use_id: str | None
-    tool_name: str | None
-    delta_count: int
-    total_bytes: int
-    stored_bytes: int
-    is_cut: bool
-    revision: int
-    start_time: float | None
-    complete_time: float | None
-    last_time: float | None
-    is_complete: bool
-    result_time: float | None
-    result_is_error: bool | None
-    no_result_at: float | None
-    input_preview: str | None
-
-
-class PendingRow(Struct):
-    """A tool call whose result has not come, nor evidence that it returned unseen."""
-
-    sid: str
-    agent_id: str | None
-    round_id: str | None
-    flow_id: str
-    index: int
-    tool_use_id: str
-    tool_name: str | None
-    called_at: float
-    input_preview: str | None
-
-
-class ResultRow(Struct):
-    """A tool result; `content` is whole, or a preview when `file` says where the whole is."""
-
-    tool_use_id: str
-    sid: str
-    is_error: bool | None
-    content_size: int
-    sha256: str | None
-    content: str
-    file: str | None
-    result_time: float
-
-
-class NoticeRow(Struct):
-    """Something else that was said about a session: an error, a hook, a queue operation."""
-
-    notice_id: int
-    sid: str
-    time: float
-    name: str
-    flow_id: str | None
-    agent_id: str | None
-    data: str
-
-
-class VerdictRow(Struct):
-    """A verdict as it was judged, with its evidence as JSON. `until` None: it holds now."""
-
-    sid: str
-    agent_id: str
-    tool_use_id: str
-    verdict: str
-    since: float
-    until: float | None
-    evidence: str
-
-
-class SourceRow(Struct):
-    """A followed input and how far it is committed."""
-
-    source_id: int
-    path: str
-    kind: str
-    position: int
-    generation: int
-    tail_bytes: int
-    last_read: float | None
+__all__ = [
+    "AgentRow",
+    "BlockRow",
+    "ErrorRow",
+    "MessageRow",
+    "NoticeRow",
+    "PendingRow",
+    "ResultRow",
+    "RoundRow",
+    "RoundSum",
+    "SessionRow",
+    "SourceRow",
+    "VerdictRow",
+]
 
 
 Rows = list[tuple[Any, ...]]
@@ -432,3 +296,45 @@ def iterate(
 ) -> Iterator[tuple[Any, ...]]:
     """Rows of a long read, one at a time."""
     yield from conn.execute(sql, args)
+
+
+_ROUND_SUM = """
+SELECT COUNT(*), SUM(COALESCE(input_tokens, 0) + COALESCE(cache_write_tokens, 0)),
+       SUM(output_tokens), SUM(error IS NOT NULL), MAX(last_time)
+FROM messages WHERE sid = ? AND round_id = ?
+"""
+
+_FAILED_CALLS = """
+SELECT COUNT(*) FROM messages m JOIN content_blocks b USING (flow_id)
+WHERE m.sid = ? AND m.round_id = ? AND b.result_is_error = 1
+"""
+
+
+def round_sum(conn: sqlite3.Connection, sid: str, round_id: str) -> RoundSum:
+    """Messages, tokens and errors of one round."""
+    count, tokens_in, tokens_out, errors, last = conn.execute(
+        _ROUND_SUM, (sid, round_id)
+    ).fetchone()
+    (failed,) = conn.execute(_FAILED_CALLS, (sid, round_id)).fetchone()
+    return RoundSum(count, tokens_in, tokens_out, (errors or 0) + failed, last)
+
+
+_BROKEN_MESSAGES = """
+SELECT sid, COALESCE(agent_id, ''), COALESCE(last_time, start_time, 0) AS at, round_id, flow_id,
+       NULL, error
+FROM messages WHERE error IS NOT NULL ORDER BY at DESC LIMIT ?
+"""
+
+_FAILED = """
+SELECT m.sid, COALESCE(m.agent_id, ''), b.result_time, m.round_id, b.flow_id, b.block_index,
+       COALESCE(b.tool_name, 'tool') || ' failed'
+FROM content_blocks b JOIN messages m USING (flow_id)
+WHERE b.result_is_error = 1 ORDER BY b.result_time DESC LIMIT ?
+"""
+
+
+def errors(conn: sqlite3.Connection, *, limit: int = 200) -> list[ErrorRow]:
+    """Broken messages and failed tool calls of all agents, newest first."""
+    found = [ErrorRow(*row) for row in _all(conn, _BROKEN_MESSAGES, (limit,))]
+    found += [ErrorRow(*row) for row in _all(conn, _FAILED, (limit,))]
+    return sorted(found, key=lambda row: -row.time)[:limit]

@@ -127,7 +127,7 @@ class Collector:
         if batch.statements or sources:
             batch.add(_SOURCE, [tuple(getattr(s, f) for f in _SOURCE_FIELDS) for s in sources])
             counts = msgspec.structs.asdict(state.counts)
-            batch.add(_COUNT, list(counts.items()))
+            batch.add(_COUNT, [*counts.items(), ("next_seq", state.seq)])
         return batch
 
     def _move(self, batch: Batch, message: Message) -> None:

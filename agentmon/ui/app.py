@@ -5,8 +5,8 @@ import signal
 
 from agentmon.assets import asset
 from agentmon.config import Settings
+from agentmon.engine.feed import Feed
 from agentmon.ui import commands
-from agentmon.ui.feed import Feed
 from agentmon.ui.host import Host
 from agentmon.ui.palette import CommandProvider
 from agentmon.ui.screens.main import MainScreen

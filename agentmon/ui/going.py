@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agentmon.ui import filters, queries
+from agentmon.ui import filters, sites
 from agentmon.ui import tree as trees
 from agentmon.ui.widgets.sessions import ORDERS, thread_key
 
@@ -16,7 +16,7 @@ class Going:
     def __init__(self, screen: "MainScreen") -> None:
         self.screen = screen
 
-    def go(self, site: queries.Site) -> None:
+    def go(self, site: sites.Site) -> None:
         """Chooses the thread; opens the way to the place and pins it, or follows what is live."""
         screen = self.screen
         thread = screen.board.thread(site.sid, site.agent_id)
@@ -110,7 +110,7 @@ class Going:
         if call is None:
             return
         self.go(
-            queries.Site(
+            sites.Site(
                 "call",
                 call.sid,
                 call.agent_id or "",

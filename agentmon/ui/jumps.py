@@ -3,7 +3,7 @@
 from agentmon.core.health import Limits
 from agentmon.report import render
 from agentmon.report.board import Board
-from agentmon.ui.queries import Site
+from agentmon.ui.sites import Site
 
 STALLS = ("stalled", "overdue", "orphaned")
 WORDS = {"error": "error", "stall": "stalled agent", "permission": "agent that waits for you"}

@@ -5,8 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from agentmon.engine.feed import Feed
 from agentmon.ui import loading
-from agentmon.ui.feed import Feed
 from agentmon.ui.tree import SumCache
 
 BOARD_EVERY = 0.2

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 
 from agentmon.store import read
-from agentmon.ui import queries
 
 NodeKey = tuple[str, ...]
 """("round", round id), ("side",), ("message", flow id), ("block", flow id, index)."""
@@ -54,7 +53,7 @@ class Node(Struct):
     """None: a leaf."""
     parent: NodeKey | None = None
     round: read.RoundRow | None = None
-    total: queries.RoundSum | None = None
+    total: read.RoundSum | None = None
     message: read.MessageRow | None = None
     block: read.BlockRow | None = None
 
@@ -62,18 +61,16 @@ class Node(Struct):
 class SumCache(Struct):
     """Sums of rounds that are over and not the newest: they do not change any more."""
 
-    sums: dict[tuple[str, str], tuple[read.RoundRow, queries.RoundSum]] = field(
-        default_factory=dict[tuple[str, str], tuple[read.RoundRow, queries.RoundSum]]
+    sums: dict[tuple[str, str], tuple[read.RoundRow, read.RoundSum]] = field(
+        default_factory=dict[tuple[str, str], tuple[read.RoundRow, read.RoundSum]]
     )
 
-    def get(
-        self, conn: sqlite3.Connection, row: read.RoundRow, *, newest: bool
-    ) -> queries.RoundSum:
+    def get(self, conn: sqlite3.Connection, row: read.RoundRow, *, newest: bool) -> read.RoundSum:
         key = row.sid, row.round_id
         found = self.sums.get(key)
         if found is not None and not newest and found[0] == row:
             return found[1]
-        total = queries.round_sum(conn, *key)
+        total = read.round_sum(conn, *key)
         self.sums[key] = row, total
         return total
 

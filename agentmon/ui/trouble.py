@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from agentmon.core.text import clean, one_line
 from agentmon.store import read
-from agentmon.ui import evidence, jumps, queries, tmux
+from agentmon.ui import evidence, jumps, sites, tmux
 from agentmon.ui.going import Going
 from agentmon.ui.screens.overlays import EvidenceScreen
 
@@ -32,7 +32,7 @@ class Trouble(Going):
         await self._errors(-1)
 
     async def _errors(self, step: int) -> None:
-        self._tour("error", await self.screen.feed.query(queries.error_sites), step)
+        self._tour("error", await self.screen.feed.query(sites.error_sites), step)
 
     def next_stall(self) -> None:
         self._board_tour("stall", 1)
@@ -47,8 +47,8 @@ class Trouble(Going):
         view = self.screen.view
         self._tour(kind, jumps.board_sites(self.screen.board, kind, view.now, view.limits), step)
 
-    def _tour(self, kind: str, sites: list[queries.Site], step: int) -> None:
-        found = self.tour.step(kind, sites, step)
+    def _tour(self, kind: str, places: list[sites.Site], step: int) -> None:
+        found = self.tour.step(kind, places, step)
         if found is None:
             self.screen.say(f"No {jumps.WORDS[kind]}", "success")
             return
@@ -56,7 +56,7 @@ class Trouble(Going):
         self.go(site)
         self.screen.focus_panel("rounds")
         note = f" · {one_line(site.note, 80)}" if site.note else ""
-        self.screen.say(f"{kind} {number + 1} of {len(sites)}{note}", "accent")
+        self.screen.say(f"{kind} {number + 1} of {len(places)}{note}", "accent")
 
     # Facts
 

@@ -12,12 +12,12 @@ from textual.widgets import Input
 
 from agentmon.config import Settings
 from agentmon.core.text import one_line
+from agentmon.engine.feed import Feed
 from agentmon.report import render
 from agentmon.report.board import Board
 from agentmon.ui import arrangement, commands, loading
 from agentmon.ui import tree as trees
 from agentmon.ui.actions import Actions
-from agentmon.ui.feed import Feed
 from agentmon.ui.host import Host
 from agentmon.ui.loader import Loader
 from agentmon.ui.parts import Line, Part

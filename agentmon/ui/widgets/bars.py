@@ -5,9 +5,9 @@ import math
 from msgspec import Struct
 
 from agentmon.core.text import cells, clean, one_line
+from agentmon.engine.feed import Feed
 from agentmon.report import render
 from agentmon.ui import arrangement, commands
-from agentmon.ui.feed import Feed
 from agentmon.ui.parts import BLANK, Line, Part, justify, trim, width_of
 from agentmon.ui.widgets.sessions import View, clock_text
 from agentmon.ui.widgets.strips import Face, LineWidget

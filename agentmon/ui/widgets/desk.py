@@ -5,8 +5,8 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.geometry import Size
 
+from agentmon.engine.feed import Feed
 from agentmon.ui import arrangement
-from agentmon.ui.feed import Feed
 from agentmon.ui.widgets.lines import LinePane
 from agentmon.ui.widgets.pending import PendingPane
 from agentmon.ui.widgets.rounds import RoundsPane

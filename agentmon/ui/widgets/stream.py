@@ -5,8 +5,8 @@ import json
 from typing import cast
 
 from agentmon.core.text import clean, one_line
+from agentmon.engine.feed import Feed
 from agentmon.report import render
-from agentmon.ui.feed import Feed
 from agentmon.ui.loading import Source
 from agentmon.ui.parts import BLANK, Line, Part
 from agentmon.ui.widgets.lines import LinePane
