@@ -158,6 +158,7 @@ def test_a_recording_gives_what_is_due(tmp_path: Path, ticker: Ticker) -> None:
     lines = [talk.prompt(ms, str(ms)) for ms in (0, 1000, 5000, 4000, 9000)]
     log = write(tmp_path / "log.jsonl", lines)
     span = span_of(str(log))
+    assert span is not None
     assert span == (START / 1000, (START + 9000) / 1000)
     clock = VirtualClock(*span, ticker=ticker)
     recording = Recording(str(log), clock)
@@ -196,7 +197,7 @@ def test_a_clock_over_several_recordings(tmp_path: Path) -> None:
     two = write(tmp_path / "two.jsonl", [Talk().prompt(1000, "x"), Talk().prompt(9000, "x")])
     clock = clock_over([str(one), str(two)])
     assert (clock.start, clock.end) == ((START + 1000) / 1000, (START + 9000) / 1000)
-    with pytest.raises(NothingToPlay, match="none.jsonl"):
+    with pytest.raises(NothingToPlay, match=r"none\.jsonl"):
         clock_over([str(one), str(write(tmp_path / "none.jsonl", [b"{}"]))])
 
 

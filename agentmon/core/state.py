@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct, field
 
 from agentmon.core.events import Malformed, Meta, Notice, Result, StreamError, Unknown
+from agentmon.core.lanes import Lane, close_all_lanes
 
 RECENT_PROMPTS = 16
 """How many last prompts of a session can still change their round."""
@@ -198,6 +199,7 @@ class Session(Struct, eq=False):
     """Texts of queued prompts, newest last."""
     unplaced: list[Message] = field(default_factory=lambda: list[Message]())
     """Recent messages whose round was absent: theirs is the one running at their start."""
+    lanes: list[Lane] = field(default_factory=list[Lane])
     is_dirty: bool = False
     touched: int = 0
 
@@ -441,6 +443,8 @@ class State:
         """Flow ids whose stored message has another one by now, perhaps not committed → batch."""
         self.calls: dict[str, tuple[str, int]] = {}
         """tool_use_id → block, for the blocks in memory."""
+        self.lanes: dict[str, Lane] = {}
+        """By request id; no request has two."""
         self.counts = Counts()
         self.changes = Changes()
         self.batch = 0
@@ -448,6 +452,7 @@ class State:
 
     def take_changes(self) -> Changes:
         """Hands over what changed and starts the next batch."""
+        close_all_lanes(self)
         changes, self.changes = self.changes, Changes()
         changes.release()
         self.batch += 1

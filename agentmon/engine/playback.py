@@ -1,7 +1,6 @@
 """Replay and demo: the same engine over a recording, on a virtual clock, in a store of its own."""
 
 import asyncio
-import contextlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -50,14 +49,16 @@ class Playback(Live):
         speed: float = 1.0,
         loops: bool = False,
     ) -> None:
+        self.clock = clock_over(paths, speed=speed)
         self._folder = Path(tempfile.mkdtemp(prefix="agentmon-"))
         super().__init__(self._folder / "1", paths, limits)
-        self.clock = clock_over(paths, speed=speed)
         self.title = title
         self.transport = self
         self._loops = loops
         self._runs = 1
         self._restarting = asyncio.Lock()
+        self._looping: asyncio.Task[None] | None = None
+        self._stopped = False
 
     # -- the tape deck
 
@@ -87,8 +88,10 @@ class Playback(Live):
         self.clock.slower()
 
     async def restart(self) -> None:
-        """From the beginning, with an empty store."""
+        """From the beginning, with an empty store. Does nothing after `stop`."""
         async with self._restarting:
+            if self._stopped:
+                return
             await super().stop()
             shutil.rmtree(self.data_dir, ignore_errors=True)
             self._runs += 1
@@ -109,26 +112,28 @@ class Playback(Live):
         self.clock.rewind()
         await super().start()
         if self._loops:
-            self._tasks.append(asyncio.create_task(self._loop(), name="agentmon-loop"))
+            # beside the tasks of a run, since it ends one run and begins the next
+            self._looping = asyncio.create_task(self._guard(self._loop()), name="agentmon-loop")
 
     async def stop(self) -> None:
+        self._stopped = True
+        looping, self._looping = self._looping, None
         try:
-            await super().stop()
+            if looping is not None:
+                looping.cancel()
+                await asyncio.gather(looping, return_exceptions=True)
+            async with self._restarting:
+                await super().stop()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _loop(self) -> None:
-        while not self.clock.ended:
+        while not self._stopped:
             left = (self.clock.end - self.clock.now()) / self.clock.speed
             await asyncio.sleep(max(0.2, min(1.0, left)))
-        await asyncio.sleep(LOOP_SECONDS)
-        # restart() cancels this very task: another one has to call it
-        self._again = asyncio.get_running_loop().create_task(self._restart_looped())
-
-    async def _restart_looped(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.restart()
-            self._tasks.append(asyncio.create_task(self._loop(), name="agentmon-loop"))
+            if self.clock.ended:
+                await asyncio.sleep(LOOP_SECONDS)
+                await self.restart()
 
     def _add_inputs(self, engine: Engine) -> None:
         for path in self._paths:

@@ -118,7 +118,11 @@ _MESSAGE = """
 SELECT m.flow_id, m.request_id, m.sid,
        CASE WHEN r.prompts > 0 THEN m.round_id END,
        m.agent_id, m.role, m.model, m.stop_reason, m.start_time, m.end_time, m.last_time,
-       m.is_complete, m.is_broken, m.error, m.input_tokens, m.output_tokens,
+       m.is_complete,
+       m.is_broken OR (NOT m.is_complete AND
+         (r.is_closed OR r.orphaned_at IS NOT NULL OR
+          (m.agent_id IS NULL AND r.end_time >= m.last_time))),
+       m.error, m.input_tokens, m.output_tokens,
        m.cache_read_tokens, m.cache_write_tokens,
        (SELECT COUNT(*) FROM content_blocks b WHERE b.flow_id = m.flow_id)
 FROM messages m LEFT JOIN rounds r ON r.sid = m.sid AND r.round_id = m.round_id

@@ -57,7 +57,10 @@ class RoundRow(Struct):
 
 
 class MessageRow(Struct):
-    """One assistant response."""
+    """One assistant response.
+
+    `is_broken`: it ended without being complete, by an error, a cut, or because its round is over.
+    """
 
     flow_id: str
     request_id: str | None

@@ -81,7 +81,7 @@ class RoundsPane(KeyedPane):
     def draw(self, index: int, width: int) -> Line:
         node = self._found[self.keys[index]]
         if node.block is not None:
-            left, right = self._block(node.block, width)
+            left, right = self._block(node.block, node.message, width)
         elif node.message is not None:
             left, right = self._message(node.message, width)
         elif node.round is not None:
@@ -160,8 +160,10 @@ class RoundsPane(KeyedPane):
         right.append(Part(self.view.when(row.start_time), "text-muted"))
         return tuple(left), tuple(right)
 
-    def _block(self, row: read.BlockRow, width: int) -> tuple[Line, Line]:
-        name = block_state(row)
+    def _block(
+        self, row: read.BlockRow, message: read.MessageRow | None, width: int
+    ) -> tuple[Line, Line]:
+        name = block_state(row, is_cut=message is not None and message.is_broken)
         title = one_line(row.block_type or render.UNKNOWN, 16)
         if row.tool_name:
             title = one_line(row.tool_name, 20)
@@ -185,6 +187,8 @@ class RoundsPane(KeyedPane):
             return (Part(f"{took} failed", "error"),) if row.result_is_error else (Part(took),)
         if row.no_result_at is not None and row.result_time is None:
             return (Part("no result seen", "warning"),)
+        if name == "failed":
+            return (Part("cut off", "error"),)
         if not row.is_complete:
             last = row.last_time if row.last_time is not None else row.start_time
             silent = now - last if last is not None else 0.0
@@ -220,12 +224,15 @@ def message_state(row: read.MessageRow) -> tuple[str, str]:
     return "writing", "writing"
 
 
-def block_state(row: read.BlockRow) -> str:
-    """The look of a block: a call without a result counts as running."""
+def block_state(row: read.BlockRow, *, is_cut: bool = False) -> str:
+    """The look of a block: a call without a result counts as running.
+
+    `is_cut`: its message ended without being complete.
+    """
     if row.result_is_error:
         return "failed"
     if not row.is_complete:
-        return "writing"
+        return "failed" if is_cut else "writing"
     is_call = row.block_type == "tool_use"
     if is_call and row.result_time is None:
         return "tool" if row.no_result_at is None else "unknown"

@@ -1,0 +1,107 @@
+"""The short way of plain deltas: from the first one of a block on, up to the next other event.
+
+Nine lines of ten go on where the line before left off: the same writer, stream and block, the
+next counter. What such a line changes beyond the block's new text are sums and latest times, so a
+lane notes the line and settles the rest once: before anything else looks at its session, and at
+the end of a batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from agentmon.core.events import Delta, Meta
+
+if TYPE_CHECKING:
+    from agentmon.core.state import Block, Counts, Message, Session, State, Stream
+
+
+class Lane(Struct, eq=False):
+    """A run of deltas of one block. `texts` and `times` are those of the block's fresh deltas."""
+
+    request_id: str
+    sid: str
+    meta: Meta
+    flow: str
+    index: int
+    next_count: int
+    message: Message
+    block: Block
+    stream: Stream
+    first_count: int
+    texts: list[str]
+    times: list[float]
+    digests: list[int] = field(default_factory=list[int])
+
+    def settle(self, counts: Counts) -> None:
+        """Brings everything above the deltas up to date, as if each had been folded alone."""
+        size = self.next_count - self.first_count
+        if not size:
+            return
+        message, block, stream = self.message, self.block, self.stream
+        stream.digests.fromlist(self.digests)
+        stream.top, stream.next_count = self.next_count - 1, self.next_count
+        block.fresh.counts.extend(range(self.first_count, self.next_count))
+        block.delta_count += size
+        counts.lines += size
+        counts.events += size
+        time = max(self.times[-size:])
+        if time > message.last_time:
+            message.last_time = block.last_time = time
+            session, thread = message.session, message.thread
+            session.meta_time = max(session.meta_time, time)
+            session.resumed_at = max(session.resumed_at, time)
+            thread.last_byte = max(thread.last_byte, time)
+
+
+def open_lane(state: State, message: Message, block: Block, event: Delta) -> None:
+    """After a delta that was folded with care: the ones behind it may take the short way.
+
+    Not where a delta says more than that bytes came: of another writer than the last one of its
+    session, or after a wait for a person.
+    """
+    stream, session, request_id = message.stream, message.session, event.request_id
+    if (
+        stream is None
+        or request_id is None
+        or stream.seen is not None
+        or stream.next_count != event.count + 1
+        or session.meta is not event.meta
+        or message.thread.phase == "permission"
+    ):
+        return
+    fresh, following = block.fresh, event.count + 1
+    lane = Lane(
+        request_id,
+        session.sid,
+        event.meta,
+        event.flow,
+        event.index,
+        following,
+        message,
+        block,
+        stream,
+        following,
+        fresh.texts,
+        fresh.times,
+    )
+    state.lanes[request_id] = lane
+    session.lanes.append(lane)
+
+
+def close_lanes(state: State, session: Session) -> None:
+    """Before an event that may look at anything of the session."""
+    for lane in session.lanes:
+        del state.lanes[lane.request_id]
+        lane.settle(state.counts)
+    session.lanes.clear()
+
+
+def close_all_lanes(state: State) -> None:
+    """At the end of a batch."""
+    for lane in state.lanes.values():
+        lane.settle(state.counts)
+        lane.message.session.lanes.clear()
+    state.lanes.clear()
