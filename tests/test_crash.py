@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from agentmon.engine import core
 from agentmon.engine.ingest import Ingestion
+from agentmon.sources.follow import FollowedFile
 from agentmon.store.deltas import DeltaFiles
 from agentmon.store.write import Batch
 from tests.cli_run import Running
@@ -280,3 +282,31 @@ def test_killed_between_files_and_commit(
         ingest(data, [log])
     assert deaths
     assert changes(snapshot(data), expected) == []
+
+
+def test_a_rewrite_that_was_never_committed_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the last rewrite of a run; for the next run it is the first."""
+    monkeypatch.setattr(core, "BATCH_LINES", 10)
+    monkeypatch.setattr(FollowedFile.read, "__defaults__", (4 << 10,))
+    real, written = DeltaFiles.write_whole, list[str]()
+    deadly = 0
+
+    def write_whole(files: DeltaFiles, path: str, text: bytes) -> None:
+        real(files, path, text)
+        written.append(path)
+        if len(written) == deadly:
+            raise Death
+
+    monkeypatch.setattr(DeltaFiles, "write_whole", write_whole)
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(joined([line for part in parts() for line in part]))
+    ingest(tmp_path / "whole", [log])
+    deadly = len(written)
+    assert deadly > 1
+    written.clear()
+    with pytest.raises(Death):
+        ingest(tmp_path / "data", [log])
+    ingest(tmp_path / "data", [log])
+    assert changes(snapshot(tmp_path / "data"), snapshot(tmp_path / "whole")) == []

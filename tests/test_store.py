@@ -175,6 +175,9 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
 
 # -- queries
 
+FEW = {"blocks_failed", "blocks_open", "blocks_pending", "messages_broken", "raw_events_open"}
+"""Indexes of the few rows that are open or failed; going through them is what they are for."""
+
 Query = tuple[str, tuple[object, ...]]
 
 
@@ -206,6 +209,7 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
         read.roundless_messages(asking, sid)
         for found in read.rounds(asking, sid):
             read.round_(asking, sid, found.round_id)
+            read.round_sum(asking, sid, found.round_id)
             for said in read.messages(asking, sid, found.round_id):
                 read.message(asking, said.flow_id)
                 read.latest_block(asking, said.flow_id)
@@ -213,18 +217,20 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
                     read.block(asking, said.flow_id, block.index)
                     read.block_of_call(asking, block.tool_use_id or "")
                     read.result(asking, block.tool_use_id or "")
+    read.errors(asking)
     read.open_verdicts(asking)
     read.sources(asking)
     return list({sql: (sql, args) for sql, args in spy.asked}.values())
 
 
 def scans(conn: sqlite3.Connection, query: Query) -> list[str]:
-    """The steps of a query that go through a big table from end to end."""
+    """The steps of a query that go through a big table, or an index of all of it, to the end."""
     sql, args = query
     plan = [str(row[3]) for row in conn.execute(f"EXPLAIN QUERY PLAN {sql}", args)]
     known = {name: name for name in BIG} | aliases(sql)
     # "SEARCH messages" without an index is how MAX(column) goes through a table
     whole = [step.split() for step in plan if step.startswith("SCAN ") or "USING" not in step]
+    whole = [step for step in whole if step[-1] not in FEW]
     return [" ".join(step) for step in whole if step[0] in ("SCAN", "SEARCH") and step[1] in known]
 
 
@@ -244,7 +250,7 @@ def test_no_pane_scans_a_big_table(conn: sqlite3.Connection) -> None:
 READ = {
     *("sessions", "session", "agents", "rounds", "round_", "messages", "roundless_messages"),
     *("message", "blocks", "block", "latest_block", "block_of_call", "pending", "result"),
-    *("notices", "open_verdicts", "verdicts", "sources"),
+    *("notices", "open_verdicts", "verdicts", "sources", "errors", "round_sum"),
 }
 """The queries above; counts and dumps are meant to see everything."""
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from agentmon.core.events import Malformed, Unknown
 from agentmon.core.fold import Fold
 from agentmon.core.state import State
-from agentmon.engine.huge import SPOOL, HugeLines, empty_spool
+from agentmon.engine.huge import HugeLines, empty_spool
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import Problem, SourceState, looks_binary
 from agentmon.sources.lines import HugeLine, Line, Piece
@@ -26,7 +26,7 @@ from agentmon.sources.paths import STDIN, Expanded, expand
 from agentmon.sources.pipe import open_source
 from agentmon.sources.reader import Chunk
 from agentmon.sources.sse_lines import DELTA_PREFIX, Decoded, Decoder
-from agentmon.store.deltas import DeltaFiles
+from agentmon.store.deltas import SPOOL, DeltaFiles
 from agentmon.store.load import StoreLoader
 from agentmon.store.write import Batch, Collector, SourceValues
 
@@ -195,13 +195,11 @@ class Engine:
         return chunk
 
     def _fold_lines(self, lines: list[Piece], chunk: Chunk) -> None:
-        delta, take = self._decoder.delta, self.fold.delta
+        delta, take = self._decoder.delta_fields, self.fold.take_delta
         for line in lines:
             if isinstance(line, Line):
                 data = line.data
-                event = delta(data) if data.startswith(DELTA_PREFIX) else None
-                if event is not None:
-                    take(event)
+                if data.startswith(DELTA_PREFIX) and delta(data, take):
                     continue
                 events = self._decoder.decode(data, line.offset)
             else:

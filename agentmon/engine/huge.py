@@ -13,8 +13,8 @@ from agentmon.core.events import Delta, Event, Malformed, Result, ToolResults, U
 from agentmon.sources import huge
 from agentmon.sources.lines import HugeLine
 from agentmon.sources.sse_lines import HEAD_BYTES, Decoded, Decoder
+from agentmon.store.deltas import SPOOL
 
-SPOOL = "spool"
 PREVIEW = 500
 
 

@@ -28,9 +28,9 @@ class Thread(Struct):
 
     @property
     def name(self) -> str:
-        """The human name: the folder it works in; a subagent's id."""
+        """The human name: the folder it works in; a subagent's task, or its id."""
         if not self.is_main:
-            return self.row.agent_id
+            return self.row.title or self.row.agent_id
         cwd = self.session.cwd or ""
         return os.path.basename(cwd.rstrip("/")) or self.session.sid[:8]
 

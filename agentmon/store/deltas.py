@@ -15,6 +15,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,120}\Z")
 
 OPEN_FILES = 128
 
+SPOOL = "spool"
+"""Where a text waits for its commit, below the data folder; emptied at every start."""
+
 
 def safe_name(name: str) -> str:
     """An id as a file name: itself where it is harmless, else a hash of it (design.md 4)."""
@@ -52,13 +55,6 @@ class DeltaFiles:
             fd = self._descriptor(path, at)
         if os.pwrite(fd, data, at) < len(data):
             _write_all(fd, data, at)
-
-    def write_beside(self, path: str, data: bytes, mark: int) -> str:
-        """Writes a whole new text next to its place; the answer is its path."""
-        self.close(path)
-        beside = f"{path}.{mark}.new"
-        self.write_whole(beside, data)
-        return beside
 
     def write_whole(self, path: str, data: bytes) -> None:
         """Writes a file at once, replacing what is there."""

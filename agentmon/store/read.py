@@ -82,7 +82,9 @@ def agents(conn: sqlite3.Connection, sid: str) -> list[AgentRow]:
     """The threads of a session, the main one first, then as they began."""
     sql = """
     SELECT sid, agent_id, phase, phase_since, phase_detail, last_byte, last_start, flow_id,
-           parent_tool_use_id
+           parent_tool_use_id,
+           (SELECT b.input_preview FROM content_blocks b
+            WHERE b.tool_use_id = parent_tool_use_id LIMIT 1)
     FROM agents WHERE sid = ? ORDER BY agent_id <> '', last_start, agent_id"""
     return [AgentRow(*row) for row in _all(conn, sql, (sid,))]
 

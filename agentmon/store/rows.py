@@ -40,6 +40,8 @@ class AgentRow(Struct):
     last_start: float | None
     flow_id: str | None
     parent_tool_use_id: str | None
+    title: str | None = None
+    """What the call that started a subagent says of it."""
 
 
 class RoundRow(Struct):

@@ -5,6 +5,7 @@ written in another thread. `Batch.apply` puts the text into its files first and 
 a kill in between, the files are longer than committed, and what is too long does not exist.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -17,7 +18,7 @@ from agentmon.core.events import StreamError
 from agentmon.core.state import Block, Message, Saved, Session, State, Stream, Thread
 from agentmon.store.codec import CHUNK_LINES, encode_lines
 from agentmon.store.db import transaction
-from agentmon.store.deltas import DeltaFiles, block_path, result_path
+from agentmon.store.deltas import SPOOL, DeltaFiles, block_path, result_path
 from agentmon.store.load import StoreLoader
 from agentmon.store.texts import Append, TextChange, change_text, preview
 
@@ -168,7 +169,7 @@ class Collector:
             batch.appends.append(file)
         elif file is not None:
             self._marks += 1
-            beside = f"{file.path}.{self._marks}.new"
+            beside = f"{SPOOL}/{os.getpid()}-text-{self._marks}.txt"
             self._files.close(file.path)
             batch.whole_files.append((beside, file.data))
             batch.operations.append((beside, file.path))

@@ -58,6 +58,7 @@ def decode(bench: Bench) -> Row:
             Line("decode only (msgspec, both levels)", shown["decode"]),
             Line("decode and fold", shown["fold"]),
             at_least("whole ingestion / decode only", whole / base, WHOLE, shown["ingest"]),
+            Line("a new folder with a file, here", f"{bench.creation_us():.0f} µs CPU"),
             _naive("aiosqlite, WAL", found["async"], whole, NAIVE_TIMES),
             _naive("sqlite3, its defaults", found["default"], whole, NAIVE_TIMES),
             _naive("sqlite3, WAL", found["sync"], whole, SYNC_TIMES),

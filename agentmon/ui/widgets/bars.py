@@ -99,7 +99,7 @@ class Header(Bar):
         if status.lag_ms is not None:
             words.append(f"{lag_text(status.lag_ms)} behind")
         elif self.feed.transport is None:
-            words.append("no data yet")
+            words.append("nothing new")
         words.append(f"{status.rss_mb:.0f} MB")
         if status.cpu_percent >= 1:
             words.append(f"cpu {status.cpu_percent:.0f} %")
