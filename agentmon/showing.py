@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from agentmon import config
+from agentmon import config, logfile
 from agentmon.assets import asset
 from agentmon.core.health import Limits
 from agentmon.engine.feed import Feed
@@ -134,6 +134,7 @@ def _judge(run: Ingestion, bounds: Limits) -> None:
 
 def show(request: Request) -> int:
     """Runs the screen until it is left; the exit code. Raises StoreError, OSError."""
+    logfile.keep(config.state_dir(os.environ))
     stdin = _keyboard_from_terminal() if "-" in request.paths else 0
     feed = _feed(request, stdin)
     os.environ.setdefault("TEXTUAL_FPS", "120")  # read when Textual is imported (perf.md 6)

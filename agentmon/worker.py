@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agentmon import config
+from agentmon import config, logfile
 from agentmon.engine.ingest import Ingestion, Progress, Summary
 from agentmon.engine.places import found_logs, limits
 from agentmon.report import doctor, render
@@ -66,6 +66,7 @@ def follow(data_dir: Path, paths: Sequence[str], settings: config.Settings) -> i
     """
     from agentmon.engine.live import Live
 
+    logfile.keep(config.state_dir(os.environ))
     return asyncio.run(_follow(Live(data_dir, paths, limits(settings), poll=settings.follow.poll)))
 
 

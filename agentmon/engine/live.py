@@ -21,6 +21,7 @@ from agentmon.core.health import Limits, ProcessFact
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
 from agentmon.engine.judging import Judge
+from agentmon.logfile import log
 from agentmon.report import board
 from agentmon.sources.procs import Processes
 from agentmon.sources.watch import Watch
@@ -160,6 +161,7 @@ class Live:
         except asyncio.CancelledError:
             raise
         except Exception as problem:
+            log.exception("a task of the engine failed")
             self.problem = f"{type(problem).__name__}: {problem}"
             self.revision += 1
 
@@ -277,6 +279,7 @@ class Live:
                 await self._commit_once(batch)
             except (OSError, sqlite3.Error) as problem:
                 self.problem = db.cannot(self.data_dir, "write to", problem)
+                log.warning("%s", self.problem)
                 self.revision += 1
                 await asyncio.sleep(RETRY_SECONDS)
             else:

@@ -14,9 +14,6 @@ from agentmon.ui.screens.main import MainScreen
 INTERRUPTED = 130
 """The exit code after Ctrl+C."""
 
-TERMINATED = 128 + signal.SIGTERM
-"""The exit code after SIGTERM, as shells write it."""
-
 
 class AgentmonApp(Host):
     """Shows a feed until a person leaves. `return_code` is 0 after q, 130 after Ctrl+C."""
@@ -64,17 +61,18 @@ class AgentmonApp(Host):
         self.exit(return_code=INTERRUPTED)
 
     def _catch_terminate(self, catch: bool) -> None:
-        """SIGTERM restores the terminal too, where the loop can listen for it."""
+        """SIGTERM restores the terminal too, and a closed terminal (SIGHUP) leaves nothing behind,
+        where the loop can listen for them."""
         loop = asyncio.get_running_loop()
-        try:
-            if catch:
-                loop.add_signal_handler(signal.SIGTERM, lambda: self.exit(return_code=TERMINATED))
-            else:
-                loop.remove_signal_handler(signal.SIGTERM)
-        except (NotImplementedError, RuntimeError, ValueError):
-            return
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            try:
+                if catch:
+                    loop.add_signal_handler(number, self._terminated, number)
+                else:
+                    loop.remove_signal_handler(number)
+            except (NotImplementedError, RuntimeError, ValueError):
+                return
 
-    def run_screen(self) -> int:
-        """Runs until a person leaves; returns the exit code."""
-        self.run(mouse=self.settings.ui.mouse)
-        return self.return_code or 0
+    def _terminated(self, number: int) -> None:
+        """The exit code is written as shells write it."""
+        self.exit(return_code=128 + number)
