@@ -79,6 +79,15 @@ def test_the_timing_row_measures_a_small_log(tmp_path: Path) -> None:
     assert (first.is_ok, first.verdict) in {(True, "ok"), (False, "MISSED")}
 
 
+@pytest.mark.parametrize("step", ["decode", "fold", "ingest", "naive_sync", "naive_async"])
+def test_every_rung_of_the_ladder_reads_all_of_a_log(tmp_path: Path, step: str) -> None:
+    bench = Bench(EVENTS, keep=tmp_path)
+    path = bench.log(EVENTS)
+    folder = [bench.new_folder("store")] if step not in ("decode", "fold") else []
+    count = [EVENTS] if step.startswith("naive") else []
+    assert bench.step(step, path, *folder, *count).facts["events"] == EVENTS
+
+
 def test_a_row_that_fails_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Bench) -> table.Row:
         raise RuntimeError("no terminal")

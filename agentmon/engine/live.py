@@ -39,10 +39,13 @@ SLICE_LINES = 100
 COMMIT_SECONDS = 0.1
 """Shortest time between two commits while lines come."""
 
-LOOK_SECONDS = 1.0
-"""Time between two looks for files that have appeared."""
+READ_SECONDS = 1.0
+"""Longest time between two reads of every input, for what no notification told."""
 
-JUDGE_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""Longest time between two looks for files that have appeared; mostly `Watch` tells."""
+
+JUDGE_SECONDS = 2.0
 JUDGED = 86_400.0
 """Seconds back from which sessions are judged."""
 
@@ -91,6 +94,7 @@ class Live:
         self._reader: db.AsyncStore | None = None
         self._opened = asyncio.Event()
         self._watch: Watch | None = None
+        self._appeared = False
         self._tasks: list[asyncio.Task[None]] = []
         self._lag: float | None = None
         self._backlog: float | None = None
@@ -246,11 +250,12 @@ class Live:
             if more or not engine.is_whole:
                 await asyncio.sleep(0)
                 continue
-            if time.monotonic() - last_look >= LOOK_SECONDS:
+            if self._appeared or time.monotonic() - last_look >= LOOK_SECONDS:
+                self._appeared = False
                 last_look = time.monotonic()
                 if engine.look_again():
                     continue
-            due = COMMIT_SECONDS - waited if engine.has_changes else LOOK_SECONDS
+            due = COMMIT_SECONDS - waited if engine.has_changes else READ_SECONDS
             await self._wait(engine, max(0.001, due))
 
     async def _prepare_huge(self, engine: Engine) -> None:
@@ -269,7 +274,7 @@ class Live:
             await self._watch.start()
         self._watch.update(*engine.watched)
         self._watch.set_pipes(engine.pipes())
-        await self._watch.wait(seconds)
+        self._appeared = (await self._watch.wait(seconds)).appeared
 
     async def _commit(self, engine: Engine) -> None:
         """Writes a batch; while the store can't take it, nothing more is read (back-pressure)."""

@@ -4,7 +4,6 @@ import fcntl
 import os
 import pty
 import select
-import signal
 import struct
 import subprocess
 import termios
@@ -123,6 +122,3 @@ class Screen:
         except OSError:
             return 0
         return int(lines[0].split()[1])
-
-    def interrupt(self) -> None:
-        self.process.send_signal(signal.SIGINT)

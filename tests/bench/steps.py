@@ -62,10 +62,7 @@ def fold(path: str) -> dict[str, float]:
     count = 0
     for data in decoding.file_lines(path):
         count += 1
-        event = decoder.delta(data) if data.startswith(DELTA_PREFIX) else None
-        if event is not None:
-            folding.delta(event)
-        else:
+        if not data.startswith(DELTA_PREFIX) or not decoder.delta_fields(data, folding.take_delta):
             folding.line(decoder.decode(data, 0))
         if count % BATCH_LINES == 0:
             _forget(state)
