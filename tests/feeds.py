@@ -1,13 +1,14 @@
 """Small logs for the outer tests, and what a store says about them."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from agentmon.engine.ingest import Ingestion
 from agentmon.report import board
 from agentmon.store import db, read
+from agentmon.store.db import StoreError
 from tests.differential import Row, dumped
 from tests.generate import joined
 from tests.wire import START, TEXT, Talk, tool_result
@@ -84,6 +85,26 @@ def texts_of(data_dir: Path) -> dict[str, bytes]:
     base = data_dir / "delta_store"
     files = [path for path in base.rglob("*") if path.is_file()]
     return {str(path.relative_to(base)): path.read_bytes() for path in files}
+
+
+SIZE = len(finished())
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Looks again and again, for a minute at most."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came")
+
+
+def lines_stored(store: Path) -> int:
+    """0 while there is no store yet."""
+    try:
+        return int(dumped(store)[-1]["lines"])
+    except StoreError:
+        return 0
 
 
 Snapshot = tuple[list[Row], dict[str, bytes]]

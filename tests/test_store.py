@@ -1,4 +1,4 @@
-"""The store from outside: its shape, its modes, its queries, and what it keeps of each delta."""
+"""The store from outside: its shape, its modes, its queries, its connections."""
 
 import asyncio
 import os
@@ -17,13 +17,17 @@ import pytest
 from agentmon.core.state import Session
 from agentmon.report.board import load
 from agentmon.store import db, read
-from agentmon.store.codec import CHUNK_DELTAS, decode_tail
-from agentmon.store.deltas import block_path, result_path, safe_name
 from agentmon.store.load import StoreLoader
-from tests.differential import assert_like_oracle, dumped, ingest
-from tests.feeds import answering, asking, call_block, finished, sid_of, write
+from tests.differential import dumped, ingest
+from tests.feeds import (
+    answering,
+    asking,
+    finished,
+    sid_of,
+    write,
+)
 from tests.generate import scenario
-from tests.wire import SID, START, TEXT, Talk, message, tool_result
+from tests.wire import START, Talk
 
 BIG = {
     *("sessions", "rounds", "messages", "content_blocks", "tool_results", "notices"),
@@ -302,168 +306,6 @@ def ask_everything(loader: StoreLoader, conn: sqlite3.Connection) -> None:
     loader.result("toolu")
     loader.has_raw(b"x")
     loader.has_bad(b"x")
-
-
-# -- ids from outside
-
-HOSTILE = [
-    *("../../../../etc/x", "..", ".", "a/b", "/etc/passwd", "x" * 300, "nul\0byte", "line\nbreak"),
-    *("-rf", "~", "C:\\x", "ｕnicode", "h-" + "0" * 32, "results"),
-]
-
-
-@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_hostile_id_stays_below_the_data_folder(name: str, tmp_path: Path) -> None:
-    talk = Talk()
-    start = {"message": message(name, output_tokens=1), "request_id": name}
-    block = call_block(name, name)
-    lines = [
-        talk.prompt(0, "go", name, round_id=name),
-        talk.line("message_start", 10, start, flow=name),
-        talk.line(
-            "content_block_start",
-            20,
-            {"index": 0, "content_block": block, "request_id": name},
-            flow=name,
-        ),
-        talk.line(
-            "content_block_delta",
-            30,
-            {
-                "index": 0,
-                "request_id": name,
-                "delta": {"type": "input_json_delta", "partial_json": "{}"},
-            },
-            flow=name,
-        ),
-        talk.line("content_block_stop", 40, {"index": 0, "request_id": name}, flow=name),
-        talk.line("tool_result", 50, tool_result(name, "y" * 20_000)),
-    ]
-    inside = tmp_path / "deep" / "er" / "store"
-    assert_like_oracle(inside, write(tmp_path / "log.jsonl", lines))
-    outside = [
-        path for path in tmp_path.rglob("*") if path.is_file() and inside not in path.parents
-    ]
-    assert outside == [tmp_path / "log.jsonl"]
-    files = [path for path in (inside / "delta_store").rglob("*") if path.is_file()]
-    assert len(files) == 2
-    assert all(len(part) <= 130 for path in files for part in path.parts)
-
-
-def test_names_of_files_are_safe_and_distinct() -> None:
-    found = {name: safe_name(name) for name in [*HOSTILE, "A", "a", "msg_01", "x" * 121, "x" * 122]}
-    assert len(set(found.values())) == len(found)
-    for name, safe in found.items():
-        assert safe not in ("", ".", "..")
-        assert not set(safe) & set("/\\\0\n")
-        assert safe_name(name) == safe
-    assert found["msg_01"] == "msg_01"
-
-
-def test_a_result_cannot_take_the_place_of_a_block() -> None:
-    """A message may be called `results`, and a result like a block's file."""
-    assert block_path(SID, "results", 0) != result_path(SID, "index_0")
-
-
-# -- large results
-
-
-@pytest.mark.parametrize("size", [10 * 1024, 10 * 1024 + 1, 200_000])
-def test_large_results_lie_in_files(size: int, tmp_path: Path) -> None:
-    text = ("đây là " * size)[: size // 2] + "!" * size
-    text = text.encode()[:size].decode("utf-8", "ignore").ljust(size, "!")
-    text = text.encode()[:size].decode("utf-8", "ignore")
-    size = len(text.encode())
-    log = write(tmp_path / "log.jsonl", finished(1, content=text))
-    assert_like_oracle(tmp_path / "store", log)
-    conn = db.open_reading(tmp_path / "store")
-    try:
-        row = read.result(conn, "toolu_1")
-    finally:
-        conn.close()
-    assert row is not None
-    assert row.content_size == size
-    if size <= 10 * 1024:
-        assert (row.content, row.file) == (text, None)
-    else:
-        assert row.content == text[:500]
-        assert row.file is not None
-        assert (tmp_path / "store" / row.file).read_text() == text
-
-
-# -- when each delta came
-
-
-def delta_log(data_dir: Path, flow_id: str, index: int) -> tuple[list[tuple[int, bytes]], int]:
-    """(deltas, blob) of each chunk, and the bytes of them all."""
-    conn = db.open_reading(data_dir)
-    try:
-        where = "WHERE flow_id = ? AND block_index = ? ORDER BY chunk"
-        sql = f"SELECT deltas, data FROM delta_log {where}"
-        rows = conn.execute(sql, (flow_id, index)).fetchall()
-    finally:
-        conn.close()
-    return rows, sum(len(data) for _, data in rows)
-
-
-def told(count: int, rng: random.Random) -> list[tuple[int, str]]:
-    """(ms, text) of deltas as a model writes them."""
-    at, found = 1000, list[tuple[int, str]]()
-    for _ in range(count):
-        at += rng.choice((0, 3, 17, 24, 31, 38, 55, 160))
-        found.append((at, rng.choice(("the ", "đây", "\n    return ", "x", "", "日本 🎉 "))))
-    return found
-
-
-@pytest.mark.parametrize("count", [1, CHUNK_DELTAS - 1, CHUNK_DELTAS, CHUNK_DELTAS + 1, 2000])
-@pytest.mark.parametrize("batch", [64, 10_000])
-def test_the_log_of_deltas_says_when_each_came(count: int, batch: int, tmp_path: Path) -> None:
-    deltas = told(count, random.Random(count))
-    talk = Talk()
-    lines = [talk.start(1, 0), talk.begin(1, 10, TEXT)]
-    lines += [talk.text(1, ms, text) for ms, text in deltas]
-    log = write(tmp_path / "log.jsonl", [])
-    for start in range(0, len(lines), max(batch, count // 4)):
-        with log.open("ab") as file:
-            file.write(b"".join(line + b"\n" for line in lines[start : start + batch]))
-            file.flush()
-        ingest(tmp_path / "s", [log])
-        if batch < count // 4:
-            break
-    kept = min(len(lines), len(log.read_bytes().splitlines())) - 2
-    rows, _ = delta_log(tmp_path / "s", "m1", 0)
-    found = [entry for _, data in rows for entry in decode_tail(data, "m1")]
-    assert [(e.flow, e.time, e.chars) for e in found] == [
-        ("m1", (START + ms) / 1000, len(text)) for ms, text in deltas[:kept]
-    ]
-    assert [e.count for e in found] == list(range(2, kept + 2))
-    assert [deltas for deltas, _ in rows] == [
-        min(CHUNK_DELTAS, kept - at) for at in range(0, kept, CHUNK_DELTAS)
-    ]
-
-
-def test_a_log_of_deltas_is_small(tmp_path: Path) -> None:
-    """design.md 4: less than 6 bytes for each delta of a long block."""
-    talk = Talk()
-    lines = [talk.start(1, 0), talk.begin(1, 10, TEXT)]
-    lines += [talk.text(1, ms, text) for ms, text in told(5000, random.Random(1))]
-    ingest(tmp_path / "s", [write(tmp_path / "log.jsonl", lines)])
-    rows, size = delta_log(tmp_path / "s", "m1", 0)
-    assert sum(count for count, _ in rows) == 5000
-    assert size < 6 * 5000
-
-
-def test_the_log_of_deltas_that_came_in_another_order(tmp_path: Path) -> None:
-    """In arrival order, under the flow each was written under."""
-    talk = Talk()
-    lines = [talk.start(1, 0), talk.begin(1, 10, TEXT), talk.start(2, 20)]
-    lines += [talk.text(1, 30, "b", count=8), talk.text(1, 31, "a", count=7)]
-    lines += [talk.text(1, 32, "cc", flow="m2", count=5)]
-    ingest(tmp_path / "s", [write(tmp_path / "log.jsonl", lines)])
-    rows, _ = delta_log(tmp_path / "s", "m1", 0)
-    found = [entry for _, data in rows for entry in decode_tail(data, "m1")]
-    assert [(e.flow, e.count, e.chars) for e in found] == [("m1", 8, 1), ("m1", 7, 1), ("m2", 5, 2)]
-    assert (tmp_path / "s" / block_path(SID, "m1", 0)).read_text() == "abcc"
 
 
 # -- views

@@ -117,12 +117,13 @@ class Playback(Live):
 
     async def stop(self) -> None:
         self._stopped = True
-        looping, self._looping = self._looping, None
         try:
-            if looping is not None:
-                looping.cancel()
-                await asyncio.gather(looping, return_exceptions=True)
+            # a restart under way is waited for: cancelled, its thread would go on opening a store
             async with self._restarting:
+                looping, self._looping = self._looping, None
+                if looping is not None:
+                    looping.cancel()
+                    await asyncio.gather(looping, return_exceptions=True)
                 await super().stop()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
