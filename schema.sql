@@ -1,6 +1,7 @@
 -- agentmon's store: the current shape, readable on its own.
 -- Times are REAL epoch seconds, UTC. Text of content blocks lies in delta files, not here.
--- Ids come from outside; nothing here trusts their form.
+-- Ids come from outside; nothing here trusts their form. They come in no order: large tables keyed
+-- by them stay rowid tables, so that a batch appends its rows and only the small keys are scattered.
 
 CREATE TABLE schema_version (
   version    INTEGER NOT NULL,
@@ -71,6 +72,7 @@ CREATE TABLE rounds (
   user_prompt TEXT,                            -- the first one
   start_time  REAL,
   end_time    REAL,                            -- its last stop
+  named_end   REAL,                            -- its last stop that names it
   is_closed   INTEGER NOT NULL DEFAULT 0,      -- something after it shows that it is over
   is_complete INTEGER GENERATED ALWAYS AS (end_time IS NOT NULL) VIRTUAL,
   is_aborted  INTEGER GENERATED ALWAYS AS (is_closed AND end_time IS NULL) VIRTUAL,
@@ -153,7 +155,7 @@ CREATE TABLE content_blocks (
   no_result_at  REAL,                          -- evidence that it returned unseen
   input_preview TEXT,                          -- a tool call's arguments, shortened, once complete
   PRIMARY KEY (flow_id, block_index)
-) WITHOUT ROWID;
+);
 CREATE INDEX blocks_by_tool ON content_blocks (tool_use_id) WHERE tool_use_id IS NOT NULL;
 CREATE INDEX blocks_pending ON content_blocks (sid)
   WHERE block_type = 'tool_use' AND complete_time IS NOT NULL
@@ -169,10 +171,10 @@ CREATE TABLE delta_log (
   deltas      INTEGER NOT NULL,
   data        BLOB    NOT NULL,
   PRIMARY KEY (flow_id, block_index, chunk)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE tool_results (
-  tool_use_id  TEXT PRIMARY KEY,
+  tool_use_id  TEXT NOT NULL PRIMARY KEY,
   sid          TEXT NOT NULL,
   is_error     INTEGER,
   content_size INTEGER NOT NULL,
@@ -180,7 +182,7 @@ CREATE TABLE tool_results (
   content      TEXT,                           -- whole, or a preview of 500 characters
   file         TEXT,                           -- where the whole is, below the data folder
   result_time  REAL NOT NULL
-) WITHOUT ROWID;
+);
 
 -- Everything else that was said about a session, known and kept: errors, hooks, queue operations.
 CREATE TABLE notices (
@@ -231,7 +233,7 @@ CREATE TABLE stream_log (
   chunk   INTEGER NOT NULL,
   data    BLOB    NOT NULL,
   PRIMARY KEY (sid, flow_id, pid, chunk)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE counts (
   name  TEXT PRIMARY KEY,

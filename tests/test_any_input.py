@@ -222,7 +222,7 @@ def test_the_short_way_changes_no_dump(
     )
     log = write(tmp_path / "log.jsonl", lines)
     ingest(tmp_path / "short", [log])
-    monkeypatch.setattr("agentmon.engine.core.DELTA_PREFIX", b"no short way")
+    monkeypatch.setattr("agentmon.sources.sse_lines.DELTA_PREFIX", b"no short way")
     ingest(tmp_path / "long", [log])
     assert changes(snapshot(tmp_path / "short"), snapshot(tmp_path / "long")) == []
     ingest(tmp_path / "short", [write(tmp_path / "copy.jsonl", lines)])

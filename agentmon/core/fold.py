@@ -32,7 +32,7 @@ from agentmon.core.events import (
     Unknown,
     WholeMessage,
 )
-from agentmon.core.lanes import close_lanes, open_lane
+from agentmon.core.lanes import close_lane, close_lanes, open_lane
 from agentmon.core.rounds import mark_message
 from agentmon.core.state import (
     Block,
@@ -49,6 +49,8 @@ from agentmon.core.state import (
 TOKEN_FIELDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _PLACEHOLDERS = frozenset({"", "unknown", "idle"})
 _QUEUE_MEMORY = 16
+LOOSE_STOP = "stop_without_round"
+"""The name under which such a stop is kept among the notices."""
 
 
 class Fold:
@@ -56,7 +58,7 @@ class Fold:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self._lanes: dict[str | None, Lane] = state.lanes
+        self._lanes = state.lanes
         self._apply: dict[type, Callable[[Any], bool]] = {
             MessageStart: self._message_start,
             BlockStart: self._block_start,
@@ -89,6 +91,9 @@ class Fold:
     def event(self, event: Event, *, is_again: bool = False) -> bool:
         """Takes one event; False for a duplicate. `is_again`: it was counted when it came."""
         state = self.state
+        known = state.sessions.get(event.sid)
+        if known is not None and known.lanes:
+            close_lanes(state, known)
         keyed = bool(event.sid)
         if keyed and not is_again and not self._take(event):
             state.counts.duplicates += 1
@@ -107,12 +112,12 @@ class Fold:
     # -- duplicates
 
     def _take(self, event: Event) -> bool:
-        key = _stream_key(event)
-        state = self.state
-        stream = state.streams.get(key)
+        pid = event.meta.pid
+        key = (event.sid, event.flow, -1 if pid is None else pid)
+        stream = self.state.streams.get(key)
         if stream is None:
-            stream = state.loader.stream(key) or Stream(*key)
-            state.streams[key] = stream
+            stream = self.state.loader.stream(key) or Stream(*key)
+            self.state.streams[key] = stream
         if not stream.take(event.count, event.digest):
             return False
         if not stream.is_dirty:
@@ -145,9 +150,9 @@ class Fold:
         request_id: str | None,
         index: int,
         text: str,
-    ) -> bool:
+    ) -> None:
         """A line that is one delta, nine of ten, as the fields of a `Delta`: an object for each
-        would cost as much as the rest of this. The same as `line([event])`; always true."""
+        would cost as much as the rest of this. The same as `line([event])`."""
         lane = self._lanes.get(request_id)
         if (
             lane is None
@@ -157,16 +162,13 @@ class Fold:
             or flow != lane.flow
             or sid != lane.sid
         ):
-            event = Delta(
-                sid, meta, flow, count, round_id, time, digest, request_id, index, text
-            )
+            event = Delta(sid, meta, flow, count, round_id, time, digest, request_id, index, text)
             self.delta(event)
-            return True
+            return
         lane.next_count = count + 1
         lane.texts.append(text)
         lane.times.append(time)
         lane.digests.append(digest)
-        return True
 
     def delta(self, event: Delta) -> None:
         """A line that is one delta, and perhaps the first of a run. The same as `line([event])`."""
@@ -183,8 +185,9 @@ class Fold:
         ):
             self.line((event,))
             return
-        if message.session.lanes:
-            close_lanes(state, message.session)
+        lane = state.lanes.get(message.request_id)
+        if lane is not None:
+            close_lane(state, lane)
         stream = message.stream
         if not stream.take(event.count, event.digest):
             state.counts.duplicates += 1
@@ -210,6 +213,8 @@ class Fold:
 
     def _move_on(self, message: Message, block: Block, meta: Meta, time: float) -> None:
         """The clocks of everything above a delta."""
+        if meta is not message.session.meta:
+            close_lanes(self.state, message.session)
         message.last_time = block.last_time = time
         session, thread = message.session, message.thread
         if time >= session.meta_time:
@@ -228,7 +233,8 @@ class Fold:
         state = self.state
         message = self._target(event)
         if message.is_started and event.meta is message.meta and event.flow == message.flow_id:
-            message.stream = state.streams.get(_stream_key(event))
+            pid = event.meta.pid
+            message.stream = state.streams.get((event.sid, event.flow, -1 if pid is None else pid))
         time = self._time_of(event, message.session)
         event.time = time
         self._add(message, event, time)
@@ -300,8 +306,11 @@ class Fold:
 
     def _heard(self, event: Event, *, resumes: bool = True) -> tuple[Session, float]:
         """What every event tells of its session."""
-        session = self._session(event.sid, event.meta.agent)
-        time = self._time_of(event, session)
+        meta = event.meta
+        session = self.state.sessions.get(event.sid) or self._session(event.sid, meta.agent)
+        time = event.time
+        if time is None:
+            time = self._time_of(event, session)
         self._touch(session)
         if session.first_time is None or time < session.first_time:
             session.first_time = time
@@ -310,7 +319,10 @@ class Fold:
         if resumes and time > session.resumed_at:
             session.resumed_at = time
         if time >= session.meta_time:
-            self._say_meta(session, event.meta, time)
+            if meta is session.meta:
+                session.meta_time = time
+            else:
+                self._say_meta(session, meta, time)
         return session, time
 
     def _say_meta(self, session: Session, meta: Meta, time: float) -> None:
@@ -340,6 +352,8 @@ class Fold:
             message = state.loader.message(flow_id, self._session)
             if message is not None:
                 self._remember(message)
+        if message is not None and message.session.lanes:
+            close_lanes(state, message.session)  # it is another session's
         return message
 
     def recall(self, flow_id: str) -> None:
@@ -364,6 +378,8 @@ class Fold:
             message = self._find(flow_id) if flow_id is not None else None
             if message is not None:
                 self.state.requests[request_id] = message
+        elif message.session.lanes:
+            close_lanes(self.state, message.session)  # it is another session's
         return message
 
     def _existing(self, event: Event, request_id: str | None) -> Message | None:
@@ -566,27 +582,32 @@ class Fold:
     def _block_stop(self, event: BlockStop) -> bool:
         message, time = self._stream_event(event)
         block = message.blocks.get(event.index) or self._new_block(message, event.index)
-        if block.start_time is None:
-            block.start_time = time
+        self._mark_all(message, block)
         if block.stop_time is None:
             block.stop_time = time
-        self._mark_all(message, block)
-        self._settle_blocks(message)
+            if block.start_time is not None and time != block.complete_time:
+                self._complete(block, time)
+        if block.start_time is None:
+            block.start_time = time
+            self._settle_blocks(message)  # it may end the one before it
         return True
 
     def _settle_blocks(self, message: Message) -> None:
         """A block ends at its own stop, else at the next block's start or the message's stop."""
-        blocks = sorted(message.blocks.values(), key=lambda block: block.index)
-        for block, after in zip(blocks, [*blocks, None][1:], strict=True):
+        blocks = [message.blocks[index] for index in sorted(message.blocks)]
+        for at, block in enumerate(blocks, 1):
             time = block.stop_time
+            if time is None and at < len(blocks):
+                time = blocks[at].start_time
             if time is None:
-                time = after.start_time if after is not None else message.end_time
-            if time is None and after is not None:
                 time = message.end_time
             if time != block.complete_time:
-                block.complete_time = time
-                self._mark_all(message, block)
-                phases.block_completed(block, self._no_result)
+                self._complete(block, time)
+
+    def _complete(self, block: Block, time: float | None) -> None:
+        block.complete_time = time
+        self._mark_all(block.message, block)
+        phases.block_completed(block, self._no_result)
 
     def _message_delta(self, event: MessageDelta) -> bool:
         message, time = self._stream_event(event)
@@ -756,9 +777,10 @@ class Fold:
             thread = self._thread(session, event.meta.agent_id)
             phases.set_phase(state, thread, "idle", time)
             return True
-        round_id = event.round if event.round is not None else rounds.running_at(session, time)
-        if round_id:
-            rounds.end_round(state, session, round_id, time)
+        if event.round != "":
+            rounds.end_round(state, session, event.round, time)
+        if event.round is None:
+            state.changes.notices.append(Said(time, _loose_stop(event)))
         thread = self._thread(session, None)
         phases.turn_stopped(state, session, thread, event.background, time, self._no_result)
         return True
@@ -802,6 +824,21 @@ class Fold:
         return True
 
 
+def _loose_stop(event: TurnStop) -> Notice:
+    """A stop without a round, kept so that its round can be found again after a restart."""
+    return Notice(
+        event.sid,
+        event.meta,
+        event.flow,
+        event.count,
+        event.round,
+        event.time,
+        event.digest,
+        LOOSE_STOP,
+        "{}",
+    )
+
+
 def _take_over(message: Message, other: Message | None) -> None:
     """The blocks of a message without start or request, whose name turns out to be this one's."""
     for index, block in other.blocks.items() if other is not None else ():
@@ -815,11 +852,6 @@ def _rename_flows(block: Block, old: str, new: str) -> None:
     flows = block.fresh.flows
     named = {at: flows.get(at, old) for at in range(len(block.fresh.counts))}
     block.fresh.flows = {at: flow for at, flow in named.items() if flow != new}
-
-
-def _stream_key(event: Event) -> tuple[str, str, int]:
-    pid = event.meta.pid
-    return event.sid, event.flow, -1 if pid is None else pid
 
 
 def _digest(offset: int, content: bytes) -> bytes:

@@ -10,6 +10,7 @@ from bisect import insort
 from agentmon.core.state import (
     RECENT_PROMPTS,
     RECENT_STARTS,
+    RECENT_STOPS,
     Message,
     PromptState,
     Round,
@@ -89,13 +90,9 @@ def _freeze(state: State, session: Session, prompt: PromptState) -> None:
 def settle(state: State, session: Session) -> None:
     """Works out the rounds of the recent prompts, then the rows of those rounds."""
     before = {prompt.round_id for prompt in session.prompts if prompt.round_id}
-    previous: PromptState | None = None
-    for prompt in session.prompts:
-        target = _round_of(state, session, prompt, previous)
-        if target != prompt.round_id:
-            prompt.round_id = target
-            mark_prompt(state, prompt)
-        previous = prompt
+    _assign(state, session)
+    if _settle_ends(state, session):
+        _assign(state, session)  # whether a round still ran at a prompt depends on its end
     for round_id in before | {prompt.round_id for prompt in session.prompts}:
         _settle_round(state, session, get_round(state, session, round_id))
     for message in session.unplaced:
@@ -105,6 +102,39 @@ def settle(state: State, session: Session) -> None:
         if placed != message.round_id:
             message.round_id = placed
             mark_message(state, message)
+
+
+def _assign(state: State, session: Session) -> None:
+    previous: PromptState | None = None
+    for prompt in session.prompts:
+        target = _round_of(state, session, prompt, previous)
+        if target != prompt.round_id:
+            prompt.round_id = target
+            mark_prompt(state, prompt)
+        previous = prompt
+
+
+def _settle_ends(state: State, session: Session) -> bool:
+    """The end of a round is its last stop, named or running then; True if one changed."""
+    loose: dict[str, float] = {}
+    for time in session.loose_stops:
+        round_id = running_at(session, time)
+        if round_id is not None:
+            loose[round_id] = time
+    changed = False
+    for found in session.rounds.values():
+        ends = [end for end in (found.named_end, loose.get(found.round_id)) if end is not None]
+        end = max(ends, default=None)
+        if end != found.end_time and (end is not None or _is_recent(session, found)):
+            found.end_time = end
+            changed = True
+            mark_round(state, found)
+    return changed
+
+
+def _is_recent(session: Session, found: Round) -> bool:
+    """Whether all that can be said of its end is in memory."""
+    return any(prompt.round_id == found.round_id for prompt in session.prompts) or not found.prompts
 
 
 def _round_of(
@@ -191,12 +221,20 @@ def place(state: State, message: Message) -> None:
         get_round(state, session, message.own_round)
 
 
-def end_round(state: State, session: Session, round_id: str, time: float) -> None:
-    """The last stop of a round is its end."""
+def end_round(state: State, session: Session, round_id: str | None, time: float) -> None:
+    """A stop of a round, or (None) of the one that ran at its time."""
+    if round_id is None:
+        insort(session.loose_stops, time)
+        del session.loose_stops[: max(0, len(session.loose_stops) - RECENT_STOPS)]
+        settle(state, session)
+        return
     found = get_round(state, session, round_id)
+    if found.named_end is not None and time <= found.named_end:
+        return
+    found.named_end = time
+    mark_round(state, found)
     if found.end_time is None or time > found.end_time:
         found.end_time = time
-        mark_round(state, found)
         # only an unanswered prompt asks whether a round was still running
         if any(p.own_round == round_id and not p.answer_round for p in session.prompts):
             settle(state, session)

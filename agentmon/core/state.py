@@ -17,6 +17,8 @@ from agentmon.core.lanes import Lane, close_all_lanes
 
 RECENT_PROMPTS = 16
 """How many last prompts of a session can still change their round."""
+RECENT_STOPS = 16
+"""How many last stops without a round can still end one."""
 MANY_RUNS = 32
 """From how many runs on the lines of a stream are looked up in a set."""
 RECENT_STARTS = 32
@@ -156,6 +158,8 @@ class Round(Struct, eq=False):
     user_prompt: str | None = None
     start_time: float | None = None
     end_time: float | None = None
+    named_end: float | None = None
+    """The last stop that names it; others belong to the round that ran at their time."""
     is_closed: bool = False
     is_synthetic: bool = False
     frozen: int = 0
@@ -197,6 +201,8 @@ class Session(Struct, eq=False):
     calls: dict[str, Call] = field(default_factory=dict[str, Call])
     queued: list[str] = field(default_factory=list[str])
     """Texts of queued prompts, newest last."""
+    loose_stops: list[float] = field(default_factory=list[float])
+    """Times of recent stops without a round: theirs is the one running then."""
     unplaced: list[Message] = field(default_factory=lambda: list[Message]())
     """Recent messages whose round was absent: theirs is the one running at their start."""
     lanes: list[Lane] = field(default_factory=list[Lane])
@@ -443,8 +449,8 @@ class State:
         """Flow ids whose stored message has another one by now, perhaps not committed → batch."""
         self.calls: dict[str, tuple[str, int]] = {}
         """tool_use_id → block, for the blocks in memory."""
-        self.lanes: dict[str, Lane] = {}
-        """By request id; no request has two."""
+        self.lanes: dict[str | None, Lane] = {}
+        """By request id; a message has one at most. None is nobody's, but may be asked for."""
         self.counts = Counts()
         self.changes = Changes()
         self.batch = 0

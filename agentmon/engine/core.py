@@ -9,6 +9,7 @@ import os
 import select
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from operator import length_hint
 from pathlib import Path
 from typing import Protocol
 
@@ -21,16 +22,16 @@ from agentmon.core.state import State
 from agentmon.engine.huge import HugeLines, empty_spool
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import Problem, SourceState, looks_binary
-from agentmon.sources.lines import HugeLine, Line, Piece
+from agentmon.sources.lines import HugeLine, Line, Rows
 from agentmon.sources.paths import STDIN, Expanded, expand
 from agentmon.sources.pipe import open_source
 from agentmon.sources.reader import Chunk
-from agentmon.sources.sse_lines import DELTA_PREFIX, Decoded, Decoder
+from agentmon.sources.sse_lines import Decoded, Decoder
 from agentmon.store.deltas import SPOOL, DeltaFiles
 from agentmon.store.load import StoreLoader
 from agentmon.store.write import Batch, Collector, SourceValues
 
-BATCH_LINES = 10_000
+BATCH_LINES = 20_000
 """Lines after which a batch is due, whatever the time."""
 
 BATCH_BYTES = 16 << 20
@@ -156,27 +157,25 @@ class Engine:
         if self.holds_huge and self._is_huge_ahead(chunk):
             self.waits_for_huge = True
             return 0
-        lines = (
-            chunk.lines
-            if limit >= len(chunk.lines) and not reading.at
-            else (chunk.lines[reading.at : reading.at + limit])
-        )
-        reading.at += len(lines)
-        self._fold_lines(lines, chunk)
-        if reading.at >= len(chunk.lines):
+        rows, first = chunk.rows, reading.at
+        reading.at = last = min(len(rows), first + limit)
+        self._fold_rows(rows, first, last, chunk.state)
+        if last >= len(rows):
             self._moved[chunk.state.key] = chunk.state
             reading.chunk = None
-        self._lines += len(lines)
-        return len(lines)
+        self._lines += last - first
+        return last - first
 
     def _is_huge_ahead(self, chunk: Chunk) -> bool:
-        return any(isinstance(p, HugeLine) and id(p) not in self._prepared for p in chunk.lines)
+        return any(
+            isinstance(row, HugeLine) and id(row) not in self._prepared for row in chunk.rows.items
+        )
 
     def prepare_huge(self) -> None:
         """Decodes the huge lines that `pump` waits for; may run in a thread while nothing else
         of the engine does. Raises OSError when their text can't be put aside."""
         for reading in self._readings:
-            for line in reading.chunk.lines if reading.chunk is not None else ():
+            for line in reading.chunk.rows.items if reading.chunk is not None else ():
                 if isinstance(line, HugeLine) and id(line) not in self._prepared:
                     self._prepared[id(line)] = self._huge_lines.decode(line)
         self.waits_for_huge = False
@@ -194,27 +193,24 @@ class Engine:
             self.bytes_read += chunk.size
         return chunk
 
-    def _fold_lines(self, lines: list[Piece], chunk: Chunk) -> None:
-        delta, take = self._decoder.delta_fields, self.fold.take_delta
-        for line in lines:
-            if isinstance(line, Line):
-                data = line.data
-                if data.startswith(DELTA_PREFIX) and delta(data, take):
-                    continue
-                events = self._decoder.decode(data, line.offset)
+    def _fold_rows(self, rows: Rows, first: int, last: int, state: SourceState) -> None:
+        deltas, decode, take = self._decoder.deltas, self._decoder.decode, self.fold.take_delta
+        coming = iter(rows.items[first:last])
+        while (row := deltas(coming, take)) is not None:
+            if isinstance(row, bytes):
+                events = decode(row)
+            elif isinstance(row, Line):
+                events = decode(row.data)
             else:
-                events = self._prepared.pop(id(line), None) or self._huge_lines.decode(line)
+                events = self._prepared.pop(id(row), None) or self._huge_lines.decode(row)
+            for event in events:
+                if isinstance(event, Malformed | Unknown):
+                    at = last - 1 - length_hint(coming)
+                    event.source, event.offset = self._source_id(state), rows.offset(at)
+                elif event.time is not None:
+                    self.last_event = event.time
             if events:
-                self._stamp(events, chunk.state)
                 self.fold.line(events)
-
-    def _stamp(self, events: Iterable[Decoded], state: SourceState) -> None:
-        """Says where an odd line came from, and how late it is."""
-        for event in events:
-            if isinstance(event, Malformed | Unknown):
-                event.source = self._source_id(state)
-            elif event.time is not None:
-                self.last_event = event.time
 
     def _source_id(self, state: SourceState) -> int:
         return self._ids.setdefault(state.key, max(self._ids.values(), default=0) + 1)

@@ -70,6 +70,38 @@ class HugeLine(Struct, frozen=True):
 Piece: TypeAlias = Line | HugeLine
 
 
+class Rows(Struct):
+    """Complete lines in order, the plain ones as bare bytes: nine of ten need no object.
+
+    Bytes are a line whose size is theirs and the newline's, nothing cut off. `start` is the offset
+    of the first line.
+    """
+
+    start: int
+    items: list[bytes | Piece]
+    _at: int = 0
+    _offset: int = -1
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def offset(self, at: int) -> int:
+        """Where a line begins. Cheap for one line after the other, since nobody asks for most."""
+        if self._offset < 0 or at < self._at:
+            self._at, self._offset = 0, self.start
+        for item in self.items[self._at : at]:
+            self._offset += len(item) + 1 if isinstance(item, bytes) else item.size
+        self._at = at
+        return self._offset
+
+    def pieces(self) -> list[Piece]:
+        """Every line as an object."""
+        return [
+            Line(item, self.offset(at), len(item) + 1) if isinstance(item, bytes) else item
+            for at, item in enumerate(self.items)
+        ]
+
+
 class _Ends:
     """The two ends of a line that is too long to be held, while it comes."""
 
@@ -148,17 +180,21 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> list[Piece]:
         """The lines that `chunk` completes, in order."""
+        return self.rows(chunk).pieces()
+
+    def rows(self, chunk: bytes) -> Rows:
+        """The same without an object per line."""
+        found = Rows(self.position, [])
         if len(chunk) <= self._cap:
-            return self._feed(chunk)
-        found: list[Piece] = []
+            self._feed(chunk, found.items)
+            return found
         for start in range(0, len(chunk), self._cap):
-            found += self._feed(chunk[start : start + self._cap])
+            self._feed(chunk[start : start + self._cap], found.items)
         return found
 
-    def _feed(self, chunk: bytes) -> list[Piece]:
+    def _feed(self, chunk: bytes, found: list[bytes | Piece]) -> None:
         rows = chunk.split(b"\n")
         last = rows.pop()
-        found: list[Piece] = []
         if rows:
             if self._held or self._huge or self.position == 0:
                 self._hold(rows[0])
@@ -167,21 +203,12 @@ class LineSplitter:
             if b"\r" in chunk:
                 self._cut_returns(rows, found)
             else:
-                self._cut(rows, found)
+                found += rows
+                self.position += sum(map(len, rows)) + len(rows)
         if last:
             self._hold(last)
-        return found
 
-    def _cut(self, rows: list[bytes], found: list[Piece]) -> None:
-        offset = self.position
-        add = found.append
-        for data in rows:
-            size = len(data) + 1
-            add(Line(data, offset, size))
-            offset += size
-        self.position = offset
-
-    def _cut_returns(self, rows: list[bytes], found: list[Piece]) -> None:
+    def _cut_returns(self, rows: list[bytes], found: list[bytes | Piece]) -> None:
         for data in rows:
             size = len(data) + 1
             found.append(Line(data.removesuffix(b"\r"), self.position, size))

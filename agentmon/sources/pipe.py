@@ -129,7 +129,7 @@ class PipeSource:
             return None
         if not data:
             return None
-        return Chunk(self._splitter.feed(data), self._advance(data), len(data))
+        return Chunk(self._splitter.rows(data), self._advance(data), len(data))
 
     def close(self) -> None:
         """Let the pipe go; nothing more is read."""

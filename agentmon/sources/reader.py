@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentmon.sources.identity import ANCHOR, HEAD, OpenFile, SourceState, head_digest, verified
-from agentmon.sources.lines import LineSplitter, Piece
+from agentmon.sources.lines import LineSplitter, Piece, Rows
 
 READ = 1 << 20
 """Bytes per read."""
@@ -25,9 +25,14 @@ class Chunk(Struct, frozen=True):
     `size` is the number of bytes read. Huge lines stay readable for as long as they are held.
     """
 
-    lines: list[Piece]
+    rows: Rows
     state: SourceState
     size: int
+
+    @property
+    def lines(self) -> list[Piece]:
+        """The lines as objects, made anew."""
+        return self.rows.pieces()
 
 
 class FileReader:
@@ -79,13 +84,13 @@ class FileReader:
         window = self._window(max_bytes)
         edge = len(self._edge)
         start = self._splitter.end - edge
-        lines = self._splitter.feed(window[edge:])
+        rows = self._splitter.rows(window[edge:])
         self._edge = window[-ANCHOR:]
         self._stamp = stamp
         self._advance(window, start)
         if len(window) == edge and self.state == before:
             return None
-        return Chunk(lines, self.state, len(window) - edge)
+        return Chunk(rows, self.state, len(window) - edge)
 
     def _window(self, max_bytes: int) -> bytes:
         """The edge and the bytes after it, from further back where the edge is no longer there."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.identity import OpenFile, SourceState
-from agentmon.sources.lines import Line, LineSplitter, Piece
+from agentmon.sources.lines import Line, LineSplitter, Piece, Rows
 from agentmon.sources.reader import READ, Chunk
 
 _STAMP = re.compile(rb'\\"timestamp\\":\s*\\"([0-9T:.+-]{19,32}Z?)\\"')
@@ -79,7 +79,7 @@ class Recording:
         last = due[-1]
         position = last.offset + last.size
         self._state = SourceState(self._state.path, position=position)
-        return Chunk(due, self._state, taken)
+        return Chunk(Rows(due[0].offset, [*due]), self._state, taken)
 
     def _fill(self) -> bool:
         """Takes more lines from the file; False at its end."""

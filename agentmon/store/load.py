@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
+from agentmon.core.fold import LOOSE_STOP
 from agentmon.core.state import (
     RECENT_PROMPTS,
     RECENT_STARTS,
+    RECENT_STOPS,
     Block,
     Call,
     Counts,
@@ -105,6 +107,9 @@ class StoreLoader:
         self._starts(session)
         self._calls(session)
         self._queued(session)
+        sql = """SELECT time FROM notices WHERE sid = ? AND name = ? ORDER BY time DESC LIMIT ?"""
+        stops = self._all(sql, sid, LOOSE_STOP, RECENT_STOPS)
+        session.loose_stops = [time for (time,) in reversed(stops)]
         return session
 
     def _threads(self, session: Session) -> None:
@@ -146,14 +151,14 @@ class StoreLoader:
 
     def _round(self, sid: str, round_id: str, recent: Iterable[PromptState]) -> Round | None:
         row = self._one(
-            """SELECT prompts, user_prompt, start_time, end_time, is_closed, is_synthetic
+            """SELECT prompts, user_prompt, start_time, end_time, named_end, is_closed, is_synthetic
                FROM rounds WHERE sid = ? AND round_id = ?""",
             sid,
             round_id,
         )
         if row is None:
             return None
-        prompts, text, start, end, closed, synthetic = row
+        prompts, text, start, end, named, closed, synthetic = row
         live = sum(prompt.round_id == round_id for prompt in recent)
         return Round(
             sid,
@@ -162,6 +167,7 @@ class StoreLoader:
             text,
             start,
             end,
+            named,
             bool(closed),
             bool(synthetic),
             frozen=max(0, prompts - live),

@@ -416,6 +416,7 @@ _ROUND_FIELDS = (
     "user_prompt",
     "start_time",
     "end_time",
+    "named_end",
     "is_closed",
     "is_synthetic",
 )
