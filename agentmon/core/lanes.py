@@ -54,7 +54,10 @@ class Lane:
         block.delta_count += size
         counts.lines += size
         counts.events += size
-        time = max(self.times[-size:])
+        times = self.times[-size:]
+        time, first = max(times), min(times)
+        if message.session.first_time is None or first < message.session.first_time:
+            message.session.first_time = first
         if time > message.last_time:
             message.last_time = block.last_time = time
             session, thread = message.session, message.thread

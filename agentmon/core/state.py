@@ -411,6 +411,8 @@ class Changes:
         self.streams: list[Stream] = []
         self.results: list[Saved] = []
         self.notices: list[Said] = []
+        self.dropped: list[str] = []
+        """Files with the text of results that were there already."""
         self.raw: list[tuple[bytes, Unknown, float | None]] = []
         self.bad: list[tuple[bytes, Malformed]] = []
 
@@ -493,18 +495,23 @@ class State:
             and not message.is_dirty
             and not any(block.is_dirty for block in message.blocks.values())
         ]
-        for message in old[: len(self.messages) - keep // 2]:
-            self.forget_message(message)
+        gone = old[: len(self.messages) - keep // 2]
+        for message in gone:
+            self.messages.pop(message.flow_id, None)
+        for request_id, message in list(self.requests.items()):
+            if self.messages.get(message.flow_id) is not message:
+                del self.requests[request_id]
+        for message in gone:
+            self._forget(message)
 
-    def forget_message(self, message: Message) -> None:
-        self.messages.pop(message.flow_id, None)
-        if message.request_id is not None and self.requests.get(message.request_id) is message:
-            del self.requests[message.request_id]
+    def _forget(self, message: Message) -> None:
         for block in message.blocks.values():
             if block.tool_use_id is not None:
                 self.calls.pop(block.tool_use_id, None)
         if message in message.session.unplaced:
             message.session.unplaced.remove(message)
+        # a message and its blocks name each other: without this they wait for the collector
+        message.blocks.clear()
 
     def _evict_sessions(self, committed: int, keep: int) -> None:
         live = {id(message.session) for message in self.messages.values()}

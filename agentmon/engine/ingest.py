@@ -5,7 +5,6 @@ is read with before the screen follows.
 """
 
 import gc
-import resource
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from agentmon.core.events import Event, Prompt, Unknown
 from agentmon.engine.core import BATCH_LINES, Engine
+from agentmon.sources import procs
 from agentmon.sources.sse_lines import Decoder
 from agentmon.store import read
 from agentmon.store.db import StoreError, cannot
@@ -150,7 +150,7 @@ class Ingestion:
 
     def summary(self) -> Summary:
         conn = self._store.conn
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        used = procs.peak_memory()
         return Summary(
             seconds=time.monotonic() - self._started,
             bytes_read=self.engine.bytes_read,

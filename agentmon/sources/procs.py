@@ -3,7 +3,11 @@
 The only module that talks to psutil. Times are epoch seconds; "now" is an argument.
 """
 
+import re
+import resource
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import psutil
 
@@ -36,6 +40,20 @@ def born_at(pid: int) -> float | None:
         return psutil.Process(pid).create_time()
     except (psutil.Error, OverflowError, ValueError):
         return None
+
+
+def peak_memory() -> float:
+    """The most memory this process ever had, in MiB.
+
+    From /proc where there is one: `getrusage` starts at the peak of the process that forked us.
+    """
+    try:
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+    except OSError:
+        scale = 1024 if sys.platform != "darwin" else 1024 * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return int(found.group(1)) / 1024 if found is not None else 0.0
 
 
 class Processes:

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from agentmon.core.fold import LOOSE_STOP
 from agentmon.core.state import (
     RECENT_PROMPTS,
     RECENT_STARTS,
@@ -28,6 +27,7 @@ from agentmon.core.state import (
     StreamKey,
     Thread,
 )
+from agentmon.core.turns import LOOSE_STOP
 from agentmon.store.codec import decode_lines, decode_tail
 
 _INF = float("-inf")

@@ -56,6 +56,9 @@ def change_text(block: Block, past: Past) -> TextChange | None:
     if not fresh.counts and not start_is_due and block.moved_from is None:
         return None
     change = _append(block, path, fresh) or _reorder(block, past, path, fresh)
+    if block.complete_time is not None:
+        # a late delta is put in its place from the log; until then its chunk need not be held
+        block.tail, block.is_simple = None, block.delta_count == 0
     block.total_bytes = block.stored_bytes + block.cut_bytes
     return change
 

@@ -117,6 +117,7 @@ class Collector:
         batch.add(_MESSAGE, [_message_row(message) for message in changes.messages])
         self._blocks(batch, changes.blocks)
         self._results(batch, changes.results)
+        batch.operations += [(None, file) for file in changes.dropped]
         self._announce(batch)
         batch.add(
             "INSERT INTO notices (sid, time, name, flow_id, agent_id, data)"

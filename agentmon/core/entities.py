@@ -1,0 +1,156 @@
+"""Sessions, threads and messages by key: found in memory, brought back, or made; and what changed.
+
+The ground the fold stands on. Nothing here knows what an event means.
+"""
+
+from agentmon.core import phases
+from agentmon.core.events import (
+    Event,
+    Meta,
+)
+from agentmon.core.lanes import close_lanes
+from agentmon.core.rounds import mark_message
+from agentmon.core.state import (
+    Block,
+    Message,
+    Session,
+    State,
+    Stream,
+    Thread,
+)
+
+
+class Entities:
+    """Looks entities up and marks them; a line that was taken before is told here."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def _take(self, event: Event) -> bool:
+        pid = event.meta.pid
+        key = (event.sid, event.flow, -1 if pid is None else pid)
+        stream = self.state.streams.get(key)
+        if stream is None:
+            stream = self.state.loader.stream(key) or Stream(*key)
+            self.state.streams[key] = stream
+        if not stream.take(event.count, event.digest):
+            return False
+        if not stream.is_dirty:
+            self._mark_stream(stream)
+        return True
+
+    def _mark_stream(self, stream: Stream) -> None:
+        stream.is_dirty = True
+        stream.touched = self.state.batch
+        self.state.changes.streams.append(stream)
+
+    def _is_new_key(self, key: object, known: bool) -> bool:
+        """For things without a counter: known to this process, or to the store?"""
+        if known or key in self.state.recent:
+            return False
+        self.state.recent[key] = self.state.batch
+        return True
+
+    def _mark_all(self, message: Message, block: Block) -> None:
+        """Once per block and batch: everything above a delta changes with it."""
+        if block.is_dirty:
+            return
+        state = self.state
+        block.is_dirty = True
+        state.changes.blocks.append(block)
+        mark_message(state, message)
+        self._touch(message.session)
+        phases.mark(state, message.thread)
+
+    def _touch(self, session: Session) -> None:
+        session.touched = self.state.batch
+        if not session.is_dirty:
+            session.is_dirty = True
+            self.state.changes.sessions.append(session)
+
+    def _session(self, sid: str, agent: str = "claude") -> Session:
+        session = self.state.sessions.get(sid)
+        if session is None:
+            session = self.state.loader.session(sid) or Session(sid, agent)
+            self.state.sessions[sid] = session
+            self._touch(session)
+        return session
+
+    def _time_of(self, event: Event, session: Session) -> float:
+        """A line without any time happened when its session was last heard of."""
+        if event.time is not None:
+            return event.time
+        last = max(session.last_time, session.resumed_at)
+        return last if last > 0 else 0.0
+
+    def _heard(self, event: Event, *, resumes: bool = True) -> tuple[Session, float]:
+        """What every event tells of its session."""
+        meta = event.meta
+        session = self.state.sessions.get(event.sid) or self._session(event.sid, meta.agent)
+        time = event.time
+        if time is None:
+            time = self._time_of(event, session)
+        self._touch(session)
+        if session.first_time is None or time < session.first_time:
+            session.first_time = time
+        if time > session.last_time:
+            session.last_time = time
+        if resumes and time > session.resumed_at:
+            session.resumed_at = time
+        if time >= session.meta_time:
+            if meta is session.meta:
+                session.meta_time = time
+            else:
+                self._say_meta(session, meta, time)
+        return session, time
+
+    def _say_meta(self, session: Session, meta: Meta, time: float) -> None:
+        session.meta, session.meta_time = meta, time
+        if meta.pid is not None:
+            session.pid = meta.pid
+        if meta.cwd:
+            session.cwd = meta.cwd
+        if meta.version:
+            session.version = meta.version
+
+    def _thread(self, session: Session, agent_id: str | None) -> Thread:
+        key = agent_id or ""
+        thread = session.threads.get(key)
+        if thread is None:
+            thread = session.threads[key] = Thread(session.sid, key)
+            phases.adopt(session, thread)
+            phases.mark(self.state, thread)
+        return thread
+
+    def _find(self, flow_id: str) -> Message | None:
+        state = self.state
+        message = state.messages.get(flow_id)
+        if message is None and flow_id not in state.left:
+            message = state.loader.message(flow_id, self._session)
+            if message is not None:
+                self._remember(message)
+        if message is not None and message.session.lanes:
+            close_lanes(state, message.session)  # it is another session's
+        return message
+
+    def _remember(self, message: Message) -> None:
+        state = self.state
+        state.messages[message.flow_id] = message
+        if message.request_id is not None:
+            state.requests[message.request_id] = message
+        for block in message.blocks.values():
+            if block.tool_use_id is not None:
+                state.calls[block.tool_use_id] = (message.flow_id, block.index)
+
+    def _by_request(self, request_id: str | None) -> Message | None:
+        if request_id is None:
+            return None
+        message = self.state.requests.get(request_id)
+        if message is None:
+            flow_id = self.state.loader.flow_of_request(request_id)
+            message = self._find(flow_id) if flow_id is not None else None
+            if message is not None:
+                self.state.requests[request_id] = message
+        elif message.session.lanes:
+            close_lanes(self.state, message.session)  # it is another session's
+        return message
