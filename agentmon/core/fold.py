@@ -85,6 +85,9 @@ class Fold(Turns):
         keyed = bool(event.sid)
         if keyed and not is_again and not self._take(event):
             state.counts.duplicates += 1
+            if isinstance(event, ToolResults):
+                files = (result.file for result in event.results)
+                state.changes.dropped += [file for file in files if file is not None]
             return False
         if type(event) is Marker:
             return True
