@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from agentmon.core.state import Session
+from agentmon.core.model import Session
 from agentmon.report.board import load
 from agentmon.store import db, read
 from agentmon.store.load import StoreLoader

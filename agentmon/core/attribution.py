@@ -12,11 +12,8 @@ from agentmon.core.entities import Entities
 from agentmon.core.events import (
     Event,
 )
+from agentmon.core.model import Block, Message
 from agentmon.core.rounds import mark_message
-from agentmon.core.state import (
-    Block,
-    Message,
-)
 
 _PLACEHOLDERS = frozenset({"", "unknown", "idle"})
 

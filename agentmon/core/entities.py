@@ -9,15 +9,9 @@ from agentmon.core.events import (
     Meta,
 )
 from agentmon.core.lanes import close_lanes
+from agentmon.core.model import Block, Message, Session, Stream, Thread
 from agentmon.core.rounds import mark_message
-from agentmon.core.state import (
-    Block,
-    Message,
-    Session,
-    State,
-    Stream,
-    Thread,
-)
+from agentmon.core.state import State
 
 
 class Entities:

@@ -33,11 +33,8 @@ from agentmon.core.events import (
     WholeMessage,
 )
 from agentmon.core.lanes import close_lane, close_lanes, open_lane
-from agentmon.core.state import (
-    Block,
-    Message,
-    State,
-)
+from agentmon.core.model import Block, Message
+from agentmon.core.state import State
 from agentmon.core.turns import Turns
 
 

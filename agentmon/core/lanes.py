@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentmon.core.events import Delta
-    from agentmon.core.state import Block, Counts, Message, Session, State, Stream
+    from agentmon.core.model import Block, Counts, Message, Session, Stream
+    from agentmon.core.state import State
 
 
 class Lane:

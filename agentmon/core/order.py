@@ -7,7 +7,7 @@ Deltas are grouped by the flow_id as written, groups by their first time, inside
 from collections.abc import Sequence
 from operator import lt
 
-from agentmon.core.state import DeltaEntry
+from agentmon.core.model import DeltaEntry
 
 
 def emission_order(entries: Sequence[DeltaEntry]) -> list[int]:

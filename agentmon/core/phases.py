@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from agentmon.core.events import Notice
 from agentmon.core.health import BYTE_DUE
-from agentmon.core.state import Block, Call, Message, Session, State, Thread
+from agentmon.core.model import Block, Call, Message, Session, Thread
+from agentmon.core.state import State
 
 NoResult = Callable[[str, float], None]
 

@@ -7,7 +7,7 @@ whenever a prompt or a start comes in, in order of payload time and not of arriv
 
 from bisect import insort
 
-from agentmon.core.state import (
+from agentmon.core.model import (
     RECENT_PROMPTS,
     RECENT_STARTS,
     RECENT_STOPS,
@@ -16,8 +16,8 @@ from agentmon.core.state import (
     Round,
     Session,
     Start,
-    State,
 )
+from agentmon.core.state import State
 
 
 def _when(prompt: PromptState) -> tuple[float, int]:

@@ -12,12 +12,8 @@ from agentmon.core.events import (
     StreamError,
     WholeMessage,
 )
+from agentmon.core.model import Block, Message, Said
 from agentmon.core.rounds import mark_message
-from agentmon.core.state import (
-    Block,
-    Message,
-    Said,
-)
 
 TOKEN_FIELDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 

@@ -9,11 +9,7 @@ from agentmon.core.events import (
     ToolResults,
     TurnStop,
 )
-from agentmon.core.state import (
-    PromptState,
-    Said,
-    Saved,
-)
+from agentmon.core.model import PromptState, Said, Saved
 from agentmon.core.streams import Streams
 
 _QUEUE_MEMORY = 16

@@ -29,7 +29,8 @@ from agentmon.sources.reader import Chunk
 from agentmon.sources.sse_lines import Decoded, Decoder
 from agentmon.store.deltas import SPOOL, DeltaFiles
 from agentmon.store.load import StoreLoader
-from agentmon.store.write import Batch, Collector, SourceValues
+from agentmon.store.statements import SourceValues
+from agentmon.store.write import Batch, Collector
 
 BATCH_LINES = 20_000
 """Lines after which a batch is due, whatever the time."""

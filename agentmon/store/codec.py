@@ -13,7 +13,7 @@ from operator import sub
 
 import msgspec
 
-from agentmon.core.state import DeltaEntry, DeltaTail, Stream
+from agentmon.core.model import DeltaEntry, DeltaTail, Stream
 
 CHUNK_DELTAS = 512
 CHUNK_LINES = 1024

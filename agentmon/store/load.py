@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from agentmon.core.state import (
+from agentmon.core.model import (
     RECENT_PROMPTS,
     RECENT_STARTS,
     RECENT_STOPS,
@@ -24,9 +24,9 @@ from agentmon.core.state import (
     Session,
     Start,
     Stream,
-    StreamKey,
     Thread,
 )
+from agentmon.core.state import StreamKey
 from agentmon.core.turns import LOOSE_STOP
 from agentmon.store.codec import decode_lines, decode_tail
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from agentmon.store import db
 from agentmon.store.deltas import DeltaFiles
-from agentmon.store.write import SourceValues, recover
+from agentmon.store.statements import SourceValues
+from agentmon.store.write import recover
 
 
 class OpenStore:

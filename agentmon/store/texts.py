@@ -10,8 +10,8 @@ from typing import Protocol, cast
 
 from msgspec import Struct
 
+from agentmon.core.model import Block, DeltaEntry, DeltaTail, Fresh
 from agentmon.core.order import emission_order, goes_on
-from agentmon.core.state import Block, DeltaEntry, DeltaTail, Fresh
 from agentmon.store.codec import CHUNK_DELTAS, encode_tail
 from agentmon.store.deltas import block_path
 

@@ -7,44 +7,48 @@ a kill in between, the files are longer than committed, and what is too long doe
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-from agentmon.core.events import StreamError
-from agentmon.core.state import Block, Message, Saved, Session, State, Stream, Thread
-from agentmon.store.codec import CHUNK_LINES, encode_lines
+from agentmon.core.model import Block, Message, Saved
+from agentmon.core.state import State
 from agentmon.store.db import transaction
 from agentmon.store.deltas import SPOOL, DeltaFiles, block_path, result_path
 from agentmon.store.load import StoreLoader
+from agentmon.store.statements import (
+    BLOCK,
+    COUNT,
+    LOG,
+    MESSAGE,
+    PROMPT,
+    PROMPT_FIELDS,
+    ROUND,
+    ROUND_FIELDS,
+    SESSION,
+    SOURCE,
+    SOURCE_FIELDS,
+    STREAM,
+    THREAD,
+    SourceValues,
+    Values,
+    block_row,
+    message_row,
+    notice_row,
+    session_row,
+    stream_rows,
+    thread_row,
+    values_of,
+)
 from agentmon.store.texts import Append, TextChange, change_text, preview
 
 LARGE_RESULT = 10 * 1024
 """Bytes from which a tool result goes into a file (design.md 4)."""
 RESULT_PREVIEW = 500
 """Characters of such a result kept in its row."""
-
-Values = tuple[Any, ...]
-
-
-class SourceValues(Struct):
-    """A followed input and the position its committed lines end at."""
-
-    source_id: int
-    path: str
-    kind: str
-    dev: int
-    inode: int
-    head_size: int
-    head_hash: bytes
-    anchor: bytes
-    position: int
-    generation: int
-    tail_bytes: int
-    last_read: float
 
 
 class Batch(Struct):
@@ -110,11 +114,11 @@ class Collector:
         moved = [m for m in changes.messages if m.moved_from is not None]
         for message in moved:
             self._move(batch, message)
-        batch.add(_SESSION, [_session_row(session) for session in changes.sessions])
-        batch.add(_THREAD, [_thread_row(thread) for thread in changes.threads])
-        batch.add(_ROUND, [_values(r, _ROUND_FIELDS) for r in changes.rounds])
-        batch.add(_PROMPT, [_values(p, _PROMPT_FIELDS) for p in changes.prompts])
-        batch.add(_MESSAGE, [_message_row(message) for message in changes.messages])
+        batch.add(SESSION, [session_row(session) for session in changes.sessions])
+        batch.add(THREAD, [thread_row(thread) for thread in changes.threads])
+        batch.add(ROUND, [values_of(r, ROUND_FIELDS) for r in changes.rounds])
+        batch.add(PROMPT, [values_of(p, PROMPT_FIELDS) for p in changes.prompts])
+        batch.add(MESSAGE, [message_row(message) for message in changes.messages])
         self._blocks(batch, changes.blocks)
         self._results(batch, changes.results)
         batch.operations += [(None, file) for file in changes.dropped]
@@ -122,14 +126,14 @@ class Collector:
         batch.add(
             "INSERT INTO notices (sid, time, name, flow_id, agent_id, data)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            [_notice_row(said.time, said.event) for said in changes.notices],
+            [notice_row(said.time, said.event) for said in changes.notices],
         )
         self._oddities(batch, changes.raw, changes.bad)
-        batch.add(_STREAM, [row for stream in changes.streams for row in _stream_rows(stream)])
+        batch.add(STREAM, [row for stream in changes.streams for row in stream_rows(stream)])
         if batch.statements or sources:
-            batch.add(_SOURCE, [tuple(getattr(s, f) for f in _SOURCE_FIELDS) for s in sources])
+            batch.add(SOURCE, [tuple(getattr(s, f) for f in SOURCE_FIELDS) for s in sources])
             counts = msgspec.structs.asdict(state.counts)
-            batch.add(_COUNT, [*counts.items(), ("next_seq", state.seq)])
+            batch.add(COUNT, [*counts.items(), ("next_seq", state.seq)])
         return batch
 
     def _move(self, batch: Batch, message: Message) -> None:
@@ -154,9 +158,9 @@ class Collector:
                 and (block.block_type == "tool_use")
             ):
                 block.input_preview = self._preview(block, change)
-            rows.append(_block_row(block))
-        batch.add(_BLOCK, rows)
-        batch.add(_LOG, log)
+            rows.append(block_row(block))
+        batch.add(BLOCK, rows)
+        batch.add(LOG, log)
 
     def _text(self, batch: Batch, block: Block, change: TextChange, log: list[Values]) -> None:
         flow_id, index = block.message.flow_id, block.index
@@ -274,256 +278,3 @@ def cut_back(files: DeltaFiles, path: str, size: int) -> None:
                 handle.truncate(size)
     except FileNotFoundError:
         return
-
-
-# -- rows
-
-
-def _values(item: object, names: Sequence[str]) -> Values:
-    return tuple(getattr(item, name) for name in names)
-
-
-def _known(time: float) -> float | None:
-    return time if time > float("-inf") else None
-
-
-def _session_row(s: Session) -> Values:
-    return (
-        s.sid,
-        s.agent,
-        s.pid,
-        s.cwd,
-        s.version,
-        _known(s.meta_time),
-        s.first_time,
-        _known(max(s.last_time, s.resumed_at)),
-        s.ended_at,
-        s.end_reason,
-        _known(s.resumed_at),
-        s.closed_at,
-        s.prompt_count,
-        *s.tokens,
-        s.context_tokens,
-        s.model,
-    )
-
-
-def _thread_row(t: Thread) -> Values:
-    return (
-        t.sid,
-        t.agent_id,
-        t.phase,
-        t.phase_since,
-        t.phase_detail,
-        t.last_byte or None,
-        t.last_start or None,
-        t.flow_id,
-        t.parent_tool_use_id,
-    )
-
-
-def _message_row(m: Message) -> Values:
-    m.is_stored = True
-    written = msgspec.json.encode(m.written).decode() if m.written else None
-    return (
-        m.flow_id,
-        m.seq,
-        m.session.sid,
-        m.request_id,
-        m.own_round,
-        m.round_id,
-        m.agent_id,
-        m.pid,
-        m.role,
-        m.model,
-        m.stop_reason,
-        m.start_time,
-        m.end_time,
-        _known(m.last_time),
-        m.is_started,
-        m.is_broken,
-        m.error,
-        *m.tokens,
-        written,
-    )
-
-
-def _block_row(b: Block) -> Values:
-    return (
-        b.message.flow_id,
-        b.index,
-        b.message.session.sid,
-        b.block_type,
-        b.tool_use_id,
-        b.tool_name,
-        b.delta_count,
-        b.total_bytes,
-        b.stored_bytes,
-        b.is_cut,
-        b.revision,
-        b.start_text or None,
-        b.start_stored,
-        b.is_started,
-        b.start_time,
-        b.stop_time,
-        b.complete_time,
-        b.last_time,
-        b.result_time,
-        b.result_is_error,
-        b.no_result_at,
-        b.input_preview,
-    )
-
-
-def _notice_row(time: float, event: Any) -> Values:
-    if isinstance(event, StreamError):
-        data = msgspec.json.encode(
-            {"type": event.error_type, "message": event.message, "request_id": event.request_id}
-        ).decode()
-        return event.sid, time, "error", event.flow, event.meta.agent_id, data
-    return event.sid, time, event.name, event.flow, event.meta.agent_id, event.data
-
-
-def _stream_rows(stream: Stream) -> list[Values]:
-    """The chunks that changed; whole ones never change again."""
-    rows: list[Values] = []
-    first = stream.stored - stream.stored % CHUNK_LINES
-    size = len(stream.digests)
-    for at in range(first, size, CHUNK_LINES):
-        data = encode_lines(stream, at, min(size, at + CHUNK_LINES))
-        rows.append((stream.sid, stream.flow, stream.pid, at // CHUNK_LINES, data))
-    stream.stored = size
-    return rows
-
-
-# -- statements
-
-
-def _upsert(table: str, keys: Sequence[str], rest: Sequence[str]) -> str:
-    names = [*keys, *rest]
-    marks = ", ".join("?" for _ in names)
-    sets = ", ".join(f"{name} = excluded.{name}" for name in rest)
-    return (
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"
-        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
-    )
-
-
-_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-_ROUND_FIELDS = (
-    "sid",
-    "round_id",
-    "prompts",
-    "user_prompt",
-    "start_time",
-    "end_time",
-    "named_end",
-    "is_closed",
-    "is_synthetic",
-)
-_PROMPT_FIELDS = (
-    "sid",
-    "ordinal",
-    "pid",
-    "time",
-    "message_uuid",
-    "text",
-    "own_round",
-    "is_queued",
-    "answer_time",
-    "answer_round",
-    "round_id",
-)
-_SOURCE_FIELDS = tuple(SourceValues.__struct_fields__)
-_SESSION = _upsert(
-    "sessions",
-    ("sid",),
-    (
-        "agent",
-        "pid",
-        "cwd",
-        "version",
-        "meta_time",
-        "first_time",
-        "last_time",
-        "ended_at",
-        "end_reason",
-        "resumed_at",
-        "closed_at",
-        "prompt_count",
-        *_TOKENS,
-        "context_tokens",
-        "model",
-    ),
-)
-_THREAD = _upsert(
-    "agents",
-    ("sid", "agent_id"),
-    (
-        "phase",
-        "phase_since",
-        "phase_detail",
-        "last_byte",
-        "last_start",
-        "flow_id",
-        "parent_tool_use_id",
-    ),
-)
-_ROUND = _upsert("rounds", _ROUND_FIELDS[:2], _ROUND_FIELDS[2:])
-_PROMPT = _upsert("prompts", _PROMPT_FIELDS[:2], _PROMPT_FIELDS[2:])
-_MESSAGE = _upsert(
-    "messages",
-    ("flow_id",),
-    (
-        "seq",
-        "sid",
-        "request_id",
-        "own_round",
-        "round_id",
-        "agent_id",
-        "pid",
-        "role",
-        "model",
-        "stop_reason",
-        "start_time",
-        "end_time",
-        "last_time",
-        "is_started",
-        "is_broken",
-        "error",
-        *_TOKENS,
-        "written",
-    ),
-)
-_BLOCK = _upsert(
-    "content_blocks",
-    ("flow_id", "block_index"),
-    (
-        "sid",
-        "block_type",
-        "tool_use_id",
-        "tool_name",
-        "delta_count",
-        "total_bytes",
-        "stored_bytes",
-        "is_cut",
-        "revision",
-        "start_text",
-        "has_start",
-        "is_started",
-        "start_time",
-        "stop_time",
-        "complete_time",
-        "last_time",
-        "result_time",
-        "result_is_error",
-        "no_result_at",
-        "input_preview",
-    ),
-)
-_LOG = _upsert("delta_log", ("flow_id", "block_index", "chunk"), ("deltas", "data"))
-_STREAM = _upsert("stream_log", ("sid", "flow_id", "pid", "chunk"), ("data",))
-_SOURCE = _upsert("sources", _SOURCE_FIELDS[:1], _SOURCE_FIELDS[1:])
-_COUNT = _upsert("counts", ("name",), ("value",))
-
-Commit = Callable[[Batch], None]

@@ -19,7 +19,8 @@ import msgspec
 
 from agentmon.cli import main as agentmon
 from agentmon.core.fold import Fold
-from agentmon.core.state import Fresh, State
+from agentmon.core.model import Fresh
+from agentmon.core.state import State
 from agentmon.engine.core import BATCH_LINES
 from agentmon.engine.ingest import Ingestion
 from agentmon.sources.sse_lines import DELTA_PREFIX, Decoder
