@@ -8,14 +8,24 @@ Slow path: stdlib json, which takes lone surrogates, NaN, invalid UTF-8 and glue
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Annotated, Any, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 from zlib import crc32
 
 import msgspec
-from msgspec import Struct, field
 
 from agentmon.core.events import Delta, Event, Malformed, Marker, Meta, Unknown
+from agentmon.sources.envelopes import (
+    Envelope,
+    decode_any,
+    decode_delta,
+    decode_delta_envelope,
+    decode_envelope,
+    decode_inner,
+    epoch_of,
+    integer,
+    read_meta,
+    shortened,
+)
 from agentmon.sources.payloads import (
     BUILDERS,
     Head,
@@ -33,72 +43,6 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _RESTART = re.compile(r'\{\s*"(?:event|t|type|parentUuid)"\s*:')
 _STRICT = json.JSONDecoder(strict=False)
 
-
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-"""A counter outside of this is none."""
-
-
-class _Envelope(Struct, gc=False):
-    line: str
-    sid: str
-    event: str | None = None
-    t: str | None = None
-    round: str | None = None
-    metadata: str | None = None
-    flow_id: str | None = None
-    data_count: _Count | None = None
-    cwd: str | None = None
-    pid: int | str | None = None
-
-
-class _DeltaEnvelope(Struct, gc=False):
-    """What the short way needs of an envelope; an old one lacks `metadata`."""
-
-    line: str
-    metadata: str
-    flow_id: str
-    data_count: _Count
-    sid: str
-    round: str | None = None
-    pid: int | str | None = None
-    cwd: str | None = None
-
-
-class _TextDelta(Struct, gc=False, tag_field="type", tag="text_delta"):
-    text: str
-
-
-class _ThinkingDelta(Struct, gc=False, tag_field="type", tag="thinking_delta"):
-    text: str = field(name="thinking")
-
-
-class _JsonDelta(Struct, gc=False, tag_field="type", tag="input_json_delta"):
-    text: str = field(name="partial_json")
-
-
-class _DeltaPayload(Struct, gc=False, tag_field="type", tag="content_block_delta"):
-    index: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-    delta: _TextDelta | _ThinkingDelta | _JsonDelta
-    request_id: str | None = None
-
-
-class _DeltaInner(Struct, gc=False):
-    payload: _DeltaPayload
-    timestamp: str
-
-
-_envelope = msgspec.json.Decoder(_Envelope).decode
-_delta_envelope = msgspec.json.Decoder(_DeltaEnvelope).decode
-_delta = msgspec.json.Decoder(_DeltaInner).decode
-
-
-class _Inner(Struct, gc=False):
-    timestamp: str
-    payload: dict[str, Any]
-
-
-_inner_of = msgspec.json.Decoder(_Inner).decode
-_any = msgspec.json.Decoder().decode
 
 DELTA = "claude.content_block_delta"
 DELTA_PREFIX = b'{"event":"claude.content_block_delta"'
@@ -148,7 +92,7 @@ class Decoder:
     def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
         """The events of one line (without its newline). Empty for a blank line."""
         try:
-            env = _envelope(data)
+            env = decode_envelope(data)
         except (msgspec.DecodeError, ValueError, RecursionError):
             return self._slow(data, offset)
         event = self._plain_event(env)
@@ -156,7 +100,7 @@ class Decoder:
             return [event]
         return [self._event_of(msgspec.structs.asdict(env), data, offset)]
 
-    def _plain_event(self, env: _Envelope) -> Event | None:
+    def _plain_event(self, env: Envelope) -> Event | None:
         """An event of the current envelope, as it should be; None where a closer look is due."""
         name, line, metadata, sid, count = (
             env.event,
@@ -174,7 +118,7 @@ class Decoder:
             return None
         typed = TYPED.get(name)
         try:
-            inner = (typed[0] if typed is not None else _inner_of)(line[6:])
+            inner = (typed[0] if typed is not None else decode_inner)(line[6:])
         except (msgspec.DecodeError, ValueError, RecursionError):
             return None
         time = self._time(inner.timestamp)
@@ -215,8 +159,8 @@ class Decoder:
             if not isinstance(row, bytes) or not row.startswith(DELTA_PREFIX):
                 return row
             try:
-                env = _delta_envelope(row)
-                inner = _delta(env.line.removeprefix("data: "))
+                env = decode_delta_envelope(row)
+                inner = decode_delta(env.line.removeprefix("data: "))
                 stamp = inner.timestamp
                 digits = _MILLIS_AND_ZONE[stamp[20:]]
             except (msgspec.DecodeError, ValueError, KeyError, RecursionError):
@@ -312,7 +256,7 @@ class Decoder:
         elif not name:
             kind = optional_text(payload.get("type")) if payload is not None else None
             name = f"claude.{kind}" if kind else ""
-        count = _integer(row.get("data_count"))
+        count = integer(row.get("data_count"))
         if count is not None and not 0 <= count < 2**53:
             count = None
         stamp = optional_text(inner.get("timestamp")) if inner is not None else None
@@ -340,7 +284,7 @@ class Decoder:
 
         `digest` is the checksum of the whole `line`; `raw` is what is kept of it.
         """
-        row = {**envelope, "line": "data: " + json.dumps(_shortened(inner)) if inner else ""}
+        row = {**envelope, "line": "data: " + json.dumps(shortened(inner)) if inner else ""}
         event = self._event_of(row, raw, offset)
         if isinstance(event, Event):
             event.digest = digest
@@ -383,7 +327,7 @@ class Decoder:
         if meta is None:
             if len(self._metas) > 10_000:
                 self._metas.clear()
-            meta = self._metas[key] = _read_meta(product, metadata, pid, cwd)
+            meta = self._metas[key] = read_meta(product, metadata, pid, cwd)
         return meta
 
     def _time(self, stamp: str | None) -> float | None:
@@ -392,9 +336,9 @@ class Decoder:
             return None
         millis = _MILLIS.get(stamp[19:])
         if millis is None:
-            return _iso(stamp)
+            return epoch_of(stamp)
         if stamp[:20] != self._second:
-            parsed = _iso(stamp[:19])
+            parsed = epoch_of(stamp[:19])
             if parsed is None:
                 return None
             self._second, self._base = stamp[:20], int(parsed) * 1000
@@ -411,16 +355,6 @@ def build(head: Head, payload: dict[str, Any]) -> Event | None:
     """The event of a payload, or None: a name, or a shape, that this version does not know."""
     builder = BUILDERS.get(head.name or "")
     return builder(head, payload) if builder is not None else None
-
-
-def _shortened(value: object) -> object:
-    """A value without its long strings: a note of their size stands in their place."""
-    if isinstance(value, dict):
-        return {key: _shortened(item) for key, item in cast("dict[str, object]", value).items()}
-    if isinstance(value, list):
-        return [_shortened(item) for item in cast("list[object]", value)]
-    size = getattr(value, "size", None)
-    return f"[{size} bytes cut]" if isinstance(size, int) else value
 
 
 def _encode(piece: str) -> bytes:
@@ -441,7 +375,7 @@ def _inner(line: str) -> dict[str, Any] | None:
     if not body.lstrip().startswith("{"):
         return None
     try:
-        value: object = _any(body)
+        value: object = decode_any(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         try:
             value = scrub(json.loads(body, strict=False))
@@ -453,48 +387,3 @@ def _inner(line: str) -> dict[str, Any] | None:
 def _payload(inner: dict[str, Any] | None) -> dict[str, Any] | None:
     payload = inner.get("payload") if inner is not None else None
     return cast("dict[str, Any]", payload) if isinstance(payload, dict) else None
-
-
-def _integer(value: object) -> int | None:
-    """Numbers may be strings, and integers floats (formats.md 0.9)."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
-        return int(value)
-    return None
-
-
-def _read_meta(product: str, metadata: object, pid: object, cwd: object) -> Meta:
-    found: dict[str, Any] = {}
-    if isinstance(metadata, str):
-        try:
-            value = scrub(json.loads(metadata))
-        except (ValueError, RecursionError):
-            value = None
-    else:
-        value = metadata
-    if isinstance(value, dict):
-        found = cast("dict[str, Any]", value)
-    number = _integer(found.get("pid", pid))
-    return Meta(
-        agent=product,
-        version=optional_text(found.get("ver")) or None,
-        pid=number if number is not None and abs(number) < 2**62 else None,
-        cwd=optional_text(found.get("cwd", cwd)),
-        agent_id=optional_text(found.get("agent")) or None,
-    )
-
-
-def _iso(stamp: str) -> float | None:
-    try:
-        moment = datetime.fromisoformat(stamp)
-    except ValueError:
-        return None
-    try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -9,12 +9,13 @@ import asyncio
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import cairosvg
 from msgspec import Struct
 
 from agentmon.assets import asset
@@ -132,6 +133,14 @@ def still(svg: str) -> str:
     return svg if found is None else svg.replace(found.group(1), "0")
 
 
+def picture(svg: str, target: Path, folder: Path) -> None:
+    """A PNG of it; the web font is not at hand here, one with all the glyphs is."""
+    local = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    source = folder / "picture.svg"
+    source.write_text(local.replace("Fira Code", "DejaVu Sans Mono"), "utf-8")
+    subprocess.run([sys.executable, "-m", "cairosvg", source, "-o", target], check=True)
+
+
 def main() -> None:
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     TARGET.mkdir(exist_ok=True)
@@ -139,10 +148,7 @@ def main() -> None:
         for shot in SHOTS:
             svg = still(asyncio.run(take(shot, Path(folder))))
             (TARGET / f"{shot.name}.svg").write_text(svg, "utf-8")
-            # the web font is not at hand here: one with all the glyphs is
-            local = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
-            local = local.replace("Fira Code", "DejaVu Sans Mono")
-            cairosvg.svg2png(local.encode(), write_to=str(TARGET / f"{shot.name}.png"), scale=1.0)
+            picture(svg, TARGET / f"{shot.name}.png", Path(folder))
             print(shot.name)
 
 
