@@ -189,7 +189,7 @@ async def test_call_shows_arguments_and_result(feed: StoreFeed) -> None:
 
 async def test_pending_call_leads_to_its_block(feed: StoreFeed) -> None:
     async with shown(feed, (160, 50)) as screen:
-        await screen.press("2", "j", "enter")
+        await screen.press("2", "g", "enter")
         assert screen.main.selected == (WEB, "")
         assert screen.main.rounds.cursor == ("block", "msg_web_1", "0")
         assert screen.main.focused is screen.main.stream

@@ -93,5 +93,9 @@ def load(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> B
             if row.agent_id and over:
                 continue
             threads.append(Thread(row, session, calls, gone.get(row.sid)))
-    shown = {thread.session.sid for thread in threads}
-    return Board(threads, [call for call in pending if call.sid in shown], held)
+    shown = {(thread.row.sid, thread.row.agent_id): thread.row.phase for thread in threads}
+    sids = {sid for sid, _ in shown}
+    calls = [call for call in pending if call.sid in sids]
+    # what waits for a person comes first: a small pane may have no room for the rest
+    calls.sort(key=lambda call: shown.get((call.sid, call.agent_id or "")) != "permission")
+    return Board(threads, calls, held)
