@@ -270,7 +270,7 @@ class Live:
     async def _wait(self, engine: Engine, seconds: float) -> None:
         """Until an input may have more, or so many seconds."""
         if self._watch is None:
-            self._watch = Watch()
+            self._watch = Watch(self._poll)
             await self._watch.start()
         self._watch.update(*engine.watched)
         self._watch.set_pipes(engine.pipes())

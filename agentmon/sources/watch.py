@@ -25,11 +25,14 @@ from agentmon.sources.paths import PATTERN
 NET = 1.0
 """Seconds between two looks at everything."""
 
+REVIEW = 5.0
+"""Seconds between two reviews of what can be notified: links, mounts, replaced folders."""
+
 FAST, SLOW, LIVELY = 0.025, 0.25, 2.0
 """Seconds between two looks where nothing notifies: while data came in the last `LIVELY` seconds,
 and at most, backing off."""
 
-STEP, DEBOUNCE, RUST_TIMEOUT = 10, 50, 1000
+STEP, DEBOUNCE, RUST_TIMEOUT = 25, 100, 1000
 """Timers of watchfiles in ms: changes are told when a step brings no new path, at the latest after
 the debounce (its defaults hold them back for up to 1.6 s while new files appear)."""
 
@@ -139,8 +142,11 @@ def _may_be_new(path: str, plan: Plan) -> bool:
 class _Looker(threading.Thread):
     """Looks with stat, and keeps a notifier at work over the folders that can have one."""
 
-    def __init__(self, tell: Callable[[Wake], None], ended: Callable[[], None]) -> None:
+    def __init__(
+        self, tell: Callable[[Wake], None], ended: Callable[[], None], slow: float
+    ) -> None:
         super().__init__(name="agentmon-look", daemon=True)
+        self._slow = slow
         self.note: str | None = None
         self._tell = tell
         self._ended = ended
@@ -170,18 +176,24 @@ class _Looker(threading.Thread):
             self._ended()
 
     def _run(self) -> None:
-        net_at, lively_at, pause = 0.0, 0.0, SLOW
+        net_at, review_at, lively_at, pause = 0.0, 0.0, 0.0, self._slow
         while not self._stopping:
             now = time.monotonic()
-            everything = now >= net_at or self._nudge.is_set()
+            is_nudged = self._nudge.is_set()
+            everything = now >= net_at or is_nudged
             self._nudge.clear()
             plan = self._plan
             if everything:
-                # What came before a new notifier was ready is found soon after.
-                net_at = now + (SETTLE if self._keep_notified(plan, now) else NET)
+                net_at = now + NET
+                is_dead = self._notifier is not None and not self._notifier.is_alive()
+                if is_nudged or is_dead or now >= review_at:
+                    review_at = now + REVIEW
+                    if self._keep_notified(plan, now):
+                        # What came before a new notifier was ready is found soon after.
+                        net_at = now + SETTLE
             if self._look(plan, self._silent, everything=everything):
                 lively_at = now
-            pause = FAST if now - lively_at < LIVELY else min(SLOW, pause * 1.5)
+            pause = FAST if now - lively_at < LIVELY else min(self._slow, pause * 1.5)
             self._nudge.wait(pause if self._silent else max(0.0, net_at - time.monotonic()))
 
     def _look(self, plan: Plan, silent: frozenset[str], *, everything: bool) -> bool:
@@ -244,7 +256,9 @@ class Watch:
     `stop` no thread, task or reader is left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slow: float = SLOW) -> None:
+        """`slow`: longest pause between two looks where nothing notifies, in seconds."""
+        self._slow = slow
         self._event = asyncio.Event()
         self._looker_ended = asyncio.Event()
         self._wake = Wake()
@@ -263,7 +277,7 @@ class Watch:
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._looker = _Looker(self._tell_from_thread, self._end_from_thread)
+        self._looker = _Looker(self._tell_from_thread, self._end_from_thread, self._slow)
         self._looker.set_plan(self._plan)
         self._looker.start()
 
