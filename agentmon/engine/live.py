@@ -9,15 +9,13 @@ this one only reads it.
 import asyncio
 import contextlib
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from agentmon.core.health import Limits, ProcessFact
+from agentmon.engine.backlog import read_in_child
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
 from agentmon.engine.judging import Judge
@@ -316,42 +314,15 @@ class Live:
         self._engine = None
         store.close()
         self._store = None
-        await self._run_child()
+        await read_in_child(self.data_dir, self._paths, self._take_progress)
         self._backlog = None
         self._store = OpenStore(self.data_dir)
         self.revision += 1
         return self._open_engine(self._store)
 
-    async def _run_child(self) -> None:
-        paths = [path for path in self._paths if path != "-"]
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "agentmon",
-            "ingest",
-            "--progress",
-            "--data-dir",
-            str(self.data_dir),
-            "--",
-            *paths,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        try:
-            while child.stdout is not None and (line := await child.stdout.readline()):
-                self._take_progress(line)
-            await child.wait()
-        finally:
-            if child.returncode is None:
-                child.terminate()
-                await child.wait()
-
-    def _take_progress(self, line: bytes) -> None:
-        with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
-            done, left = msgspec.json.decode(line, type=tuple[int, int])
-            self._backlog = done / (done + left) if done + left else 1.0
-            self.revision += 1
+    def _take_progress(self, share: float) -> None:
+        self._backlog = share
+        self.revision += 1
 
     # -- a store that somebody else writes
 

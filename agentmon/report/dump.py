@@ -71,14 +71,13 @@ class Dump:
         return read.iterate(self._conn, sql.format(where=where), self._args)
 
     def _sessions(self) -> Iterator[Record]:
-        names = _SESSION
         sql = """
         SELECT sid, agent, pid, cwd, version, first_time,
                CASE WHEN resumed_at > ended_at THEN NULL ELSE ended_at END,
                CASE WHEN resumed_at > ended_at THEN NULL ELSE end_reason END
         FROM sessions {where} ORDER BY first_time, sid"""
         for row in self._rows(sql, "sessions"):
-            yield {"kind": "session", **dict(zip(names, row, strict=True))}
+            yield {"kind": "session", **dict(zip(_SESSION, row, strict=True))}
 
     def _rounds(self) -> Iterator[Record]:
         sql = """
@@ -100,23 +99,6 @@ class Dump:
             }
 
     def _messages(self) -> Iterator[Record]:
-        names = [
-            "flow_id",
-            "request_id",
-            "sid",
-            "round_id",
-            "agent_id",
-            "role",
-            "model",
-            "stop_reason",
-            "start_time",
-            "end_time",
-            "is_complete",
-            "input_tokens",
-            "output_tokens",
-            "cache_read_tokens",
-            "cache_write_tokens",
-        ]
         sql = """
         SELECT m.flow_id, m.request_id, m.sid, CASE WHEN r.prompts > 0 THEN m.round_id END,
                m.agent_id, m.role, m.model, m.stop_reason, m.start_time, m.end_time,
@@ -125,7 +107,7 @@ class Dump:
         FROM messages m LEFT JOIN rounds r ON r.sid = m.sid AND r.round_id = m.round_id
         {where} ORDER BY m.start_time, m.flow_id"""
         for row in self._rows(sql, "m"):
-            record = dict(zip(names, row, strict=True))
+            record = dict(zip(_MESSAGE, row, strict=True))
             record["is_complete"] = bool(record["is_complete"])
             yield {"kind": "message", **record}
 

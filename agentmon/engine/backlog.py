@@ -1,0 +1,46 @@
+"""A backlog of many megabytes, read by a child process so that the screen has its core to itself.
+
+The child is `agentmon ingest`: it takes the store over, tells how far it is, and leaves a position
+to go on from (perf.md 6: a process started beside the screen costs its keys nothing).
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+
+async def read_in_child(
+    data_dir: Path, paths: Sequence[str], on_progress: Callable[[float], None]
+) -> None:
+    """Runs until the child is through, or ends it when cancelled. Progress is 0 to 1.
+
+    What the child could not do is left to whoever reads on from its position.
+    """
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "agentmon",
+        "ingest",
+        "--progress",
+        "--data-dir",
+        str(data_dir),
+        "--",
+        *(path for path in paths if path != "-"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        while child.stdout is not None and (line := await child.stdout.readline()):
+            with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+                done, left = msgspec.json.decode(line, type=tuple[int, int])
+                on_progress(done / (done + left) if done + left else 1.0)
+        await child.wait()
+    finally:
+        if child.returncode is None:
+            child.terminate()
+            await child.wait()
