@@ -269,7 +269,7 @@ def ingest(
         summary, failed = worker.ingest(where, paths, reprocess=reprocess, progress=progress)
     if as_json:
         _print_json(summary)
-    elif not progress:
+    elif not progress and (summary["bytes_read"] or not failed):
         click.echo(worker.summary_text(summary))
     for problem in failed:
         click.echo(f"agentmon: {problem}", err=True)
