@@ -135,3 +135,22 @@ def test_several_inputs_at_once(tmp_path: Path) -> None:
         logs.append(write(tmp_path / f"{mix}.jsonl", lines))
     ingest(tmp_path / "data", logs)
     assert_same(dumped(tmp_path / "data"), dump_of(logs))
+
+
+@pytest.mark.parametrize("parts", [1, 5])
+@pytest.mark.parametrize("mix", [*MIXES])
+def test_long_sessions(mix: str, parts: int, tmp_path: Path) -> None:
+    """More rounds than the fold remembers: what is old must not change when it is forgotten."""
+    lines = scenario(random.Random(5), sessions=1, rounds=24, **MIXES[mix])
+    log = tmp_path / "log.jsonl"
+    log.touch()
+    for part in range(parts):
+        with log.open("ab") as handle:
+            handle.write(joined(_part(lines, part, parts)))
+        ingest(tmp_path / "store", [log])
+    assert_same(dumped(tmp_path / "store"), dump_of([log]))
+
+
+def _part(lines: list[bytes], part: int, parts: int) -> list[bytes]:
+    size = -(-len(lines) // parts)
+    return lines[part * size : (part + 1) * size]

@@ -154,7 +154,8 @@ class Round(Struct, eq=False):
     start_time: float | None = None
     end_time: float | None = None
     named_end: float | None = None
-    """The last stop that names it; others belong to the round that ran at their time."""
+    """The last stop that names it, or is too old to change; others belong to the round that ran
+    at their time."""
     is_closed: bool = False
     is_synthetic: bool = False
     frozen: int = 0

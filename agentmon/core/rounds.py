@@ -42,6 +42,8 @@ def add_prompt(state: State, session: Session, prompt: PromptState) -> None:
     mark_prompt(state, prompt)
     settle(state, session)
     while len(session.prompts) > RECENT_PROMPTS:
+        while session.loose_stops and session.loose_stops[0] < session.prompts[1].time:
+            _freeze_stop(state, session)
         _freeze(state, session, session.prompts.pop(0))
 
 
@@ -87,6 +89,16 @@ def _freeze(state: State, session: Session, prompt: PromptState) -> None:
     found.frozen += 1
 
 
+def _freeze_stop(state: State, session: Session) -> None:
+    """The oldest loose stop stays with the round that it ends now, as if it had named it."""
+    time = session.loose_stops.pop(0)
+    round_id = running_at(session, time)
+    if round_id is not None:
+        found = get_round(state, session, round_id)
+        found.named_end = time if found.named_end is None else max(found.named_end, time)
+        mark_round(state, found)
+
+
 def settle(state: State, session: Session) -> None:
     """Works out the rounds of the recent prompts, then the rows of those rounds."""
     before = {prompt.round_id for prompt in session.prompts if prompt.round_id}
@@ -96,7 +108,7 @@ def settle(state: State, session: Session) -> None:
     for round_id in before | {prompt.round_id for prompt in session.prompts}:
         _settle_round(state, session, get_round(state, session, round_id))
     for message in session.unplaced:
-        if message.own_round is not None:
+        if message.own_round is not None or not _may_change(session, message.start_time):
             continue
         placed = running_at(session, message.start_time)
         if placed != message.round_id:
@@ -198,6 +210,12 @@ def _is_beside(prompt: PromptState) -> bool:
     return prompt.is_queued and prompt.round_id.startswith("syn:")
 
 
+def _may_change(session: Session, time: float | None) -> bool:
+    """Whether the prompts in memory tell what ran at a time; older ones are settled."""
+    has_older = session.prompt_count > len(session.prompts)
+    return not has_older or (time is not None and time >= session.prompts[0].time)
+
+
 def running_at(session: Session, time: float | None) -> str | None:
     """The round of the latest prompt at that time."""
     found: str | None = None
@@ -211,7 +229,8 @@ def place(state: State, message: Message) -> None:
     """Gives a message its round: as written, none, or the running one."""
     session = message.session
     if message.own_round is None:
-        message.round_id = running_at(session, message.start_time)
+        if _may_change(session, message.start_time):
+            message.round_id = running_at(session, message.start_time)
         if message not in session.unplaced:
             session.unplaced.append(message)
             del session.unplaced[: max(0, len(session.unplaced) - RECENT_STARTS)]
@@ -225,8 +244,9 @@ def end_round(state: State, session: Session, round_id: str | None, time: float)
     """A stop of a round, or (None) of the one that ran at its time."""
     if round_id is None:
         insort(session.loose_stops, time)
-        del session.loose_stops[: max(0, len(session.loose_stops) - RECENT_STOPS)]
         settle(state, session)
+        while len(session.loose_stops) > RECENT_STOPS:
+            _freeze_stop(state, session)
         return
     found = get_round(state, session, round_id)
     if found.named_end is not None and time <= found.named_end:

@@ -107,9 +107,7 @@ class StoreLoader:
         self._starts(session)
         self._calls(session)
         self._queued(session)
-        sql = """SELECT time FROM notices WHERE sid = ? AND name = ? ORDER BY time DESC LIMIT ?"""
-        stops = self._all(sql, sid, LOOSE_STOP, RECENT_STOPS)
-        session.loose_stops = [time for (time,) in reversed(stops)]
+        self._loose_stops(session)
         return session
 
     def _threads(self, session: Session) -> None:
@@ -191,6 +189,15 @@ class StoreLoader:
         for row in self._all(sql, session.sid):
             if row[0] is not None:
                 session.calls[row[0]] = Call(*row)
+
+    def _loose_stops(self, session: Session) -> None:
+        """Those that can still change their round: not before the oldest prompt that can."""
+        sql = """SELECT time FROM notices WHERE sid = ? AND name = ? AND time >= ?
+                 ORDER BY time DESC LIMIT ?"""
+        is_full = session.prompt_count > RECENT_PROMPTS and session.prompts
+        since = session.prompts[0].time if is_full else _INF
+        stops = self._all(sql, session.sid, LOOSE_STOP, since, RECENT_STOPS)
+        session.loose_stops = [time for (time,) in reversed(stops)]
 
     def _queued(self, session: Session) -> None:
         sql = """SELECT json_extract(data, '$.content') FROM notices
