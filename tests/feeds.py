@@ -160,6 +160,7 @@ class Scene:
             self._run = Ingestion(self.data_dir)
             self._run.engine.open_paths([str(self.log)], follow=True)
         engine = self._run.engine
+        engine.inputs.woke([str(self.log)])
         while engine.pump(1000) or not engine.is_whole:
             continue
         self._run.commit()

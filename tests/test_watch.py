@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 import watchfiles
 
-from agentmon.sources import mounts, watch
+from agentmon.sources import looking, mounts
+from agentmon.sources.notify import Plan
 from agentmon.sources.watch import Wake, Watch
 
 
@@ -25,8 +27,8 @@ def nothing_left() -> Iterator[None]:
 @pytest.fixture
 def no_net(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the net that looks at everything, only notification can wake."""
-    monkeypatch.setattr(watch, "NET", 60.0)
-    monkeypatch.setattr(watch, "SETTLE", 60.0)
+    monkeypatch.setattr(looking, "NET", 60.0)
+    monkeypatch.setattr(looking, "SETTLE", 60.0)
 
 
 @pytest.fixture
@@ -42,18 +44,22 @@ def append(path: Path) -> None:
         file.write("more\n")
 
 
+def new_in(folder: Path) -> Wake:
+    return Wake(folders=frozenset([str(folder)]))
+
+
 async def first_wake(watching: Watch) -> Wake:
     """What is given at first is looked at once."""
     wake = await watching.wait(5)
     later = await quiet(watching)
-    return Wake(wake.paths | later.paths, wake.appeared or later.appeared)
+    return wake | later
 
 
 async def quiet(watching: Watch) -> Wake:
     """Wait until nothing wakes any more; what did until then."""
     wake = Wake()
     while (more := await watching.wait(0.05)) != Wake():
-        wake = Wake(wake.paths | more.paths, wake.appeared or more.appeared)
+        wake |= more
     return wake
 
 
@@ -114,12 +120,12 @@ async def test_new_logs_and_new_folders_are_told(log: Path) -> None:
         watching.update(folders=[str(log.parent)])
         assert (await first_wake(watching)).appeared
         new = log.with_name("sse_lines-2.jsonl")
-        assert await woken(watching, lambda: append(new)) == Wake(appeared=True)
+        assert await woken(watching, lambda: append(new)) == new_in(log.parent)
         await quiet(watching)
         numbers = iter(range(100))
         deeper = log.parent
         wake = await woken(watching, lambda: (deeper / f"sub{next(numbers)}").mkdir())
-        assert wake == Wake(appeared=True)
+        assert wake == new_in(log.parent)
 
 
 @pytest.mark.usefixtures("no_net")
@@ -128,7 +134,7 @@ async def test_an_awaited_path_is_told(log: Path) -> None:
     async with Watch() as watching:
         watching.update(awaited=[str(later)])
         assert await watching.wait(0.15) == Wake()
-        assert await woken(watching, lambda: append(later)) == Wake(appeared=True)
+        assert await woken(watching, lambda: append(later)) == new_in(log.parent)
 
 
 async def test_an_awaited_path_in_a_missing_folder_is_polled(tmp_path: Path) -> None:
@@ -138,7 +144,7 @@ async def test_an_awaited_path_in_a_missing_folder_is_polled(tmp_path: Path) -> 
         assert await watching.wait(0.05) == Wake()
         later.parent.mkdir()
         append(later)
-        assert await watching.wait(5) == Wake(appeared=True)
+        assert await watching.wait(5) == new_in(later.parent)
 
 
 @pytest.mark.usefixtures("no_net")
@@ -160,8 +166,8 @@ def _always(path: str, table: list[tuple[str, str]]) -> bool:
 
 
 async def test_silent_file_systems_are_polled(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "NET", 60.0)
-    monkeypatch.setattr(watch, "is_silent", _always)
+    monkeypatch.setattr(looking, "NET", 60.0)
+    monkeypatch.setattr(looking, "is_silent", _always)
     async with Watch() as watching:
         watching.update(files=[str(log)])
         await first_wake(watching)
@@ -178,8 +184,8 @@ async def test_a_failing_notifier_gives_way_to_polling(
         yield set()
 
     monkeypatch.setattr(watchfiles, "watch", limited)
-    monkeypatch.setattr(watch, "NET", 0.03)
-    monkeypatch.setattr(watch, "SETTLE", 0.03)
+    monkeypatch.setattr(looking, "NET", 0.03)
+    monkeypatch.setattr(looking, "SETTLE", 0.03)
     async with Watch() as watching:
         watching.update(files=[str(log)])
         await first_wake(watching)
@@ -188,7 +194,7 @@ async def test_a_failing_notifier_gives_way_to_polling(
         assert watching.note == (
             "no change notification (os file watch limit reached.); files are polled instead"
         )
-        monkeypatch.setattr(watch, "NET", 60.0)
+        monkeypatch.setattr(looking, "NET", 60.0)
         await quiet(watching)
         append(log)
         assert (await watching.wait(5)).paths == {str(log)}
@@ -205,7 +211,8 @@ async def test_a_folder_that_is_replaced_is_watched_anew(
         return real(*paths, **more)
 
     monkeypatch.setattr(watchfiles, "watch", counted)
-    monkeypatch.setattr(watch, "NET", 0.03)
+    monkeypatch.setattr(looking, "NET", 0.03)
+    monkeypatch.setattr(looking, "REVIEW", 0.03)
     async with Watch() as watching:
         watching.update(files=[str(log)])
         await first_wake(watching)
@@ -226,14 +233,87 @@ async def test_the_net_finds_what_no_notification_told(
             yield set()
 
     monkeypatch.setattr(watchfiles, "watch", mute)
-    monkeypatch.setattr(watch, "NET", 0.05)
+    monkeypatch.setattr(looking, "NET", 0.05)
     async with Watch() as watching:
         watching.update(files=[str(log)], folders=[str(log.parent)])
         await first_wake(watching)
         append(log)
         assert await watching.wait(5) == Wake(frozenset([str(log)]))
         append(log.with_name("sse_lines-2.jsonl"))
-        assert await watching.wait(5) == Wake(appeared=True)
+        assert await watching.wait(5) == new_in(log.parent)
+
+
+@pytest.mark.usefixtures("no_net")
+async def test_what_rests_wakes_by_notification(log: Path) -> None:
+    async with Watch() as watching:
+        watching.update(resting={str(log): time.time() + 60})
+        assert await watching.wait(0.15) == Wake()
+        assert await woken(watching, lambda: append(log)) == Wake(frozenset([str(log)]))
+
+
+async def test_what_changed_before_its_first_look_is_told(log: Path) -> None:
+    async with Watch() as watching:
+        watching.update(resting={str(log): time.time() - 60})
+        assert await watching.wait(5) == Wake(frozenset([str(log)]))
+        assert await watching.wait(0.1) == Wake()
+
+
+async def test_a_round_finds_what_grew_while_it_rested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "MOST_FOLDERS", 0)
+    monkeypatch.setattr(looking, "NET", 0.01)
+    monkeypatch.setattr(looking, "ROUND", 3)
+    paths = [tmp_path / f"{number}.jsonl" for number in range(20)]
+    for path in paths:
+        append(path)
+    looked: list[str] = []
+    real = looking.Looker._is_new  # pyright: ignore[reportPrivateUsage]
+
+    def counted(self: looking.Looker, path: str, plan: Plan) -> bool:
+        looked.append(path)
+        return real(self, path, plan)
+
+    monkeypatch.setattr(looking.Looker, "_is_new", counted)
+    async with Watch() as watching:
+        watching.update(resting={str(path): time.time() + 60 for path in paths})
+        while len(set(looked)) < len(paths):
+            assert await watching.wait(0.02) == Wake()
+        assert max(looked.count(str(path)) for path in paths) <= 2
+        append(paths[7])
+        assert await watching.wait(5) == Wake(frozenset([str(paths[7])]))
+        assert await watching.wait(0.2) == Wake()
+
+
+@pytest.mark.usefixtures("no_net")
+async def test_entries_of_the_registry_and_what_is_no_log(log: Path) -> None:
+    async with Watch() as watching:
+        notes = log.with_name("notes.jsonl")
+        watching.update(folders=[str(log.parent)], ignored=[str(notes)])
+        await first_wake(watching)
+        entry = log.with_name("4711.json")
+        assert await woken(watching, lambda: append(entry)) == new_in(log.parent)
+        await quiet(watching)
+        append(notes)
+        append(log.with_name("4711.0123abcd.key"))
+        assert await watching.wait(0.15) == Wake()
+
+
+async def test_the_same_objects_are_no_new_plan(log: Path) -> None:
+    files, folders, awaited = frozenset([str(log)]), [str(log.parent)], ["/none"]
+    resting, ignored = {"/x": 1.0}, {"/y"}
+    watching = Watch()
+
+    def update() -> Plan:
+        watching.update(files, folders, awaited, resting=resting, ignored=ignored)
+        return watching.plan
+
+    first = update()
+    assert update() is first
+    folders.append("/more")  # a change in place is not noticed
+    assert update() is first
+    folders = [*folders]
+    assert "/more" in update().folders
 
 
 async def test_a_pipe_wakes_once_per_wait() -> None:

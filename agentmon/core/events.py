@@ -5,7 +5,12 @@ event itself, None where the line gave none. `gc=False`: they never take part in
 collector would otherwise walk every event of a batch.
 """
 
+from typing import Literal
+
 from msgspec import Struct
+
+Kind = Literal["wire", "transcript", "rollout", "stream", "sse", "hook", "registry"]
+"""What sort of source a line came from (formats.md A–G; `registry`: sessions/<pid>.json)."""
 
 
 class Meta(Struct, frozen=True, gc=False):
@@ -18,6 +23,7 @@ class Meta(Struct, frozen=True, gc=False):
     cwd: str | None = None
     agent_id: str | None = None
     """Subagent id; "side" for traffic that is nobody's turn; None for the main agent."""
+    kind: Kind = "wire"
 
 
 class Event(Struct, gc=False):
@@ -62,6 +68,8 @@ class BlockStart(Event, gc=False):
     tool_name: str | None
     text: str
     """The start value: text, thinking, or a tool call's finished input as compact JSON."""
+    item_id: str | None = None
+    """The API's own id of the block, where it has one (codex: `rs_…`, `msg_…`, `fc_…`)."""
 
 
 class BlockStop(Event, gc=False):
@@ -108,6 +116,48 @@ class WholeMessage(Event, gc=False):
     blocks: list[WholeBlock]
 
 
+class ToldBlock(Struct, gc=False):
+    """A whole block, known by its index, by `item_id` or by `tool_use_id`.
+
+    `index` None: the block with that `item_id` or `tool_use_id`, else the next of its message.
+    """
+
+    index: int | None
+    block_type: str
+    tool_use_id: str | None
+    tool_name: str | None
+    text: str
+    item_id: str | None = None
+    """What makes the block the same one when it is told again: the API's id, or the record's."""
+    is_exact: bool = False
+    """The text is byte for byte that of the stream: where deltas add up to another, they lack."""
+    is_cut: bool = False
+    """It was given up while it was written: it is told, and not complete."""
+
+
+class Told(Event, gc=False):
+    """Whole blocks of a message, told when they were finished: transcripts, rollouts, `.done`.
+
+    Told again it changes nothing. What a stream says of the same message goes before it.
+    `message_id` "": not said (yet); then `group` names the message until it is.
+    """
+
+    request_id: str | None
+    message_id: str
+    group: str
+    role: str | None
+    model: str | None
+    stop_reason: str | None
+    usage: dict[str, int]
+    blocks: list[ToldBlock]
+    is_done: bool = False
+    """Nothing more of the message will come: it is complete."""
+    has_end: bool = False
+    """The event is the end of the stream itself: its time is the message's end."""
+    error: str | None = None
+    """The message is an error that the client wrote down, or ended in one."""
+
+
 class Result(Struct, gc=False):
     """A tool result. `text` is whole, or a preview where `file` says where the whole is."""
 
@@ -117,6 +167,8 @@ class Result(Struct, gc=False):
     file: str | None = None
     size: int = -1
     sha256: str | None = None
+    is_summary: bool = False
+    """Its text only stands in for the result's; what it knows besides (an exit code) counts."""
 
 
 class ToolResults(Event, gc=False):
@@ -126,6 +178,8 @@ class ToolResults(Event, gc=False):
 class Prompt(Event, gc=False):
     text: str
     message_uuid: str | None
+    is_queued: bool = False
+    """Typed while another round ran (where the source says so)."""
 
 
 class SessionStart(Event, gc=False):
@@ -142,6 +196,60 @@ class TurnStop(Event, gc=False):
     name: str
     is_subagent: bool
     background: list[str]
+
+
+class TurnAborted(Event, gc=False):
+    """The running turn was given up: by a person, or replaced by another."""
+
+    has_end: bool = False
+    """The time of the event is the round's end (codex), else it has none (design.md 7)."""
+    reason: str | None = None
+
+
+class Retry(Event, gc=False):
+    """The client asks the API again after an error."""
+
+    error_type: str
+    message: str
+    delay: float | None = None
+    """Seconds until it does."""
+    attempt: int | None = None
+    max_attempts: int | None = None
+
+
+class AgentSaid(Event, gc=False):
+    """What a source tells of a subagent (`agent_id`): who started it, what for, whether it runs."""
+
+    agent_id: str
+    parent_tool_use_id: str | None = None
+    kind: str | None = None
+    """Its type or nickname: "Explore"."""
+    description: str | None = None
+    status: str | None = None
+    """running, completed, failed, stopped; None: not said."""
+
+
+class Facts(Event, gc=False):
+    """Things known of a session, or of one of its agents (`meta.agent_id`): the last value counts.
+
+    Names: git_branch, title, model, context_window, context_tokens, compactions, rate_limit, todo,
+    permission_mode, effort, cost_usd, queue, tmux, proc_start, status, waiting_for. Values are what
+    JSON has; None: no longer so.
+    """
+
+    values: dict[str, object]
+
+
+class Other(Event, gc=False):
+    """A known record that changes nothing but that its session was heard of.
+
+    `is_alive`: it tells that the agent works (a hook ran, a request went out); a late record of
+    book-keeping does not.
+    """
+
+    is_alive: bool = False
+    said: str | None = None
+    """What it was, in a word or two, for the evidence."""
 
 
 class Notice(Event, gc=False):

@@ -16,7 +16,7 @@ from msgspec import Struct
 from agentmon.sources.json_pieces import Cut, JsonError, JsonReader, Scalar, Tree
 from agentmon.sources.result_text import ResultText, Sink
 
-__all__ = ["Cut", "HugeError", "HugeEvent", "HugeResult", "Sink", "decode"]
+__all__ = ["Cut", "HugeError", "HugeEvent", "HugeResult", "Sink", "decode", "read_object"]
 
 MAX_REST = 8 << 20
 """Longest text after the object, in characters, that is handed back (glued lines)."""
@@ -81,7 +81,21 @@ def decode(pieces: Iterable[bytes], new_sink: Callable[[str], Sink]) -> HugeEven
         line.discard_unused()
 
 
-def _feed(line: "_Line", pieces: Iterable[bytes]) -> bytes:
+def read_object(pieces: Iterable[bytes]) -> tuple[dict[str, object], bytes]:
+    """The object of a line that is no envelope, with `Cut` for its long strings, and what was glued
+    to it. Raises HugeError where the line is not an object."""
+    tree = Tree()
+    try:
+        rest = _feed(tree, pieces)
+    except JsonError as error:
+        raise HugeError(str(error)) from None
+    found = _object(tree.value)
+    if found is None:
+        raise HugeError("not a JSON object")
+    return found, rest
+
+
+def _feed(line: Tree, pieces: Iterable[bytes]) -> bytes:
     """Feed all pieces; what stands after the object."""
     reader = JsonReader(line)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")

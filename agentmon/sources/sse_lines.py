@@ -7,13 +7,15 @@ Slow path: stdlib json, which takes lone surrogates, NaN, invalid UTF-8 and glue
 
 import json
 import re
+import time
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from zlib import crc32
 
 import msgspec
 
 from agentmon.core.events import Delta, Event, Malformed, Marker, Meta, Unknown
+from agentmon.sources.decoding import Bad, Context, Decoded, malformed, objects
 from agentmon.sources.envelopes import (
     Envelope,
     decode_any,
@@ -34,16 +36,7 @@ from agentmon.sources.payloads import (
 )
 from agentmon.sources.typed import TYPED
 
-Decoded: TypeAlias = Event | Malformed
-
-HEAD_BYTES = 200
-"""How much of a bad line is kept to look at."""
-
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
-_RESTART = re.compile(r'\{\s*"(?:event|t|type|parentUuid)"\s*:')
-_STRICT = json.JSONDecoder(strict=False)
-
-
 DELTA = "claude.content_block_delta"
 DELTA_PREFIX = b'{"event":"claude.content_block_delta"'
 """How nine lines of ten begin; a hint for the fast path, never a decision."""
@@ -51,6 +44,9 @@ DELTA_PREFIX = b'{"event":"claude.content_block_delta"'
 _MILLIS_AND_ZONE = {f"{millis:03d}Z": millis for millis in range(1000)}
 _MILLIS = {f".{millis:03d}Z": millis for millis in range(1000)}
 
+
+if TYPE_CHECKING:
+    from agentmon.sources.codex_wire import CodexDecoder
 
 T = TypeVar("T")
 
@@ -74,14 +70,15 @@ class TakeDelta(Protocol):
     ) -> object: ...
 
 
-class _Bad(Exception):
-    """A row that is an object but can't be an event; the message says why."""
-
-
 class Decoder:
-    """Decodes the lines of one input. Holds caches only: no line depends on another."""
+    """Decodes the lines of one input. Holds caches only: no line of the claude variant depends on
+    another; those of the codex variant go to a decoder of their own, which remembers."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context | None = None) -> None:
+        self._context = context or Context("", time.time)
+        self._codex: CodexDecoder | None = None
+        if self._context.state:
+            self._codex = _codex_decoder(self._context)
         self._metas: dict[tuple[object, ...], Meta] = {}
         self._good_sids: set[str] = set()
         self._plain_metas: dict[str, Meta] = {}
@@ -98,7 +95,7 @@ class Decoder:
         event = self._plain_event(env)
         if event is not None:
             return [event]
-        return [self._event_of(msgspec.structs.asdict(env), data, offset)]
+        return self.record(msgspec.structs.asdict(env), data, offset)
 
     def _plain_event(self, env: Envelope) -> Event | None:
         """An event of the current envelope, as it should be; None where a closer look is due."""
@@ -132,6 +129,18 @@ class Decoder:
         if type(event) is Delta and event.text is not None:
             event.digest = delta_digest(event.text, time)
         return event
+
+    def record(self, row: dict[str, Any], raw: bytes, offset: int) -> list[Decoded]:
+        """The events of a row that is parsed already."""
+        if not _is_codex(row):
+            return [self._event_of(row, raw, offset)]
+        if self._codex is None:
+            self._codex = _codex_decoder(self._context)
+        return self._codex.record(row, raw, offset)
+
+    def save(self) -> bytes:
+        """What the decoder of the codex variant remembers."""
+        return b"" if self._codex is None else self._codex.save()
 
     def delta(self, data: bytes) -> Delta | None:
         """The same for a plain text delta, nine lines of ten; None where `decode` has to look."""
@@ -203,35 +212,19 @@ class Decoder:
 
     def _slow(self, data: bytes, offset: int) -> list[Decoded]:
         """Lone surrogates, NaN, mistyped keys, glued and torn lines (formats.md 0.3)."""
-        text = data.decode("utf-8", "replace")
         out: list[Decoded] = []
-        at, end = _skip_space(text, 0), len(text)
-        while at < end:
-            try:
-                value, after = cast("tuple[object, int]", _STRICT.raw_decode(text, at))
-            except (ValueError, RecursionError):
-                found = _RESTART.search(text, at + 1)
-                after = found.start() if found else end
-                out.append(self._malformed("not JSON", text[at:after], offset))
+        for found in objects(data, offset):
+            if isinstance(found, Malformed):
+                out.append(found)
             else:
-                piece = text[at:after]
-                if isinstance(value, dict):
-                    row = cast("dict[str, Any]", scrub(cast("object", value)))
-                    out.append(self._event_of(row, _encode(piece), offset))
-                else:
-                    out.append(self._malformed("not a JSON object", piece, offset))
-            at = _skip_space(text, after)
+                out += self.record(*found, offset)
         return out
-
-    def _malformed(self, reason: str, piece: str, offset: int) -> Malformed:
-        raw = _encode(piece)
-        return Malformed(offset, len(raw), reason, raw[:HEAD_BYTES])
 
     def _event_of(self, row: dict[str, Any], raw: bytes, offset: int) -> Decoded:
         try:
             head, payload = self._head(row)
-        except _Bad as problem:
-            return Malformed(offset, len(raw), str(problem), raw[:HEAD_BYTES])
+        except Bad as problem:
+            return malformed(str(problem), raw, offset)
         if head.name is None:
             return Marker(*head.base)
         event = build(head, payload) if payload is not None else None
@@ -242,10 +235,10 @@ class Decoder:
         return Unknown(*head.base, head.name, raw, len(raw), offset)
 
     def _head(self, row: dict[str, Any]) -> tuple[Head, dict[str, Any] | None]:
-        """Everything around the payload. Raises _Bad for a row with a bad sid."""
+        """Everything around the payload. Raises Bad for a row with a bad sid."""
         sid = row.get("sid")
         if sid is not None and not (isinstance(sid, str) and self._is_sid(sid)):
-            raise _Bad("sid is not a UUID")
+            raise Bad("sid is not a UUID")
         line = row.get("line")
         line = line if isinstance(line, str) else ""
         inner = _inner(line)
@@ -345,6 +338,21 @@ class Decoder:
         return (self._base + millis) / 1000
 
 
+_CODEX = ("codex.", "turn.", "response.", "thread.", "item.")
+
+
+def _is_codex(row: dict[str, Any]) -> bool:
+    name = row.get("event")
+    return isinstance(name, str) and (name.startswith(_CODEX) or name == "error")
+
+
+def _codex_decoder(context: Context) -> "CodexDecoder":
+    """Imported when there is something to decode: most logs are of one product."""
+    from agentmon.sources.codex_wire import CodexDecoder
+
+    return CodexDecoder(context)
+
+
 def delta_digest(text: str, time: float) -> int:
     """The checksum of a text delta: its time and text stand for its `line`, which costs five
     times as much to go through (the same on the short way and the long one)."""
@@ -355,19 +363,6 @@ def build(head: Head, payload: dict[str, Any]) -> Event | None:
     """The event of a payload, or None: a name, or a shape, that this version does not know."""
     builder = BUILDERS.get(head.name or "")
     return builder(head, payload) if builder is not None else None
-
-
-def _encode(piece: str) -> bytes:
-    return piece.encode("utf-8", "replace")
-
-
-_SPACE = re.compile(r"[ \t\r\n\x00\ufeff]*")
-
-
-def _skip_space(text: str, at: int) -> int:
-    """Past white space, a BOM, and NULs (a hole in a file that was truncated while written)."""
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
 
 
 def _inner(line: str) -> dict[str, Any] | None:

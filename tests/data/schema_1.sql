@@ -1,0 +1,282 @@
+-- agentmon's store: the current shape, readable on its own.
+-- Times are REAL epoch seconds, UTC. Text of content blocks lies in delta files, not here.
+-- Ids come from outside; nothing here trusts their form. They come in no order: large tables keyed
+-- by them stay rowid tables, so that a batch appends its rows and only the small keys are scattered.
+
+CREATE TABLE schema_version (
+  version    INTEGER NOT NULL,
+  applied_at REAL    NOT NULL
+);
+
+-- Followed inputs. `position` is the byte after the last line whose effect is committed:
+-- it moves in the same transaction as the rows it produced (exactly once).
+CREATE TABLE sources (
+  source_id  INTEGER PRIMARY KEY,
+  path       TEXT    NOT NULL,
+  kind       TEXT    NOT NULL,                 -- file | pipe
+  dev        INTEGER NOT NULL DEFAULT 0,
+  inode      INTEGER NOT NULL DEFAULT 0,
+  head_size  INTEGER NOT NULL DEFAULT 0,       -- how many first bytes head_hash covers
+  head_hash  BLOB    NOT NULL DEFAULT x'',
+  anchor     BLOB    NOT NULL DEFAULT x'',     -- the bytes just before position
+  position   INTEGER NOT NULL DEFAULT 0,
+  generation INTEGER NOT NULL DEFAULT 0,       -- how often it was read again from the start
+  tail_bytes INTEGER NOT NULL DEFAULT 0,       -- a last line still without its newline
+  last_read  REAL
+);
+CREATE INDEX sources_by_inode ON sources (dev, inode);
+CREATE INDEX sources_by_path  ON sources (path);
+
+-- One conversation. Phases live in `agents`, one row per thread.
+CREATE TABLE sessions (
+  sid             TEXT PRIMARY KEY,
+  agent           TEXT NOT NULL,               -- product: claude, codex, …
+  pid             INTEGER,
+  cwd             TEXT,
+  version         TEXT,
+  meta_time       REAL,                        -- when pid, cwd and version were last said
+  first_time      REAL,
+  last_time       REAL,                        -- the last event, by its own time
+  ended_at        REAL,                        -- last session_end
+  end_reason      TEXT,
+  resumed_at      REAL,                        -- last activity that is not an end
+  closed_at       REAL,                        -- last event that closes a running round
+  prompt_count    INTEGER NOT NULL DEFAULT 0,
+  input_tokens    INTEGER NOT NULL DEFAULT 0,  -- sums over messages; warm-up and side traffic too
+  output_tokens   INTEGER NOT NULL DEFAULT 0,
+  cache_read_tokens  INTEGER NOT NULL DEFAULT 0,
+  cache_write_tokens INTEGER NOT NULL DEFAULT 0,
+  context_tokens  INTEGER NOT NULL DEFAULT 0,  -- what the last main message read and wrote
+  model           TEXT
+);
+CREATE INDEX sessions_by_last ON sessions (last_time DESC);
+
+-- A thread of a session: the main agent ('') or a subagent.
+CREATE TABLE agents (
+  sid           TEXT NOT NULL,
+  agent_id      TEXT NOT NULL,
+  phase         TEXT NOT NULL,
+  phase_since   REAL,
+  phase_detail  TEXT,
+  last_byte     REAL,
+  last_start    REAL,                          -- start of its newest message
+  flow_id       TEXT,                          -- the message it works on
+  parent_tool_use_id TEXT,
+  PRIMARY KEY (sid, agent_id)
+) WITHOUT ROWID;
+
+CREATE TABLE rounds (
+  round_id    TEXT NOT NULL,
+  sid         TEXT NOT NULL,
+  prompts     INTEGER NOT NULL DEFAULT 0,      -- 0: warm-up or not a round (yet)
+  user_prompt TEXT,                            -- the first one
+  start_time  REAL,
+  end_time    REAL,                            -- its last stop
+  named_end   REAL,                            -- its last stop that names it
+  is_closed   INTEGER NOT NULL DEFAULT 0,      -- something after it shows that it is over
+  is_complete INTEGER GENERATED ALWAYS AS (end_time IS NOT NULL) VIRTUAL,
+  is_aborted  INTEGER GENERATED ALWAYS AS (is_closed AND end_time IS NULL) VIRTUAL,
+  is_synthetic INTEGER NOT NULL DEFAULT 0,
+  orphaned_at REAL,
+  PRIMARY KEY (sid, round_id)
+) WITHOUT ROWID;
+CREATE INDEX rounds_by_start ON rounds (sid, start_time) WHERE prompts > 0;
+CREATE INDEX rounds_open ON rounds (sid) WHERE prompts > 0 AND end_time IS NULL AND is_closed = 0;
+
+CREATE TABLE prompts (
+  sid          TEXT    NOT NULL,
+  ordinal      INTEGER NOT NULL,
+  pid          INTEGER,
+  time         REAL    NOT NULL,
+  message_uuid TEXT,
+  text         TEXT    NOT NULL,
+  own_round    TEXT,                           -- as written; NULL: absent
+  is_queued    INTEGER NOT NULL DEFAULT 0,
+  answer_time  REAL,                           -- the next message_start
+  answer_round TEXT,
+  round_id     TEXT    NOT NULL,
+  PRIMARY KEY (sid, ordinal)
+) WITHOUT ROWID;
+CREATE INDEX prompts_by_uuid ON prompts (sid, message_uuid) WHERE message_uuid IS NOT NULL;
+CREATE INDEX prompts_by_time ON prompts (sid, time);
+
+CREATE TABLE messages (
+  flow_id       TEXT PRIMARY KEY,
+  seq           INTEGER NOT NULL,              -- arrival order
+  sid           TEXT NOT NULL,
+  request_id    TEXT,
+  own_round     TEXT,                          -- as written; NULL: absent
+  round_id      TEXT,                          -- resolved; a round only where rounds.prompts > 0
+  agent_id      TEXT,
+  pid           INTEGER,
+  role          TEXT,
+  model         TEXT,
+  stop_reason   TEXT,
+  start_time    REAL,
+  end_time      REAL,                          -- message_stop
+  last_time     REAL,
+  is_started    INTEGER NOT NULL DEFAULT 0,    -- message_start seen
+  is_broken     INTEGER NOT NULL DEFAULT 0,    -- ended by an error, a cut or a spliced stream
+  is_complete   INTEGER GENERATED ALWAYS AS (end_time IS NOT NULL OR stop_reason IS NOT NULL) VIRTUAL,
+  error         TEXT,
+  input_tokens  INTEGER,
+  output_tokens INTEGER,
+  cache_read_tokens  INTEGER,
+  cache_write_tokens INTEGER,
+  written       TEXT                           -- flow ids as written, while the start is unseen (JSON)
+);
+CREATE INDEX messages_by_session ON messages (sid, start_time);
+CREATE INDEX messages_by_round   ON messages (sid, round_id, start_time);
+CREATE INDEX messages_broken     ON messages (COALESCE(last_time, start_time, 0)) WHERE error IS NOT NULL;
+CREATE INDEX messages_by_request ON messages (request_id, seq) WHERE request_id IS NOT NULL;
+
+CREATE TABLE content_blocks (
+  flow_id       TEXT    NOT NULL,
+  block_index   INTEGER NOT NULL,
+  sid           TEXT    NOT NULL,
+  block_type    TEXT,
+  tool_use_id   TEXT,
+  tool_name     TEXT,
+  delta_count   INTEGER NOT NULL DEFAULT 0,
+  total_bytes   INTEGER NOT NULL DEFAULT 0,    -- UTF-8 bytes of the text
+  stored_bytes  INTEGER NOT NULL DEFAULT 0,    -- committed length of its delta file
+  is_cut        INTEGER NOT NULL DEFAULT 0,    -- a delta past the line cap: size known, text not kept
+  revision      INTEGER NOT NULL DEFAULT 0,    -- how often its text was repaired
+  start_text    TEXT,                          -- what content_block_start carried
+  has_start     INTEGER NOT NULL DEFAULT 0,    -- it is part of the stored text
+  is_started    INTEGER NOT NULL DEFAULT 0,
+  start_time    REAL,
+  stop_time     REAL,                          -- its own content_block_stop
+  complete_time REAL,
+  is_complete   INTEGER GENERATED ALWAYS AS (complete_time IS NOT NULL) VIRTUAL,
+  last_time     REAL,                          -- its last delta
+  result_time   REAL,
+  result_is_error INTEGER,
+  no_result_at  REAL,                          -- evidence that it returned unseen
+  input_preview TEXT,                          -- a tool call's arguments, shortened, once complete
+  PRIMARY KEY (flow_id, block_index)
+);
+CREATE INDEX blocks_by_tool ON content_blocks (tool_use_id) WHERE tool_use_id IS NOT NULL;
+CREATE INDEX blocks_pending ON content_blocks (sid)
+  WHERE block_type = 'tool_use' AND complete_time IS NOT NULL
+    AND result_time IS NULL AND no_result_at IS NULL;
+CREATE INDEX blocks_failed ON content_blocks (result_time) WHERE result_is_error = 1;
+CREATE INDEX blocks_open ON content_blocks (flow_id, block_index) WHERE complete_time IS NULL;
+
+-- When each delta came, in arrival order: a compressed blob per up to 512 deltas.
+CREATE TABLE delta_log (
+  flow_id     TEXT    NOT NULL,
+  block_index INTEGER NOT NULL,
+  chunk       INTEGER NOT NULL,
+  deltas      INTEGER NOT NULL,
+  data        BLOB    NOT NULL,
+  PRIMARY KEY (flow_id, block_index, chunk)
+);
+
+CREATE TABLE tool_results (
+  tool_use_id  TEXT NOT NULL PRIMARY KEY,
+  sid          TEXT NOT NULL,
+  is_error     INTEGER,
+  content_size INTEGER NOT NULL,
+  sha256       TEXT,
+  content      TEXT,                           -- whole, or a preview of 500 characters
+  file         TEXT,                           -- where the whole is, below the data folder
+  result_time  REAL NOT NULL
+);
+
+-- Everything else that was said about a session, known and kept: errors, hooks, queue operations.
+CREATE TABLE notices (
+  notice_id INTEGER PRIMARY KEY,
+  sid       TEXT NOT NULL,
+  time      REAL NOT NULL,
+  name      TEXT NOT NULL,
+  flow_id   TEXT,
+  agent_id  TEXT,
+  data      TEXT NOT NULL                      -- the payload as JSON
+);
+CREATE INDEX notices_by_session ON notices (sid, time);
+CREATE INDEX notices_by_name    ON notices (sid, name, time);
+
+-- Events this version does not know, whole; `ingest --reprocess` digests them once it does.
+CREATE TABLE raw_events (
+  event_id  INTEGER PRIMARY KEY,
+  source_id INTEGER NOT NULL,
+  offset    INTEGER NOT NULL,
+  generation INTEGER NOT NULL DEFAULT 0,
+  sid       TEXT,
+  time      REAL,
+  event     TEXT,
+  digest    BLOB NOT NULL,                     -- of offset and content: a copied file adds none
+  raw       BLOB NOT NULL,
+  size      INTEGER NOT NULL,
+  processed INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX raw_events_open   ON raw_events (event_id) WHERE processed = 0;
+CREATE INDEX raw_events_digest ON raw_events (digest);
+
+CREATE TABLE bad_lines (
+  bad_id    INTEGER PRIMARY KEY,
+  source_id INTEGER NOT NULL,
+  offset    INTEGER NOT NULL,
+  size      INTEGER NOT NULL,
+  reason    TEXT    NOT NULL,
+  digest    BLOB    NOT NULL,
+  head      BLOB    NOT NULL                   -- first bytes
+);
+CREATE UNIQUE INDEX bad_lines_digest ON bad_lines (digest);
+
+-- Which lines of a written stream were taken: counter runs and a checksum each (duplicates).
+CREATE TABLE stream_log (
+  sid     TEXT    NOT NULL,
+  flow_id TEXT    NOT NULL,                    -- as written
+  pid     INTEGER NOT NULL,
+  chunk   INTEGER NOT NULL,
+  data    BLOB    NOT NULL,
+  PRIMARY KEY (sid, flow_id, pid, chunk)
+);
+
+CREATE TABLE counts (
+  name  TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- File operations that follow a commit (a repaired text takes its place, a moved one leaves its old).
+-- Each is idempotent; what a crash left undone is done at the next start.
+CREATE TABLE file_ops (
+  op_id  INTEGER PRIMARY KEY,
+  source TEXT,                                 -- NULL: delete target
+  target TEXT NOT NULL
+);
+
+-- A verdict with its evidence, as judged at the time.
+CREATE TABLE verdicts (
+  verdict_id INTEGER PRIMARY KEY,
+  sid        TEXT NOT NULL,
+  agent_id   TEXT NOT NULL,
+  tool_use_id TEXT NOT NULL DEFAULT '',
+  verdict    TEXT NOT NULL,                    -- stalled | overdue | orphaned | dead
+  since      REAL NOT NULL,
+  until      REAL,
+  evidence   TEXT NOT NULL                     -- JSON
+);
+CREATE INDEX verdicts_open       ON verdicts (sid, agent_id, tool_use_id) WHERE until IS NULL;
+CREATE INDEX verdicts_by_session ON verdicts (sid, since);
+
+CREATE TABLE system_metrics (
+  timestamp    REAL NOT NULL,
+  metric_name  TEXT NOT NULL,
+  metric_value REAL NOT NULL,
+  PRIMARY KEY (timestamp, metric_name)
+) WITHOUT ROWID;
+
+-- Views take "now" from the query: age is yours to compute.
+CREATE VIEW incomplete_rounds AS
+  SELECT r.sid, r.round_id, r.user_prompt, r.start_time, r.orphaned_at
+  FROM rounds r WHERE r.prompts > 0 AND r.end_time IS NULL AND r.is_closed = 0;
+
+CREATE VIEW pending_tool_calls AS
+  SELECT b.sid, m.agent_id, m.round_id, b.flow_id, b.block_index, b.tool_use_id, b.tool_name,
+         b.complete_time AS called_at, b.input_preview
+  FROM content_blocks b JOIN messages m USING (flow_id)
+  WHERE b.block_type = 'tool_use' AND b.complete_time IS NOT NULL
+    AND b.result_time IS NULL AND b.no_result_at IS NULL;
