@@ -22,7 +22,9 @@ CREATE TABLE sources (
   position   INTEGER NOT NULL DEFAULT 0,
   generation INTEGER NOT NULL DEFAULT 0,       -- how often it was read again from the start
   tail_bytes INTEGER NOT NULL DEFAULT 0,       -- a last line still without its newline
-  last_read  REAL
+  last_read  REAL,
+  format     TEXT,                             -- NULL: not recognised yet
+  decoder    BLOB    NOT NULL DEFAULT x''      -- what its decoder knows of the lines so far
 );
 CREATE INDEX sources_by_inode ON sources (dev, inode);
 CREATE INDEX sources_by_path  ON sources (path);
@@ -47,7 +49,8 @@ CREATE TABLE sessions (
   cache_read_tokens  INTEGER NOT NULL DEFAULT 0,
   cache_write_tokens INTEGER NOT NULL DEFAULT 0,
   context_tokens  INTEGER NOT NULL DEFAULT 0,  -- what the last main message read and wrote
-  model           TEXT
+  model           TEXT,
+  kinds           INTEGER NOT NULL DEFAULT 1   -- which kinds of sources spoke of it (bit mask)
 );
 CREATE INDEX sessions_by_last ON sessions (last_time DESC);
 
@@ -62,6 +65,13 @@ CREATE TABLE agents (
   last_start    REAL,                          -- start of its newest message
   flow_id       TEXT,                          -- the message it works on
   parent_tool_use_id TEXT,
+  kind          TEXT,                          -- of a subagent: its type or nickname
+  description   TEXT,
+  status        TEXT,                          -- running | completed | failed | stopped
+  last_told     REAL,                          -- last sign of life from what does not stream
+  phase_kind    TEXT NOT NULL DEFAULT 'wire',  -- which kind of source set the phase
+  due_at        REAL,                          -- an announced retry: no byte is due before that
+  status_time   REAL,                          -- of the last status taken from a registry
   PRIMARY KEY (sid, agent_id)
 ) WITHOUT ROWID;
 
@@ -75,9 +85,13 @@ CREATE TABLE rounds (
   named_end   REAL,                            -- its last stop that names it
   is_closed   INTEGER NOT NULL DEFAULT 0,      -- something after it shows that it is over
   is_complete INTEGER GENERATED ALWAYS AS (end_time IS NOT NULL) VIRTUAL,
-  is_aborted  INTEGER GENERATED ALWAYS AS (is_closed AND end_time IS NULL) VIRTUAL,
   is_synthetic INTEGER NOT NULL DEFAULT 0,
   orphaned_at REAL,
+  told_end    REAL,                            -- its last stop in a transcript; the wire goes before
+  aborted_at  REAL,                            -- somebody gave it up
+  abort_ends  INTEGER NOT NULL DEFAULT 0,      -- that moment is its end (codex)
+  is_aborted  INTEGER GENERATED ALWAYS AS
+    (end_time IS NULL AND (is_closed OR aborted_at IS NOT NULL)) VIRTUAL,
   PRIMARY KEY (sid, round_id)
 ) WITHOUT ROWID;
 CREATE INDEX rounds_by_start ON rounds (sid, start_time) WHERE prompts > 0;
@@ -95,10 +109,15 @@ CREATE TABLE prompts (
   answer_time  REAL,                           -- the next message_start
   answer_round TEXT,
   round_id     TEXT    NOT NULL,
+  told_round   TEXT,                           -- how the messages of a transcript name its round
+  kinds        INTEGER NOT NULL DEFAULT 1,     -- which kinds of sources told it (bit mask)
+  told_end     REAL,
   PRIMARY KEY (sid, ordinal)
 ) WITHOUT ROWID;
+CREATE INDEX prompts_by_told ON prompts (sid, told_round) WHERE told_round IS NOT NULL;
 CREATE INDEX prompts_by_uuid ON prompts (sid, message_uuid) WHERE message_uuid IS NOT NULL;
 CREATE INDEX prompts_by_time ON prompts (sid, time);
+CREATE INDEX prompts_by_round ON prompts (sid, round_id);
 
 CREATE TABLE messages (
   flow_id       TEXT PRIMARY KEY,
@@ -117,16 +136,21 @@ CREATE TABLE messages (
   last_time     REAL,
   is_started    INTEGER NOT NULL DEFAULT 0,    -- message_start seen
   is_broken     INTEGER NOT NULL DEFAULT 0,    -- ended by an error, a cut or a spliced stream
-  is_complete   INTEGER GENERATED ALWAYS AS (end_time IS NOT NULL OR stop_reason IS NOT NULL) VIRTUAL,
   error         TEXT,
   input_tokens  INTEGER,
   output_tokens INTEGER,
   cache_read_tokens  INTEGER,
   cache_write_tokens INTEGER,
-  written       TEXT                           -- flow ids as written, while the start is unseen (JSON)
+  written       TEXT,                          -- flow ids as written, while the start is unseen (JSON)
+  kinds         INTEGER NOT NULL DEFAULT 1,    -- which kinds of sources told it (bit mask)
+  told_stop     TEXT,                          -- stop_reason as a transcript has it
+  is_done       INTEGER NOT NULL DEFAULT 0,    -- a transcript says that nothing more will come
+  is_complete   INTEGER GENERATED ALWAYS AS
+    (end_time IS NOT NULL OR stop_reason IS NOT NULL OR is_done) VIRTUAL
 );
 CREATE INDEX messages_by_session ON messages (sid, start_time);
 CREATE INDEX messages_by_round   ON messages (sid, round_id, start_time);
+CREATE INDEX messages_by_agent   ON messages (sid, agent_id, start_time) WHERE agent_id IS NOT NULL;
 CREATE INDEX messages_broken     ON messages (COALESCE(last_time, start_time, 0)) WHERE error IS NOT NULL;
 CREATE INDEX messages_by_request ON messages (request_id, seq) WHERE request_id IS NOT NULL;
 
@@ -154,14 +178,33 @@ CREATE TABLE content_blocks (
   result_is_error INTEGER,
   no_result_at  REAL,                          -- evidence that it returned unseen
   input_preview TEXT,                          -- a tool call's arguments, shortened, once complete
+  uses_told     INTEGER NOT NULL DEFAULT 0,    -- its text is the one in told_blocks
   PRIMARY KEY (flow_id, block_index)
 );
 CREATE INDEX blocks_by_tool ON content_blocks (tool_use_id) WHERE tool_use_id IS NOT NULL;
 CREATE INDEX blocks_pending ON content_blocks (sid)
   WHERE block_type = 'tool_use' AND complete_time IS NOT NULL
     AND result_time IS NULL AND no_result_at IS NULL;
+CREATE INDEX blocks_by_name ON content_blocks (tool_name, result_time) WHERE result_time IS NOT NULL;
 CREATE INDEX blocks_failed ON content_blocks (result_time) WHERE result_is_error = 1;
 CREATE INDEX blocks_open ON content_blocks (flow_id, block_index) WHERE complete_time IS NULL;
+
+-- A block as told when it was finished, by a transcript or the end of its stream. `text` is kept
+-- where the block's text is this one, or may become it.
+CREATE TABLE told_blocks (
+  flow_id     TEXT    NOT NULL,
+  block_index INTEGER NOT NULL,
+  item_id     TEXT,                            -- what makes it the same block when it is told again
+  time        REAL    NOT NULL,
+  bytes       INTEGER NOT NULL,
+  sha256      TEXT    NOT NULL,
+  is_exact    INTEGER NOT NULL,                -- byte for byte what was streamed
+  kind        TEXT    NOT NULL,                -- the kind of source
+  text        TEXT,
+  is_cut      INTEGER NOT NULL DEFAULT 0,      -- given up while it was written: not complete
+  PRIMARY KEY (flow_id, block_index)
+);
+CREATE INDEX told_blocks_by_item ON told_blocks (item_id) WHERE item_id IS NOT NULL;
 
 -- When each delta came, in arrival order: a compressed blob per up to 512 deltas.
 CREATE TABLE delta_log (
@@ -181,7 +224,8 @@ CREATE TABLE tool_results (
   sha256       TEXT,
   content      TEXT,                           -- whole, or a preview of 500 characters
   file         TEXT,                           -- where the whole is, below the data folder
-  result_time  REAL NOT NULL
+  result_time  REAL NOT NULL,
+  rank         INTEGER NOT NULL DEFAULT 1      -- 0 a summary, 1 a stream's, 2 a transcript's
 );
 
 -- Everything else that was said about a session, known and kept: errors, hooks, queue operations.
@@ -196,6 +240,27 @@ CREATE TABLE notices (
 );
 CREATE INDEX notices_by_session ON notices (sid, time);
 CREATE INDEX notices_by_name    ON notices (sid, name, time);
+
+-- What is known of a session or one of its agents, by name: the last value said.
+CREATE TABLE facts (
+  sid      TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  name     TEXT NOT NULL,
+  value    TEXT NOT NULL,                      -- JSON
+  time     REAL NOT NULL,
+  kind     TEXT NOT NULL,                      -- the kind of source
+  PRIMARY KEY (sid, agent_id, name)
+) WITHOUT ROWID;
+
+-- What each kind of source said last of an agent.
+CREATE TABLE testimony (
+  sid      TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  kind     TEXT NOT NULL,
+  time     REAL NOT NULL,
+  said     TEXT NOT NULL,
+  PRIMARY KEY (sid, agent_id, kind)
+) WITHOUT ROWID;
 
 -- Events this version does not know, whole; `ingest --reprocess` digests them once it does.
 CREATE TABLE raw_events (

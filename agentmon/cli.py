@@ -97,6 +97,16 @@ def json_option(fn: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(fn)
 
 
+def format_option(fn: F) -> F:
+    return click.option(
+        "--format",
+        "format_",
+        metavar="NAME",
+        help="What the inputs are (sse-lines, transcript, rollout, stream-json, codex-exec, sse,"
+        " hooks); told by their content otherwise.",
+    )(fn)
+
+
 def _settings(**overrides: object) -> config.Loaded:
     """Settings with the flags that were given. Raises Failure for a bad value."""
     given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
@@ -142,6 +152,8 @@ def _print_json(value: object) -> None:
 @click.option("--ascii", "ascii_", is_flag=True, default=None, help="No glyphs beyond ASCII.")
 @click.option("--theme", metavar="NAME", help="A Textual theme, such as nord or textual-light.")
 @click.option("--mouse", is_flag=True, default=None, help="Capture the mouse.")
+@format_option
+@click.option("--since", metavar="TIME", help="Which logs are read first, such as 24h.")
 @click.option("--stalled-after", metavar="TIME", help="Silence that is a stall, such as 30s.")
 @click.option("--overdue-after", metavar="TIME", help="When a tool is overdue, such as 10m.")
 @data_dir_option
@@ -155,6 +167,8 @@ def watch(
     ascii_: bool | None,
     theme: str | None,
     mouse: bool | None,
+    format_: str | None,
+    since: str | None,
     stalled_after: str | None,
     overdue_after: str | None,
     data_dir: Path | None,
@@ -175,6 +189,7 @@ def watch(
         ui__ascii=ascii_,
         ui__theme=theme,
         ui__mouse=mouse,
+        discover__since=since,
         health__stalled_after=stalled_after,
         health__overdue_after=overdue_after,
         store__data_dir=None if data_dir is None else str(data_dir),
@@ -190,6 +205,7 @@ def watch(
         width=shutil.get_terminal_size((100, 24)).columns,
         color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         as_json=as_json,
+        format=_known_format(format_),
     )
     with _clear_errors():
         if as_json:
@@ -198,6 +214,17 @@ def watch(
             click.echo(showing.print_once(request))
         else:
             sys.exit(showing.show(request))
+
+
+def _known_format(name: str | None) -> str | None:
+    if name is not None:
+        from agentmon.sources import formats
+
+        try:
+            formats.by_name(name)
+        except formats.UnknownFormat as problem:
+            raise click.BadParameter(str(problem), param_hint="--format") from problem
+    return name
 
 
 def _has_keyboard(paths: Iterable[str]) -> bool:
@@ -240,6 +267,8 @@ def _clear_errors() -> Generator[None, None, None]:
 @click.option("--follow", is_flag=True, help="Go on as the logs grow, until Ctrl+C.")
 @click.option("--reprocess", is_flag=True, help="Digest kept events that are known by now.")
 @click.option("--progress", is_flag=True, hidden=True)
+@click.option("--found", is_flag=True, hidden=True)
+@format_option
 @data_dir_option
 @json_option
 def ingest(
@@ -247,6 +276,8 @@ def ingest(
     follow: bool,
     reprocess: bool,
     progress: bool,
+    found: bool,
+    format_: str | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
@@ -265,8 +296,15 @@ def ingest(
     where = config.data_dir(loaded.settings, os.environ)
     with _clear_errors():
         if follow:
-            sys.exit(worker.follow(where, paths, loaded.settings))
-        summary, failed = worker.ingest(where, paths, reprocess=reprocess, progress=progress)
+            sys.exit(worker.follow(where, paths, loaded.settings, _known_format(format_)))
+        summary, failed = worker.ingest(
+            where,
+            paths,
+            reprocess=reprocess,
+            progress=progress,
+            forced=_known_format(format_),
+            is_found=found,
+        )
     if as_json:
         _print_json(summary)
     elif not progress and (summary["bytes_read"] or not failed):

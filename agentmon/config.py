@@ -50,6 +50,12 @@ class Follow(Struct, frozen=True):
     poll: float = 0.25
 
 
+class Discover(Struct, frozen=True):
+    """What is read first: what was active in the last `since` seconds; older logs come after."""
+
+    since: float = 86_400.0
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -58,6 +64,7 @@ class Settings(Struct, frozen=True):
     ui: Ui = Ui()
     store: Store = Store()
     follow: Follow = Follow()
+    discover: Discover = Discover()
 
 
 class Loaded(Struct, frozen=True):
@@ -151,6 +158,7 @@ FIELDS: Mapping[str, Setting] = {
     "ui.mouse": Setting(_boolean, "let the screen take the mouse (no selecting of text)"),
     "store.data_dir": Setting(_text, "where the store is"),
     "follow.poll": Setting(_duration, "longest pause where the file system does not notify"),
+    "discover.since": Setting(_duration, "logs active in this time are read first"),
 }
 """Every setting by its dotted key."""
 

@@ -17,7 +17,7 @@ from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.judging import Judge
 from agentmon.engine.live import Live
-from agentmon.engine.places import found_logs, limits
+from agentmon.engine.places import inputs, limits
 from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board, render
 from agentmon.sources.procs import LOOK_DISTANCE, Processes
@@ -39,15 +39,8 @@ class Request(Struct):
     width: int
     color: bool
     as_json: bool
-
-
-def _inputs(request: Request) -> tuple[list[str], list[str]]:
-    """(paths to follow, where was looked): the given ones, else what is found."""
-    if request.paths:
-        return list(request.paths), [str(path) for path in request.paths]
-    discovery = found_logs(request.settings)
-    paths = [*discovery.found, *discovery.watched, *discovery.missing]
-    return [str(path) for path in paths], [place.line for place in discovery.looked_for]
+    format: str | None = None
+    """As `--format` names it; None: recognised by content."""
 
 
 # -- printed once
@@ -89,15 +82,16 @@ def _recorded(request: Request) -> tuple[board.Board, float]:
 
 def _current(request: Request) -> tuple[board.Board, list[str]]:
     data_dir = config.data_dir(request.settings, os.environ)
-    paths, looked = _inputs(request)
-    existing = [path for path in paths if path == "-" or os.path.exists(path)]
     if request.paths:
         _refuse_missing(request.paths)
-    if not existing and not db.database(data_dir).exists():
+    found = inputs(request.settings, request.paths, follow=False)
+    looked = found.looked_for
+    if not found.expanded.files and not db.database(data_dir).exists():
         return board.Board([], []), looked
-    if existing and db.writer_of(data_dir) is None:
-        with Ingestion(data_dir) as run:
-            run.read_all(existing)
+    if found.expanded.files and db.writer_of(data_dir) is None:
+        with Ingestion(data_dir, forced=request.format) as run:
+            since = request.settings.discover.since
+            run.read_inputs(found.expanded, since=since, only_recent=True)
             for problem in sorted(run.engine.problems.values()):
                 sys.stderr.write(f"agentmon: {problem}\n")
             _judge(run, limits(request.settings))
@@ -156,9 +150,18 @@ def _feed(request: Request, stdin: int) -> Feed:
     data_dir = config.data_dir(request.settings, os.environ)
     db.make_folder(data_dir)
     db.create(data_dir).close()  # what keeps it from opening is said before there is a screen
-    paths, looked = _inputs(request)
-    poll = request.settings.follow.poll
-    return Live(data_dir, paths, bounds, looked_for=looked, poll=poll, stdin=stdin)
+    found = inputs(request.settings, request.paths)
+    return Live(
+        data_dir,
+        request.paths,
+        bounds,
+        looked_for=found.looked_for,
+        poll=request.settings.follow.poll,
+        stdin=stdin,
+        look=lambda: found.expanded,
+        since=request.settings.discover.since,
+        forced=request.format,
+    )
 
 
 def _keyboard_from_terminal() -> int:

@@ -15,21 +15,36 @@ from agentmon import config, logfile
 from agentmon.engine.ingest import Ingestion, Progress, Summary
 from agentmon.engine.places import found_logs, limits
 from agentmon.report import doctor, render
+from agentmon.sources.identity import standard_path
+from agentmon.sources.paths import Root, expand
 from agentmon.store import db
 
 
 def ingest(
-    data_dir: Path, paths: Sequence[str], *, reprocess: bool, progress: bool
+    data_dir: Path,
+    paths: Sequence[str],
+    *,
+    reprocess: bool,
+    progress: bool,
+    forced: str | None = None,
+    is_found: bool = False,
 ) -> tuple[dict[str, object], list[str]]:
-    """Reads paths to their end; the summary, and what could not be read. Raises StoreError."""
-    with Ingestion(data_dir) as run:
+    """Reads paths to their end; the summary, and what could not be read. Raises StoreError.
+
+    `is_found`: nobody named these files; what is no log among them is passed over.
+    """
+    with Ingestion(data_dir, forced=forced) as run:
         if reprocess:
             run.reprocess()
-        if paths:
-            run.read_all(paths, on_progress=_print_progress if progress else None)
+        on_progress = _print_progress if progress else None
+        if is_found:
+            roots = [Root(standard_path(path)) for path in paths]
+            run.read_inputs(expand(roots, follow=False), on_progress)
+        elif paths:
+            run.read_all(paths, on_progress=on_progress)
         summary = run.summary()
     nothing = paths and not run.engine.input_count and not summary.problems
-    problems = [f"no sse_lines.jsonl below {', '.join(paths)}"] if nothing else summary.problems
+    problems = [f"no logs below {', '.join(paths)}"] if nothing else summary.problems
     return msgspec.to_builtins(summary), problems
 
 
@@ -59,7 +74,9 @@ if TYPE_CHECKING:  # asyncio and aiosqlite cost a tenth of a second
     from agentmon.engine.live import Live
 
 
-def follow(data_dir: Path, paths: Sequence[str], settings: config.Settings) -> int:
+def follow(
+    data_dir: Path, paths: Sequence[str], settings: config.Settings, forced: str | None = None
+) -> int:
     """Ingests as the logs grow, until SIGINT (130) or SIGTERM (0); the exit code.
 
     Raises StoreError.
@@ -67,7 +84,8 @@ def follow(data_dir: Path, paths: Sequence[str], settings: config.Settings) -> i
     from agentmon.engine.live import Live
 
     logfile.keep(config.state_dir(os.environ))
-    return asyncio.run(_follow(Live(data_dir, paths, limits(settings), poll=settings.follow.poll)))
+    feed = Live(data_dir, paths, limits(settings), poll=settings.follow.poll, forced=forced)
+    return asyncio.run(_follow(feed))
 
 
 async def _follow(feed: "Live") -> int:

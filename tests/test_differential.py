@@ -111,6 +111,7 @@ def test_while_it_grows(mix: str, tmp_path: Path) -> None:
         run.engine.open_paths([str(log)], follow=True)
         for piece in pieces(data, random.Random(1), 20):
             file.write(piece)
+            run.engine.inputs.woke([str(log)])
             while run.engine.pump(1000) or not run.engine.is_whole:
                 pass
             run.commit()

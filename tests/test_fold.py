@@ -121,7 +121,7 @@ def test_an_error_is_retried(scene: Scene, talk: Talk) -> None:
     error = {"error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "r1"}
     scene.say(*asking(talk)[:4], talk.line("error", 300, error, flow="m1"))
     row = scene.agent(SID)
-    assert (row.phase, row.phase_detail) == ("retrying", "overloaded_error")
+    assert (row.phase, row.phase_detail) == ("retrying", "overloaded")
     scene.say(talk.start(2, 900), talk.begin(2, 910, TEXT))
     assert scene.agent(SID).phase == "writing"
 

@@ -9,7 +9,8 @@ import pytest
 
 from agentmon.core.events import Event
 from agentmon.sources import sse_lines, typed
-from agentmon.sources.sse_lines import Decoded, Decoder
+from agentmon.sources.decoding import Decoded
+from agentmon.sources.sse_lines import Decoder
 from agentmon.store.db import database
 from tests.bench.load import Load
 from tests.differential import ingest

@@ -31,7 +31,7 @@ from tests.wire import START, Talk
 
 BIG = {
     *("sessions", "rounds", "messages", "content_blocks", "tool_results", "notices"),
-    *("raw_events", "delta_log", "stream_log"),
+    *("raw_events", "delta_log", "stream_log", "prompts", "told_blocks", "facts", "testimony"),
 }
 
 
@@ -69,13 +69,13 @@ def make_old(folder: Path) -> None:
     """A store as a program one version older left it, without two things of today's."""
     with db.create(folder) as conn:
         conn.execute("DROP INDEX sessions_by_last")
-        conn.execute("ALTER TABLE sessions DROP COLUMN model")
+        conn.execute("ALTER TABLE sessions DROP COLUMN kinds")
         conn.execute("INSERT INTO sessions (sid, agent) VALUES ('kept', 'claude')")
     conn.close()
 
 
-def add_model(conn: sqlite3.Connection) -> None:
-    conn.execute("ALTER TABLE sessions ADD COLUMN model TEXT")
+def add_kinds(conn: sqlite3.Connection) -> None:
+    conn.execute("ALTER TABLE sessions ADD COLUMN kinds INTEGER NOT NULL DEFAULT 1")
 
 
 def add_index(conn: sqlite3.Connection) -> None:
@@ -85,6 +85,13 @@ def add_index(conn: sqlite3.Connection) -> None:
 def fail(conn: sqlite3.Connection) -> None:
     conn.execute("DROP TABLE counts")
     raise sqlite3.OperationalError("the second step fails")
+
+
+NOW = db.SCHEMA_VERSION
+
+
+def after(steps: int) -> int:
+    return NOW + steps
 
 
 Steps = tuple[tuple[int, Callable[[sqlite3.Connection], None]], ...]
@@ -100,7 +107,7 @@ def test_a_migrated_store_is_like_a_fresh_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_old(tmp_path / "old")
-    steps: Steps = ((db.SCHEMA_VERSION + 1, add_model), (db.SCHEMA_VERSION + 2, add_index))
+    steps: Steps = ((db.SCHEMA_VERSION + 1, add_kinds), (db.SCHEMA_VERSION + 2, add_index))
     old = migrate(tmp_path / "old", monkeypatch, steps)
     fresh = db.create(tmp_path / "fresh")
     try:
@@ -108,9 +115,29 @@ def test_a_migrated_store_is_like_a_fresh_one(
         assert db.version_of(old) == db.version_of(fresh) == steps[-1][0]
         assert old.execute("SELECT sid FROM sessions").fetchall() == [("kept",)]
         rows = old.execute("SELECT version FROM schema_version ORDER BY version").fetchall()
-        assert [version for (version,) in rows] == [1, 2, 3]
+        assert [version for (version,) in rows] == [steps[0][0] - 1, *(n for n, _ in steps)]
     finally:
         old.close()
+        fresh.close()
+
+
+def test_the_first_schema_becomes_todays(tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    old = sqlite3.connect(db.database(folder))
+    old.executescript((Path(__file__).parent / "data/schema_1.sql").read_text("utf-8"))
+    old.execute("INSERT INTO schema_version VALUES (1, 0)")
+    old.execute("INSERT INTO sources (source_id, path, kind) VALUES (1, '/log', 'file')")
+    old.execute("INSERT INTO sessions (sid, agent) VALUES ('kept', 'claude')")
+    old.commit()
+    old.close()
+    migrated, fresh = db.create(folder), db.create(tmp_path / "fresh")
+    try:
+        assert shape(migrated) == shape(fresh)
+        assert migrated.execute("SELECT sid, kinds FROM sessions").fetchall() == [("kept", 1)]
+        assert migrated.execute("SELECT format FROM sources").fetchall() == [("sse-lines",)]
+    finally:
+        migrated.close()
         fresh.close()
 
 
@@ -129,11 +156,11 @@ def test_a_migration_that_fails_changes_nothing_of_its_step(
 ) -> None:
     make_old(tmp_path)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(db.StoreError, match="second step"):
-        migrate(tmp_path, patch, ((2, add_model), (3, fail)))
-    conn = migrate(tmp_path, monkeypatch, ((2, add_model), (3, add_index)))
+        migrate(tmp_path, patch, ((after(1), add_kinds), (after(2), fail)))
+    conn = migrate(tmp_path, monkeypatch, ((after(1), add_kinds), (after(2), add_index)))
     try:
         assert conn.execute("SELECT COUNT(*) FROM counts").fetchone() == (0,)
-        assert db.version_of(conn) == 3
+        assert db.version_of(conn) == after(2)
     finally:
         conn.close()
 
@@ -206,6 +233,9 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
         sid = session.sid
         read.session(asking, sid)
         read.agents(asking, sid)
+        read.facts(asking, sid)
+        read.testimony(asking, sid)
+        read.agent_messages(asking, sid, "a")
         read.pending(asking, sid=sid)
         read.notices(asking, sid)
         read.notices(asking, sid, name="queue_operation")
@@ -214,15 +244,19 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
         for found in read.rounds(asking, sid):
             read.round_(asking, sid, found.round_id)
             read.round_sum(asking, sid, found.round_id)
+            read.prompts(asking, sid, found.round_id)
             for said in read.messages(asking, sid, found.round_id):
                 read.message(asking, said.flow_id)
                 read.latest_block(asking, said.flow_id)
+                read.told(asking, said.flow_id)
+                read.told_text(asking, said.flow_id, 0)
                 for block in read.blocks(asking, said.flow_id):
                     read.block(asking, said.flow_id, block.index)
                     read.block_of_call(asking, block.tool_use_id or "")
                     read.result(asking, block.tool_use_id or "")
     read.errors(asking)
     read.open_verdicts(asking)
+    read.facts_of(asking, ["s"], ["title"])
     read.sources(asking)
     return list({sql: (sql, args) for sql, args in spy.asked}.values())
 
@@ -255,6 +289,7 @@ READ = {
     *("sessions", "session", "agents", "rounds", "round_", "messages", "roundless_messages"),
     *("message", "blocks", "block", "latest_block", "block_of_call", "pending", "result"),
     *("notices", "open_verdicts", "verdicts", "sources", "errors", "round_sum"),
+    *("facts", "facts_of", "testimony", "told", "told_text", "prompts", "agent_messages"),
 }
 """The queries above; counts and dumps are meant to see everything."""
 
@@ -296,13 +331,16 @@ def ask_everything(loader: StoreLoader, conn: sqlite3.Connection) -> None:
     for session in read.sessions(conn):
         loader.session(session.sid)
         loader.round(session.sid, session.round_id or "")
-        loader.has_prompt(session.sid, "u")
+        loader.prompt_of(session.sid, "u")
+        loader.told_prompt(session.sid, "u")
+        loader.like_prompt(session.sid, "u", 0.0, 1.0, 1)
     for flow_id, request, sid in conn.execute("SELECT flow_id, request_id, sid FROM messages"):
         loader.flow_of_request(request)
         loader.message(flow_id, lambda sid: cast("Session", loader.session(sid)))
         loader.deltas(flow_id, 0)
         loader.stream((sid, flow_id, 7))
     loader.call("toolu")
+    loader.item("item")
     loader.result("toolu")
     loader.has_raw(b"x")
     loader.has_bad(b"x")

@@ -12,7 +12,7 @@ from agentmon.core.entities import Entities
 from agentmon.core.events import (
     Event,
 )
-from agentmon.core.model import Block, Message
+from agentmon.core.model import KIND_BIT, Block, Message
 from agentmon.core.rounds import mark_message
 
 _PLACEHOLDERS = frozenset({"", "unknown", "idle"})
@@ -90,6 +90,7 @@ class Attribution(Entities):
             agent_id=meta.agent_id,
             pid=meta.pid,
             start_time=event.time,
+            kinds=KIND_BIT[meta.kind],
         )
         state.seq += 1
         state.messages[flow_id] = message
@@ -114,7 +115,7 @@ class Attribution(Entities):
         mark_message(self.state, message)
         if time > message.last_time:
             message.last_time = time
-        phases.heard(self.state, message.thread, time)
+        phases.heard(self.state, message.thread, time, event.meta.kind)
         return message, time
 
     def _rename(self, message: Message, flow_id: str) -> None:
@@ -140,6 +141,10 @@ class Attribution(Entities):
             self._mark_all(message, block)
             if block.tool_use_id is not None:
                 state.calls[block.tool_use_id] = (flow_id, block.index)
+            if block.told is not None:
+                block.told.is_dirty = True
+                if block.told.item_id is not None:
+                    state.items[block.told.item_id] = (flow_id, block.index)
         mark_message(state, message)
 
 

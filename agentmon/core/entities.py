@@ -9,8 +9,8 @@ from agentmon.core.events import (
     Meta,
 )
 from agentmon.core.lanes import close_lanes
-from agentmon.core.model import Block, Message, Session, Stream, Thread
-from agentmon.core.rounds import mark_message
+from agentmon.core.model import KIND_BIT, Block, Message, Session, Stream, Thread
+from agentmon.core.rounds import catch_up, mark_message
 from agentmon.core.state import State
 
 
@@ -85,13 +85,16 @@ class Entities:
         if time is None:
             time = self._time_of(event, session)
         self._touch(session)
-        if session.first_time is None or time < session.first_time:
+        session.kinds |= KIND_BIT[meta.kind]
+        if event.time is not None and (session.first_time is None or time < session.first_time):
             session.first_time = time
         if time > session.last_time:
             session.last_time = time
         if resumes and time > session.resumed_at:
             session.resumed_at = time
-        if time >= session.meta_time:
+        if meta.kind != "wire":
+            _fill_meta(session, meta, time)
+        elif time >= session.meta_time:
             if meta is session.meta:
                 session.meta_time = time
             else:
@@ -116,12 +119,22 @@ class Entities:
             phases.mark(self.state, thread)
         return thread
 
+    def _testify(self, event: Event, time: float, said: str) -> None:
+        """What a kind of source said last of an agent; the wire's is its last byte."""
+        if event.meta.kind == "wire":
+            return
+        key = (event.sid, event.meta.agent_id or "", event.meta.kind)
+        known = self.state.changes.testimony.get(key)
+        if known is None or known[0] <= time:
+            self.state.changes.testimony[key] = (time, said)
+
     def _find(self, flow_id: str) -> Message | None:
         state = self.state
         message = state.messages.get(flow_id)
         if message is None and flow_id not in state.left:
             message = state.loader.message(flow_id, self._session)
             if message is not None:
+                catch_up(state, message)
                 self._remember(message)
         if message is not None and message.session.lanes:
             close_lanes(state, message.session)  # it is another session's
@@ -135,6 +148,8 @@ class Entities:
         for block in message.blocks.values():
             if block.tool_use_id is not None:
                 state.calls[block.tool_use_id] = (message.flow_id, block.index)
+            if block.told is not None and block.told.item_id is not None:
+                state.items[block.told.item_id] = (message.flow_id, block.index)
 
     def _by_request(self, request_id: str | None) -> Message | None:
         if request_id is None:
@@ -148,3 +163,14 @@ class Entities:
         elif message.session.lanes:
             close_lanes(self.state, message.session)  # it is another session's
         return message
+
+
+def _fill_meta(session: Session, meta: Meta, time: float) -> None:
+    """Who a session is, told beside the wire: that one goes before, except for a newer process."""
+    if meta.pid is not None and (session.pid is None or time >= session.meta_time):
+        session.pid = meta.pid
+    if session.kinds & KIND_BIT["wire"] or time < session.told_meta_time:
+        return
+    session.told_meta_time = time
+    session.cwd = meta.cwd or session.cwd
+    session.version = meta.version or session.version

@@ -11,10 +11,12 @@ from typing import Any
 
 from agentmon.core import phases
 from agentmon.core.events import (
+    AgentSaid,
     BlockStart,
     BlockStop,
     Delta,
     Event,
+    Facts,
     Malformed,
     Marker,
     MessageDelta,
@@ -22,12 +24,16 @@ from agentmon.core.events import (
     MessageStop,
     Meta,
     Notice,
+    Other,
     Ping,
     Prompt,
+    Retry,
     SessionEnd,
     SessionStart,
     StreamError,
+    Told,
     ToolResults,
+    TurnAborted,
     TurnStop,
     Unknown,
     WholeMessage,
@@ -35,10 +41,10 @@ from agentmon.core.events import (
 from agentmon.core.lanes import close_lane, close_lanes, open_lane
 from agentmon.core.model import Block, Message
 from agentmon.core.state import State
-from agentmon.core.turns import Turns
+from agentmon.core.tells import Tells
 
 
-class Fold(Turns):
+class Fold(Tells):
     """Applies events to a state. One fold per state; no other code writes to it."""
 
     def __init__(self, state: State) -> None:
@@ -59,17 +65,34 @@ class Fold(Turns):
             SessionEnd: self._session_end,
             TurnStop: self._turn_stop,
             Notice: self._notice,
+            Told: self._told,
+            TurnAborted: self._turn_aborted,
+            Retry: self._retry,
+            AgentSaid: self._agent_said,
+            Facts: self._facts,
+            Other: self._other,
             Unknown: self._unknown,
         }
 
     def line(self, events: Iterable[Event | Malformed]) -> None:
         """Takes the events of one line. A line none of whose events is new does not count."""
         is_new = False
+        key: tuple[object, ...] | None = None
+        took, said = False, list[Event]()
         for event in events:
             if isinstance(event, Malformed):
                 is_new |= self._malformed(event)
-            else:
-                is_new |= self.event(event)
+                continue
+            mine = (event.sid, event.flow, event.count, event.digest)
+            is_single = event.meta.kind == "wire" and event.meta.agent == "claude"
+            if mine == key and not is_single and event not in said:
+                # one record says several things: taken, or known, as a whole
+                said.append(event)
+                if took:
+                    self.event(event, is_again=True)
+                continue
+            key, took, said = mine, self.event(event), [event]
+            is_new |= took
         if is_new:
             self.state.counts.lines += 1
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from agentmon.core.events import Meta, Notice, Result, StreamError
+from agentmon.core.events import Kind, Meta, Notice, Result, StreamError
 from agentmon.core.lanes import Lane
 
 RECENT_PROMPTS = 16
@@ -18,6 +18,24 @@ MANY_RUNS = 32
 """From how many runs on the lines of a stream are looked up in a set."""
 RECENT_STARTS = 32
 """How many last message starts of a session are kept to answer a late prompt."""
+
+
+KIND_BIT: dict[Kind, int] = {
+    "wire": 1,
+    "transcript": 2,
+    "rollout": 4,
+    "stream": 8,
+    "sse": 16,
+    "hook": 32,
+    "registry": 64,
+}
+"""The kinds of sources as a bit mask: who told of a session, a prompt, a message."""
+
+STREAMING = KIND_BIT["wire"] | KIND_BIT["stream"] | KIND_BIT["sse"]
+"""Kinds that tell a message while it is written."""
+
+TELLING = KIND_BIT["transcript"] | KIND_BIT["rollout"]
+"""Kinds that tell a message when it is over."""
 
 
 class Stream(Struct, eq=False):
@@ -111,6 +129,19 @@ class Thread(Struct, eq=False):
     last_start: float = 0.0
     flow_id: str | None = None
     parent_tool_use_id: str | None = None
+    kind: str | None = None
+    description: str | None = None
+    status: str | None = None
+    last_told: float = 0.0
+    """The last sign of life from a source that does not stream; `last_byte` is of those that do."""
+    phase_kind: str = "wire"
+    """Which kind of source set the phase."""
+    due_at: float | None = None
+    """A retry that is announced: no byte is due before that."""
+    status_time: float = 0.0
+    """Of the last status taken from a registry."""
+    wire_time: float = 0.0
+    """The last byte of a stream that is committed as what the wire said."""
     is_dirty: bool = False
 
 
@@ -141,6 +172,11 @@ class PromptState(Struct, eq=False):
     answer_time: float | None = None
     answer_round: str | None = None
     round_id: str = ""
+    told_round: str | None = None
+    """How the messages of a transcript name its round."""
+    kinds: int = 1
+    told_end: float | None = None
+    """Its last stop in a transcript."""
     is_dirty: bool = False
 
 
@@ -158,6 +194,10 @@ class Round(Struct, eq=False):
     at their time."""
     is_closed: bool = False
     is_synthetic: bool = False
+    told_end: float | None = None
+    """The last stop in a transcript: its end, where the wire tells none."""
+    aborted_at: float | None = None
+    abort_ends: bool = False
     frozen: int = 0
     """Prompts of it that are too old to change; the first of them gave start and text."""
     is_dirty: bool = False
@@ -179,6 +219,8 @@ class Session(Struct, eq=False):
     version: str | None = None
     meta: Meta | None = None
     meta_time: float = float("-inf")
+    told_meta_time: float = float("-inf")
+    """The same as `meta_time`, of what is told beside the wire; not stored."""
     first_time: float | None = None
     last_time: float = float("-inf")
     ended_at: float | None = None
@@ -192,6 +234,10 @@ class Session(Struct, eq=False):
     model: str | None = None
     threads: dict[str, Thread] = field(default_factory=dict[str, Thread])
     prompts: list[PromptState] = field(default_factory=list[PromptState])
+    older: dict[int, tuple[int, PromptState]] = field(
+        default_factory=dict[int, tuple[int, PromptState]]
+    )
+    """Older prompts that may not be committed yet: ordinal → (batch, prompt)."""
     starts: list[Start] = field(default_factory=list[Start])
     rounds: dict[str, Round] = field(default_factory=dict[str, Round])
     calls: dict[str, Call] = field(default_factory=dict[str, Call])
@@ -202,6 +248,7 @@ class Session(Struct, eq=False):
     unplaced: list[Message] = field(default_factory=lambda: list[Message]())
     """Recent messages whose round was absent: theirs is the one running at their start."""
     lanes: list[Lane] = field(default_factory=list[Lane])
+    kinds: int = 0
     is_dirty: bool = False
     touched: int = 0
 
@@ -227,6 +274,20 @@ class Fresh(Struct, eq=False):
     times: list[float] = field(default_factory=list[float])
     flows: dict[int, str] = field(default_factory=dict[int, str])
     """Position → flow id as written, where that is not the message's own."""
+
+
+class ToldText(Struct, eq=False):
+    """A block as it was told when it was finished. `text` None: settled, and not needed."""
+
+    item_id: str | None
+    time: float
+    bytes: int
+    sha256: str
+    is_exact: bool
+    kind: str
+    text: str | None
+    is_cut: bool = False
+    is_dirty: bool = True
 
 
 class Block(Struct, eq=False):
@@ -262,6 +323,7 @@ class Block(Struct, eq=False):
     tail: DeltaTail | None = None
     moved_from: str | None = None
     """The flow id under which its stored text still lies."""
+    told: ToldText | None = None
     is_dirty: bool = False
 
 
@@ -290,6 +352,9 @@ class Message(Struct, eq=False):
     blocks: dict[int, Block] = field(default_factory=dict[int, Block])
     moved_from: str | None = None
     is_stored: bool = False
+    kinds: int = 0
+    told_stop: str | None = None
+    is_done: bool = False
     meta: Meta | None = None
     """Who wrote its start: lines of the same writer take the short way."""
     stream: Stream | None = None
@@ -304,6 +369,7 @@ class Saved(Struct, eq=False):
     sid: str
     time: float
     result: Result
+    rank: int = 1
 
 
 class Said(Struct, eq=False):

@@ -7,10 +7,13 @@ whenever a prompt or a start comes in, in order of payload time and not of arriv
 
 from bisect import insort
 
+from agentmon.core import joining
 from agentmon.core.model import (
+    KIND_BIT,
     RECENT_PROMPTS,
     RECENT_STARTS,
     RECENT_STOPS,
+    TELLING,
     Message,
     PromptState,
     Round,
@@ -20,13 +23,26 @@ from agentmon.core.model import (
 from agentmon.core.state import State
 
 
-def _when(prompt: PromptState) -> tuple[float, int]:
+def when(prompt: PromptState) -> tuple[float, int]:
+    """The order of prompts."""
     return prompt.time, prompt.ordinal
 
 
 def add_prompt(state: State, session: Session, prompt: PromptState) -> None:
     """Takes in a prompt, perhaps between others that came before it."""
-    insort(session.prompts, prompt, key=_when)
+    insort(session.prompts, prompt, key=when)
+    find_answer(state, session, prompt)
+    settle(state, session)
+    if session.kinds & TELLING:
+        retime(state, session, prompt.time)
+    while len(session.prompts) > RECENT_PROMPTS:
+        while session.loose_stops and session.loose_stops[0] < session.prompts[1].time:
+            _freeze_stop(state, session)
+        _freeze(state, session, session.prompts.pop(0))
+
+
+def find_answer(state: State, session: Session, prompt: PromptState) -> None:
+    """The message start that tells the round of a prompt, if it came already."""
     later = _next_time(session, prompt)
     for other in session.prompts:
         if other.pid == prompt.pid and other is not prompt:
@@ -40,11 +56,6 @@ def add_prompt(state: State, session: Session, prompt: PromptState) -> None:
         first = min(found, key=lambda start: start.time)
         prompt.answer_time, prompt.answer_round = first.time, first.round
     mark_prompt(state, prompt)
-    settle(state, session)
-    while len(session.prompts) > RECENT_PROMPTS:
-        while session.loose_stops and session.loose_stops[0] < session.prompts[1].time:
-            _freeze_stop(state, session)
-        _freeze(state, session, session.prompts.pop(0))
 
 
 def add_start(state: State, message: Message) -> None:
@@ -73,7 +84,7 @@ def add_start(state: State, message: Message) -> None:
 def _next_time(session: Session, prompt: PromptState) -> float:
     """When the next prompt of the same process came."""
     for other in session.prompts:
-        if other.pid == prompt.pid and _when(other) > _when(prompt):
+        if other.pid == prompt.pid and when(other) > when(prompt):
             return other.time
     return float("inf")
 
@@ -87,6 +98,8 @@ def _drop_answer_after(state: State, prompt: PromptState, limit: float) -> None:
 def _freeze(state: State, session: Session, prompt: PromptState) -> None:
     found = get_round(state, session, prompt.round_id)
     found.frozen += 1
+    if session.kinds & ~KIND_BIT["wire"]:
+        session.older[prompt.ordinal] = (state.batch, prompt)
 
 
 def _freeze_stop(state: State, session: Session) -> None:
@@ -121,9 +134,32 @@ def _assign(state: State, session: Session) -> None:
     for prompt in session.prompts:
         target = _round_of(state, session, prompt, previous)
         if target != prompt.round_id:
-            prompt.round_id = target
+            before, prompt.round_id = prompt.round_id, target
             mark_prompt(state, prompt)
+            if before:
+                follow(state, session, prompt, before)
         previous = prompt
+
+
+def follow(state: State, session: Session, prompt: PromptState, before: str) -> None:
+    """The messages of a prompt go with it into another round: those that a transcript has of it,
+    and those that named no round where it was the only prompt of its own."""
+    if not session.kinds & TELLING:
+        return
+    retime(state, session, prompt.time)
+    told = prompt.told_round
+    is_alone = before.startswith("syn:") or before == told
+    state.changes.moves.append((prompt.round_id, session.sid, told))
+    if is_alone:
+        state.changes.renames.append((prompt.round_id, session.sid, before))
+    for message in state.messages.values():
+        named = message.own_round
+        if message.session is session and (
+            (named is not None and named == told)
+            or (is_alone and named is None and message.round_id == before)
+        ):
+            message.round_id = prompt.round_id
+            mark_message(state, message)
 
 
 def _settle_ends(state: State, session: Session) -> bool:
@@ -136,12 +172,24 @@ def _settle_ends(state: State, session: Session) -> bool:
     changed = False
     for found in session.rounds.values():
         ends = [end for end in (found.named_end, loose.get(found.round_id)) if end is not None]
-        end = max(ends, default=None)
+        _settle_told_end(session, found)
+        end = max(ends, default=found.told_end)
         if end != found.end_time and (end is not None or _is_recent(session, found)):
             found.end_time = end
             changed = True
             mark_round(state, found)
     return changed
+
+
+def _settle_told_end(session: Session, found: Round) -> None:
+    ends = [
+        prompt.told_end
+        for prompt in session.prompts
+        if prompt.told_end is not None and prompt.round_id == found.round_id
+    ]
+    if found.frozen and found.told_end is not None:
+        ends.append(found.told_end)
+    found.told_end = max(ends, default=None)
 
 
 def _is_recent(session: Session, found: Round) -> bool:
@@ -159,7 +207,7 @@ def _round_of(
         return _synthetic(prompt)
     known = get_round(state, session, own)
     earlier = known.frozen > 0 or any(
-        other.round_id == own and _when(other) < _when(prompt) for other in session.prompts
+        other.round_id == own and when(other) < when(prompt) for other in session.prompts
     )
     if not earlier:
         return own
@@ -198,9 +246,9 @@ def _is_closed(session: Session, found: Round, mine: list[PromptState]) -> bool:
         return True
     if not mine:
         return found.is_closed
-    first = _when(mine[0])
+    first = when(mine[0])
     return any(
-        _when(other) > first and other.round_id != found.round_id and not _is_beside(other)
+        when(other) > first and other.round_id != found.round_id and not _is_beside(other)
         for other in session.prompts
     )
 
@@ -227,17 +275,22 @@ def running_at(session: Session, time: float | None) -> str | None:
 
 def place(state: State, message: Message) -> None:
     """Gives a message its round: as written, none, or the running one."""
-    session = message.session
+    session, start = message.session, message.start_time
     if message.own_round is None:
-        if _may_change(session, message.start_time):
-            message.round_id = running_at(session, message.start_time)
+        if _may_change(session, start):
+            message.round_id = running_at(session, start)
+        if message.kinds & TELLING and not message.is_started:
+            retime(state, session, start)
         if message not in session.unplaced:
             session.unplaced.append(message)
             del session.unplaced[: max(0, len(session.unplaced) - RECENT_STARTS)]
         return
     message.round_id = message.own_round or None
     if message.own_round:
-        get_round(state, session, message.own_round)
+        asked = joining.told_prompt(state, session, message.own_round)
+        if asked is not None:
+            message.round_id = asked.round_id
+        get_round(state, session, message.round_id or message.own_round)
 
 
 def end_round(state: State, session: Session, round_id: str | None, time: float) -> None:
@@ -253,7 +306,7 @@ def end_round(state: State, session: Session, round_id: str | None, time: float)
         return
     found.named_end = time
     mark_round(state, found)
-    if found.end_time is None or time > found.end_time:
+    if found.end_time is None or time > found.end_time or found.end_time == found.told_end:
         found.end_time = time
         # only an unanswered prompt asks whether a round was still running
         if any(p.own_round == round_id and not p.answer_round for p in session.prompts):
@@ -287,6 +340,25 @@ def _forget_rounds(session: Session) -> None:
     for key, found in list(session.rounds.items())[: -2 * RECENT_PROMPTS]:
         if key not in named and not found.is_dirty:
             del session.rounds[key]
+
+
+def catch_up(state: State, message: Message) -> None:
+    """A message from the store has not moved yet with a prompt that moved in this batch."""
+    sid, named = message.session.sid, message.own_round
+    for target, moved, told in state.changes.moves:
+        if moved == sid and named is not None and named == told:
+            message.round_id = target
+    for target, moved, before in state.changes.renames:
+        if moved == sid and named is None and message.round_id == before:
+            message.round_id = target
+
+
+def retime(state: State, session: Session, time: float | None) -> None:
+    """From a time on, messages that only a transcript has and that name no round (a subagent's) are
+    in the round that ran when they began; which that is, the store knows for all prompts."""
+    if time is not None:
+        known = state.changes.retimed.get(session.sid, time)
+        state.changes.retimed[session.sid] = min(known, time)
 
 
 def mark_prompt(state: State, prompt: PromptState) -> None:

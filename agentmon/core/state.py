@@ -41,11 +41,25 @@ class Loader(Protocol):
     def call(self, tool_use_id: str) -> tuple[str, int] | None: ...
     def result(
         self, tool_use_id: str, *, is_coming: bool = False
-    ) -> tuple[float, bool | None] | None:
-        """`is_coming`: it will be stored if it is not there."""
+    ) -> tuple[float, bool | None, int] | None:
+        """(time, is_error, rank). `is_coming`: it will be stored if it is not there."""
         ...
 
-    def has_prompt(self, sid: str, message_uuid: str) -> bool: ...
+    def item(self, item_id: str) -> tuple[str, int] | None:
+        """(flow_id, index) of the block that was told under this id."""
+        ...
+
+    def told_prompt(self, sid: str, told_round: str) -> PromptState | None:
+        """The prompt whose round a transcript names so."""
+        ...
+
+    def like_prompt(
+        self, sid: str, text: str, since: float, until: float, kind: int
+    ) -> PromptState | None:
+        """The nearest prompt of this text, told in that time, but not by this kind of source."""
+        ...
+
+    def prompt_of(self, sid: str, message_uuid: str) -> PromptState | None: ...
     def has_raw(self, digest: bytes) -> bool: ...
     def has_bad(self, digest: bytes) -> bool: ...
 
@@ -73,11 +87,22 @@ class NoLoader:
 
     def result(
         self, tool_use_id: str, *, is_coming: bool = False
-    ) -> tuple[float, bool | None] | None:
+    ) -> tuple[float, bool | None, int] | None:
         return None
 
-    def has_prompt(self, sid: str, message_uuid: str) -> bool:
-        return False
+    def item(self, item_id: str) -> tuple[str, int] | None:
+        return None
+
+    def told_prompt(self, sid: str, told_round: str) -> PromptState | None:
+        return None
+
+    def like_prompt(
+        self, sid: str, text: str, since: float, until: float, kind: int
+    ) -> PromptState | None:
+        return None
+
+    def prompt_of(self, sid: str, message_uuid: str) -> PromptState | None:
+        return None
 
     def has_raw(self, digest: bytes) -> bool:
         return False
@@ -98,9 +123,23 @@ class Changes:
         self.blocks: list[Block] = []
         self.streams: list[Stream] = []
         self.results: list[Saved] = []
+        self.verdicts_of_results: list[tuple[bool, str]] = []
+        """is_error of results that were stored without it, by tool_use_id."""
         self.notices: list[Said] = []
         self.dropped: list[str] = []
         """Files with the text of results that were there already."""
+        self.renames: list[tuple[str, str, str]] = []
+        """(round, sid, round before): messages that name no round follow their prompt."""
+        self.moves: list[tuple[str, str, str | None]] = []
+        """(round, sid, told round): messages of a transcript that follow their prompt."""
+        self.retimed: dict[str, float] = {}
+        """sid → the time from which on its told messages are in the rounds that ran then."""
+        self.absorbed: list[str] = []
+        """Flow ids of provisional messages that turned out to be another one."""
+        self.facts: dict[tuple[str, str, str], tuple[object, float, str]] = {}
+        """(sid, agent_id, name) → value, time, kind of source."""
+        self.testimony: dict[tuple[str, str, str], tuple[float, str]] = {}
+        """(sid, agent_id, kind of source) → time, what it said."""
         self.raw: list[tuple[bytes, Unknown, float | None]] = []
         self.bad: list[tuple[bytes, Malformed]] = []
 
@@ -131,8 +170,10 @@ class State:
         self.messages: dict[str, Message] = {}
         self.requests: dict[str, Message] = {}
         self.streams: dict[StreamKey, Stream] = {}
-        self.results: dict[str, tuple[float, bool | None, int]] = {}
-        """Results that may not be committed yet: time, is_error, batch."""
+        self.results: dict[str, tuple[float, bool | None, int, int]] = {}
+        """Results that may not be committed yet: time, is_error, rank, batch."""
+        self.items: dict[str, tuple[str, int]] = {}
+        """The API's own id of a block → block, for the blocks in memory."""
         self.recent: dict[object, int] = {}
         """Keys of prompts, raw events and bad lines that may not be committed yet → batch."""
         self.left: dict[str, int] = {}
@@ -157,7 +198,7 @@ class State:
     def evict(self, committed: int, *, keep: int = 512) -> None:
         """Forgets what is closed and was not touched since batch `committed` was committed."""
         if self.results:
-            self.results = {k: v for k, v in self.results.items() if v[2] > committed}
+            self.results = {k: v for k, v in self.results.items() if v[3] > committed}
         if self.left:
             self.left = {k: v for k, v in self.left.items() if v > committed}
         if self.recent:
@@ -172,6 +213,9 @@ class State:
                 del self.streams[key]
         if len(self.messages) > keep:
             self._evict_messages(committed, keep)
+        for session in self.sessions.values():
+            if session.older:
+                session.older = {k: v for k, v in session.older.items() if v[0] > committed}
         if len(self.sessions) > keep:
             self._evict_sessions(committed, keep)
 
@@ -196,6 +240,8 @@ class State:
         for block in message.blocks.values():
             if block.tool_use_id is not None:
                 self.calls.pop(block.tool_use_id, None)
+            if block.told is not None and block.told.item_id is not None:
+                self.items.pop(block.told.item_id, None)
         if message in message.session.unplaced:
             message.session.unplaced.remove(message)
         # a message and its blocks name each other: without this they wait for the collector

@@ -1,6 +1,6 @@
 """Events of a response: a message from its start over its content blocks to its stop."""
 
-from agentmon.core import phases, rounds
+from agentmon.core import phases, rounds, told_rounds
 from agentmon.core.attribution import Attribution
 from agentmon.core.events import (
     BlockStart,
@@ -12,7 +12,7 @@ from agentmon.core.events import (
     StreamError,
     WholeMessage,
 )
-from agentmon.core.model import Block, Message, Said
+from agentmon.core.model import KIND_BIT, TELLING, Block, Message, Said
 from agentmon.core.rounds import mark_message
 
 TOKEN_FIELDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -48,7 +48,9 @@ class Streams(Attribution):
 
     def _begin(self, message: Message, event: MessageStart, time: float) -> None:
         state = self.state
+        told_round = message.own_round if message.kinds & TELLING else None
         message.is_started = True
+        message.kinds |= KIND_BIT[event.meta.kind]
         message.meta = event.meta
         message.written = None
         message.request_id = event.request_id or message.request_id
@@ -57,15 +59,16 @@ class Streams(Attribution):
         message.role, message.model = event.role, event.model
         message.start_time = time
         message.last_time = max(message.last_time, time)
-        message.own_round = event.round
+        message.own_round = event.round if event.round is not None else told_round
         message.pid = event.meta.pid
-        message.agent_id = event.meta.agent_id
-        message.thread = self._thread(message.session, event.meta.agent_id)
+        message.agent_id = event.meta.agent_id or message.agent_id
+        message.thread = self._thread(message.session, message.agent_id)
         self._count_tokens(message, event.usage)
         rounds.place(state, message)
         rounds.add_start(state, message)
+        told_rounds.begin_told(state, message, told_round)
         mark_message(state, message)
-        phases.message_started(state, message, time, self._no_result)
+        phases.message_started(state, message, time, self._no_result, event.meta.kind)
 
     def _new_block(self, message: Message, index: int) -> Block:
         block = message.blocks[index] = Block(message, index)
@@ -95,9 +98,9 @@ class Streams(Attribution):
         state = self.state
         state.calls[tool_use_id] = (block.message.flow_id, block.index)
         recent = state.results.get(tool_use_id)
-        known = recent[:2] if recent is not None else state.loader.result(tool_use_id)
+        known = recent[:3] if recent is not None else state.loader.result(tool_use_id)
         if known is not None:
-            block.result_time, block.result_is_error = known
+            block.result_time, block.result_is_error = known[:2]
 
     def _block_stop(self, event: BlockStop) -> bool:
         message, time = self._stream_event(event)
@@ -117,10 +120,15 @@ class Streams(Attribution):
         blocks = [message.blocks[index] for index in sorted(message.blocks)]
         for at, block in enumerate(blocks, 1):
             time = block.stop_time
+            told = block.told if block.told is not None and not block.told.is_cut else None
+            if time is None and told is not None and not block.is_started:
+                time = told.time
             if time is None and at < len(blocks):
                 time = blocks[at].start_time
             if time is None:
                 time = message.end_time
+            if time is None and told is not None:
+                time = told.time
             if time != block.complete_time:
                 self._complete(block, time)
 
@@ -163,7 +171,7 @@ class Streams(Attribution):
         message = self._existing(event, event.request_id)
         _, time = self._heard(event)
         if message is not None:
-            phases.heard(self.state, message.thread, time)
+            phases.heard(self.state, message.thread, time, event.meta.kind)
         return True
 
     def _error(self, event: StreamError) -> bool:
@@ -177,7 +185,7 @@ class Streams(Attribution):
             message.last_time = max(message.last_time, time)
             mark_message(self.state, message)
         thread = message.thread if message else self._thread(session, event.meta.agent_id)
-        phases.failed(self.state, thread, event.error_type, time)
+        phases.failed(self.state, thread, event.error_type, time, event.meta.agent)
         self.state.changes.notices.append(Said(time, event))
         return True
 
@@ -218,6 +226,11 @@ class Streams(Attribution):
 
     def _block_of_call(self, tool_use_id: str) -> Block | None:
         key = self.state.calls.get(tool_use_id) or self.state.loader.call(tool_use_id)
+        message = self._find(key[0]) if key is not None else None
+        return message.blocks.get(key[1]) if message is not None and key is not None else None
+
+    def _block_of_item(self, item_id: str) -> Block | None:
+        key = self.state.items.get(item_id) or self.state.loader.item(item_id)
         message = self._find(key[0]) if key is not None else None
         return message.blocks.get(key[1]) if message is not None and key is not None else None
 

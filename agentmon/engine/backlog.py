@@ -14,7 +14,10 @@ import msgspec
 
 
 async def read_in_child(
-    data_dir: Path, paths: Sequence[str], on_progress: Callable[[float], None]
+    data_dir: Path,
+    paths: Sequence[str],
+    on_progress: Callable[[float], None],
+    forced: str | None = None,
 ) -> None:
     """Runs until the child is through, or ends it when cancelled. Progress is 0 to 1.
 
@@ -26,6 +29,8 @@ async def read_in_child(
         "agentmon",
         "ingest",
         "--progress",
+        "--found",
+        *(["--format", forced] if forced else []),
         "--data-dir",
         str(data_dir),
         "--",

@@ -9,10 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
+from msgspec import Struct
+
 from agentmon.core.events import Delta, Event, Malformed, Result, ToolResults, Unknown
+from agentmon.engine.decoders import AnyDecoder
 from agentmon.sources import huge
+from agentmon.sources.decoding import HEAD_BYTES, Decoded, Record
+from agentmon.sources.envelopes import shortened
 from agentmon.sources.lines import HugeLine
-from agentmon.sources.sse_lines import HEAD_BYTES, Decoded, Decoder
+from agentmon.sources.sse_lines import Decoder
 from agentmon.store.deltas import SPOOL
 
 PREVIEW = 500
@@ -46,33 +51,55 @@ class SpooledText:
         self.path.unlink(missing_ok=True)
 
 
+class Parsed(Struct):
+    """A huge line that was read: the events of an envelope, or the object of another format."""
+
+    events: list[Decoded]
+    row: Record | None = None
+    rest: bytes = b""
+
+
 class HugeLines:
     """Decodes over-long lines of one run. Raises OSError when the spool can't be written."""
 
-    def __init__(self, data_dir: Path, decoder: Decoder) -> None:
+    def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / SPOOL
-        self._decoder = decoder
         self._made = 0
 
-    def decode(self, line: HugeLine) -> list[Decoded]:
-        """The events of a line, and of lines that were glued to it."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def parse(self, line: HugeLine, decoder: AnyDecoder) -> Parsed:
+        """Reads a line; what takes long. May run ahead of the lines before it."""
         try:
-            found = huge.decode(line.pieces(), self._new_sink)
+            if isinstance(decoder, Decoder):
+                return Parsed(self._envelope(line, decoder))
+            row, rest = huge.read_object(line.pieces())
         except huge.HugeError as problem:
-            return [Malformed(line.offset, line.size - 1, str(problem), line.head[:HEAD_BYTES])]
-        event = self._event(found, line)
-        return [event, *self._decoder.decode(found.rest, line.offset)]
+            bad = Malformed(line.offset, line.size - 1, str(problem), line.head[:HEAD_BYTES])
+            return Parsed([bad])
+        return Parsed([], cast(Record, shortened(row)), rest)
+
+    def events(self, parsed: Parsed, line: HugeLine, decoder: AnyDecoder) -> list[Decoded]:
+        """The events of a line, and of lines that were glued to it; in the order of lines."""
+        if parsed.row is None or isinstance(decoder, Decoder):
+            return parsed.events
+        found = decoder.record(parsed.row, line.head + line.tail, line.offset)
+        for event in found:
+            if isinstance(event, Malformed | Unknown):
+                event.size = line.size - 1
+        return [*found, *decoder.decode(parsed.rest, line.offset)]
+
+    def _envelope(self, line: HugeLine, decoder: Decoder) -> list[Decoded]:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = huge.decode(line.pieces(), self._new_sink)
+        event = self._event(found, line, decoder)
+        return [event, *decoder.decode(found.rest, line.offset)]
 
     def _new_sink(self, number: str) -> SpooledText:
         self._made += 1
         return SpooledText(self._folder / f"{os.getpid()}-{self._made}-{number}.txt")
 
-    def _event(self, found: huge.HugeEvent, line: HugeLine) -> Decoded:
+    def _event(self, found: huge.HugeEvent, line: HugeLine, decoder: Decoder) -> Decoded:
         raw = line.head + line.tail
-        event = self._decoder.of_parts(
-            found.envelope, found.inner, found.line_crc, raw, line.offset
-        )
+        event = decoder.of_parts(found.envelope, found.inner, found.line_crc, raw, line.offset)
         if isinstance(event, Malformed | Unknown):
             event.size = line.size - 1
         if not isinstance(event, Event):

@@ -15,7 +15,9 @@ from msgspec import Struct
 
 from agentmon.core.events import Event, Prompt, Unknown
 from agentmon.engine.core import BATCH_LINES, Engine
+from agentmon.engine.queueing import SINCE
 from agentmon.sources import procs
+from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.sse_lines import Decoder
 from agentmon.store import read
 from agentmon.store.db import StoreError, cannot
@@ -45,6 +47,9 @@ class Progress(Struct):
     bytes_left: int
 
 
+FIRST_COMMIT = 0.25
+"""Seconds after which there is something to look at, while the rest is read."""
+
 _KEPT_FREE = 16 << 20
 """Bytes: more than a chunk, its lines and a batch together."""
 
@@ -72,11 +77,13 @@ def _hard_work() -> Generator[None, None, None]:
 class Ingestion:
     """One run of the worker over a store. Raises StoreError; use it as a context manager."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, forced: str | None = None) -> None:
         self._store = OpenStore(data_dir)
         self._loader = StoreLoader(self._store.conn)
-        self.engine = Engine(data_dir, self._loader, self._store.known_sources())
+        known = self._store.known_sources()
+        self.engine = Engine(data_dir, self._loader, known, forced=forced)
         self._started = time.monotonic()
+        self._committed = False
 
     def __enter__(self) -> "Ingestion":
         return self
@@ -101,7 +108,20 @@ class Ingestion:
         batch_lines: int = BATCH_LINES,
     ) -> None:
         """Reads the inputs to their present end. Raises StoreError when the store can't take it."""
-        self.engine.open_paths(paths, follow=False)
+        self.read_inputs(expand(list(paths), follow=False), on_progress, batch_lines)
+
+    def read_inputs(
+        self,
+        expanded: Expanded,
+        on_progress: Callable[[Progress], None] | None = None,
+        batch_lines: int = BATCH_LINES,
+        *,
+        since: float = SINCE,
+        only_recent: bool = False,
+    ) -> None:
+        """The same for paths that were looked at already; see `Inputs.add_paths`."""
+        self.engine.open_inputs(expanded, follow=False, since=since, only_recent=only_recent)
+        self.engine.hear()
         with _hard_work():
             self._read_on(on_progress, batch_lines)
 
@@ -111,11 +131,15 @@ class Ingestion:
             more = engine.pump(batch_lines)
             if not engine.is_whole:
                 continue
-            if engine.is_due or not more:
+            is_first = not self._committed and time.monotonic() - self._started > FIRST_COMMIT
+            if engine.is_due or is_first or not more:
+                self._committed = True
                 self.commit()
                 if on_progress is not None:
                     on_progress(Progress(engine.bytes_read, engine.size_behind))
             if not more and (engine.has_ended or not engine.wait_for_pipes()):
+                engine.hear()
+                self.commit()
                 return
 
     def reprocess(self) -> int:

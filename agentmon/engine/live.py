@@ -19,8 +19,10 @@ from agentmon.engine.backlog import read_in_child
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
 from agentmon.engine.judging import Judge
+from agentmon.engine.queueing import SINCE
 from agentmon.logfile import log
 from agentmon.report import board
+from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.procs import Processes
 from agentmon.sources.watch import Watch
 from agentmon.store import db, verdicts
@@ -43,7 +45,7 @@ READ_SECONDS = 1.0
 LOOK_SECONDS = 5.0
 """Longest time between two looks for files that have appeared; mostly `Watch` tells."""
 
-JUDGE_SECONDS = 2.0
+JUDGE_SECONDS = 1.0
 JUDGED = 86_400.0
 """Seconds back from which sessions are judged."""
 
@@ -70,6 +72,9 @@ class Live:
         stdin: int = 0,
         processes: Processes | None = None,
         backlog_bytes: int = BACKLOG_BYTES,
+        look: Callable[[], Expanded] | None = None,
+        since: float = SINCE,
+        forced: str | None = None,
     ) -> None:
         self.revision = 0
         self.title = "wire"
@@ -82,6 +87,10 @@ class Live:
         self._paths = list(paths)
         self._poll = poll
         self._stdin = stdin
+        self._look_for = look
+        self._expanded: Expanded | None = None
+        self._format = forced
+        self._since = since
         self._looked_for = list(looked_for)
         self._processes = processes or Processes()
         self._backlog_bytes = backlog_bytes
@@ -92,12 +101,14 @@ class Live:
         self._reader: db.AsyncStore | None = None
         self._opened = asyncio.Event()
         self._watch: Watch | None = None
-        self._appeared = False
+        self._appeared: set[str] = set()
+        """Folders in which something may be new."""
         self._tasks: list[asyncio.Task[None]] = []
         self._lag: float | None = None
         self._backlog: float | None = None
         self._usage = (0.0, 0.0)
         self._note: str | None = None
+        self._words: str | None = None
 
     # -- what a watcher asks
 
@@ -124,7 +135,7 @@ class Live:
             rss_mb=rss,
             cpu_percent=cpu,
             files=engine.input_count if engine is not None else 0,
-            note=self._note,
+            note=self._note or self._words,
             problem=self.problem or (problems[0] if problems else None),
             backlog=self._backlog,
             looked_for=self._looked_for,
@@ -219,24 +230,36 @@ class Live:
             await self._only_read()
             return
         engine = self._open_engine(self._store)
-        if engine.size_behind > self._backlog_bytes:
-            engine = await self._read_backlog(engine)
+        paths, size = engine.inputs.recent_backlog()
+        if size > self._backlog_bytes:
+            engine = await self._read_backlog(engine, paths)
         await self._follow(engine)
 
     def _open_engine(self, store: OpenStore) -> Engine:
-        engine = Engine(self.data_dir, StoreLoader(store.conn), known_sources(store.conn))
+        loader, known = StoreLoader(store.conn), known_sources(store.conn)
+        engine = Engine(self.data_dir, loader, known, forced=self._format)
         engine.holds_huge = True
         self._engine = engine
         self._add_inputs(engine)
         return engine
 
     def _add_inputs(self, engine: Engine) -> None:
-        engine.open_paths(self._paths, follow=True, stdin=self._stdin)
+        if self._expanded is None:
+            self._expanded = (
+                self._look_for() if self._look_for else expand(self._paths, follow=True)
+            )
+        engine.open_inputs(self._expanded, follow=True, stdin=self._stdin, since=self._since)
+        engine.hear()
 
     async def _follow(self, engine: Engine) -> None:
-        last_commit = last_look = 0.0
+        last_commit = last_look = last_heard = 0.0
         while True:
+            if time.monotonic() - last_heard >= READ_SECONDS or self._appeared:
+                last_heard = time.monotonic()
+                engine.hear()
+            began = time.perf_counter()
             more = engine.pump(SLICE_LINES)
+            spent = time.perf_counter() - began
             if engine.waits_for_huge:
                 await self._prepare_huge(engine)
                 continue
@@ -246,12 +269,16 @@ class Live:
                 await self._commit(engine)
                 last_commit, waited = time.monotonic(), 0.0
             if more or not engine.is_whole:
-                await asyncio.sleep(0)
+                # old logs may take half of a core, not all of it
+                await asyncio.sleep(spent if self._note_progress(engine) else 0)
                 continue
+            self._note_progress(engine)
             if self._appeared or time.monotonic() - last_look >= LOOK_SECONDS:
-                self._appeared = False
-                last_look = time.monotonic()
-                if engine.look_again():
+                within: set[str] | None = self._appeared
+                if time.monotonic() - last_look >= LOOK_SECONDS:
+                    within, last_look = None, time.monotonic()
+                self._appeared = set()
+                if engine.look_again(within):
                     continue
             due = COMMIT_SECONDS - waited if engine.has_changes else READ_SECONDS
             await self._wait(engine, max(0.001, due))
@@ -270,9 +297,18 @@ class Live:
         if self._watch is None:
             self._watch = Watch(self._poll)
             await self._watch.start()
-        self._watch.update(*engine.watched)
-        self._watch.set_pipes(engine.pipes())
-        self._appeared = (await self._watch.wait(seconds)).appeared
+        inputs = engine.inputs
+        inputs.rest()
+        self._watch.update(
+            inputs.hot,
+            inputs.folders,
+            inputs.missing,
+            resting=inputs.resting,
+            ignored=inputs.ignored,
+        )
+        self._watch.set_pipes(inputs.pipes())
+        wake = await self._watch.wait(seconds)
+        self._appeared = set(wake.folders) | inputs.woke(wake.paths)
 
     async def _commit(self, engine: Engine) -> None:
         """Writes a batch; while the store can't take it, nothing more is read (back-pressure)."""
@@ -305,7 +341,7 @@ class Live:
 
     # -- a backlog, read by a child
 
-    async def _read_backlog(self, engine: Engine) -> Engine:
+    async def _read_backlog(self, engine: Engine, paths: Sequence[str]) -> Engine:
         """Lets a child process read what is there, then goes on from its position."""
         store = self._store
         if store is None:
@@ -314,11 +350,22 @@ class Live:
         self._engine = None
         store.close()
         self._store = None
-        await read_in_child(self.data_dir, self._paths, self._take_progress)
+        await read_in_child(self.data_dir, paths, self._take_progress, self._format)
         self._backlog = None
         self._store = OpenStore(self.data_dir)
         self.revision += 1
+        if self._expanded is not None:
+            self._expanded.rescan()
         return self._open_engine(self._store)
+
+    def _note_progress(self, engine: Engine) -> bool:
+        """Whether what is read now is a backlog that nobody waits for; says how far it is."""
+        found = engine.inputs.progress
+        before = self._backlog, self._words
+        self._backlog, self._words = (None, None) if found is None else (found.share, found.words)
+        if before[1] != self._words:
+            self.revision += 1
+        return found is not None and not found.is_recent
 
     def _take_progress(self, share: float) -> None:
         self._backlog = share

@@ -1,11 +1,22 @@
-"""What settings mean for an engine: its limits, and where logs are looked for."""
+"""What settings mean for an engine: its limits, and which logs it reads."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+from msgspec import Struct
 
 from agentmon import config
 from agentmon.core.health import Limits
 from agentmon.sources.discover import Discovery, discover
+from agentmon.sources.paths import Expanded, expand
+
+
+class Inputs(Struct):
+    """What is to be read: a look that was taken already, and in words where was looked."""
+
+    expanded: Expanded
+    looked_for: list[str]
 
 
 def limits(settings: config.Settings) -> Limits:
@@ -16,3 +27,11 @@ def limits(settings: config.Settings) -> Limits:
 def found_logs(settings: config.Settings) -> Discovery:
     """Logs in the places that are known for them."""
     return discover(os.environ, Path.home(), config.state_dir(os.environ), settings.paths)
+
+
+def inputs(settings: config.Settings, paths: Sequence[str], *, follow: bool = True) -> Inputs:
+    """The given paths, else what is found on this machine."""
+    if paths:
+        return Inputs(expand(paths, follow=follow), list(paths))
+    discovery = found_logs(settings)
+    return Inputs(discovery.inputs, [place.line for place in discovery.looked_for])

@@ -81,7 +81,9 @@ class Dump:
 
     def _rounds(self) -> Iterator[Record]:
         sql = """
-        SELECT round_id, sid, number, user_prompt, start_time, end_time, is_complete, is_aborted
+        SELECT round_id, sid, number, user_prompt, start_time,
+               COALESCE(end_time, CASE WHEN abort_ends THEN aborted_at END),
+               is_complete, is_aborted
         FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY sid ORDER BY start_time, round_id) AS number
               FROM rounds WHERE prompts > 0) r {where} ORDER BY start_time, round_id"""
         for round_id, sid, number, prompt, start, end, complete, aborted in self._rows(sql, "r"):
@@ -115,13 +117,14 @@ class Dump:
         sql = """
         SELECT b.sid, b.flow_id, b.block_index, b.block_type, b.tool_use_id, b.tool_name,
                b.delta_count, b.total_bytes, b.stored_bytes, b.is_cut, b.is_complete,
-               b.start_time, b.complete_time
+               b.start_time, b.complete_time, t.text, t.sha256
         FROM content_blocks b LEFT JOIN messages m USING (flow_id)
+        LEFT JOIN told_blocks t
+          ON b.uses_told AND t.flow_id = b.flow_id AND t.block_index = b.block_index
         {where} ORDER BY m.start_time, b.flow_id, b.block_index"""
         for row in self._rows(sql, "b"):
-            sid, flow_id, index, kind, call, name, deltas, total, stored, cut, done, start, end = (
-                row
-            )
+            sid, flow_id, index, kind, call, name, deltas, total, stored, cut, done, *rest = row
+            start, end, told, told_digest = rest
             path = block_path(str(sid), str(flow_id), _int(index))
             record: Record = {
                 "kind": "block",
@@ -132,13 +135,14 @@ class Dump:
                 "tool_name": name,
                 "delta_count": deltas,
                 "total_bytes": total,
-                "sha256": None if cut else self._digest(path, _int(stored)),
+                "sha256": told_digest or (None if cut else self._digest(path, _int(stored))),
                 "is_complete": bool(done),
                 "start_time": start,
                 "complete_time": end,
             }
             if self._text:
-                record["text"] = self._read(path, 0, _int(stored)).decode("utf-8", "replace")
+                streamed = self._read(path, 0, _int(stored)).decode("utf-8", "replace")
+                record["text"] = streamed if told_digest is None else told
             yield record
 
     def _results(self) -> Iterator[Record]:

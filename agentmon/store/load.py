@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from agentmon.core.model import (
+    KIND_BIT,
     RECENT_PROMPTS,
     RECENT_STARTS,
     RECENT_STOPS,
@@ -25,6 +26,7 @@ from agentmon.core.model import (
     Start,
     Stream,
     Thread,
+    ToldText,
 )
 from agentmon.core.state import StreamKey
 from agentmon.core.turns import LOOSE_STOP
@@ -78,7 +80,7 @@ class StoreLoader:
         row = self._one(
             """SELECT agent, pid, cwd, version, meta_time, first_time, last_time, ended_at,
                       end_reason, resumed_at, closed_at, prompt_count, input_tokens, output_tokens,
-                      cache_read_tokens, cache_write_tokens, context_tokens, model
+                      cache_read_tokens, cache_write_tokens, context_tokens, model, kinds
                FROM sessions WHERE sid = ?""",
             sid,
         )
@@ -101,6 +103,7 @@ class StoreLoader:
             tokens=list(row[12:16]),
             context_tokens=row[16],
             model=row[17],
+            kinds=row[18],
         )
         self._threads(session)
         self._prompts(session)
@@ -112,9 +115,11 @@ class StoreLoader:
 
     def _threads(self, session: Session) -> None:
         sql = """SELECT agent_id, phase, phase_since, phase_detail, last_byte, last_start, flow_id,
-                        parent_tool_use_id FROM agents WHERE sid = ?"""
+                        parent_tool_use_id, kind, description, status,
+                        COALESCE(last_told, 0.0), phase_kind, due_at, COALESCE(status_time, 0.0)
+                 FROM agents WHERE sid = ?"""
         for row in self._all(sql, session.sid):
-            agent_id, phase, since, detail, byte, start, flow_id, parent = row
+            agent_id, phase, since, detail, byte, start, flow_id, *rest = row
             session.threads[agent_id] = Thread(
                 session.sid,
                 agent_id,
@@ -124,23 +129,32 @@ class StoreLoader:
                 byte or 0.0,
                 start or 0.0,
                 flow_id,
-                parent,
+                *rest,
+                wire_time=byte or 0.0,
             )
 
     def _prompts(self, session: Session) -> None:
-        sql = """SELECT ordinal, pid, time, message_uuid, text, own_round, is_queued, answer_time,
-                        answer_round, round_id
-                 FROM prompts WHERE sid = ? ORDER BY time DESC, ordinal DESC LIMIT ?"""
+        sql = f"{_PROMPT} WHERE sid = ? ORDER BY time DESC, ordinal DESC LIMIT ?"
         for row in reversed(self._all(sql, session.sid, RECENT_PROMPTS)):
-            ordinal, pid, time, uuid, text, own, queued, *rest = row
-            session.prompts.append(
-                PromptState(session.sid, ordinal, pid, time, uuid, text, own, bool(queued), *rest)
-            )
+            session.prompts.append(_prompt(row))
         for prompt in session.prompts:
             if prompt.round_id not in session.rounds:
                 found = self._round(session.sid, prompt.round_id, session.prompts)
                 if found is not None:
                     session.rounds[prompt.round_id] = found
+
+    def told_prompt(self, sid: str, told_round: str) -> PromptState | None:
+        row = self._one(f"{_PROMPT} WHERE sid = ? AND told_round = ? LIMIT 1", sid, told_round)
+        return _prompt(row) if row is not None else None
+
+    def like_prompt(
+        self, sid: str, text: str, since: float, until: float, kind: int
+    ) -> PromptState | None:
+        sql = f"{_PROMPT} WHERE sid = ? AND time BETWEEN ? AND ? AND NOT kinds & ?"
+        rows = self._all(sql, sid, since, until, kind)
+        found = [prompt for prompt in map(_prompt, rows) if prompt.text.strip() == text]
+        middle = (since + until) / 2
+        return min(found, key=lambda prompt: abs(prompt.time - middle), default=None)
 
     def round(self, sid: str, round_id: str) -> Round | None:
         if self._is_unheard("round", sid, round_id):
@@ -149,14 +163,15 @@ class StoreLoader:
 
     def _round(self, sid: str, round_id: str, recent: Iterable[PromptState]) -> Round | None:
         row = self._one(
-            """SELECT prompts, user_prompt, start_time, end_time, named_end, is_closed, is_synthetic
+            """SELECT prompts, user_prompt, start_time, end_time, named_end, is_closed,
+                      is_synthetic, told_end, aborted_at, abort_ends
                FROM rounds WHERE sid = ? AND round_id = ?""",
             sid,
             round_id,
         )
         if row is None:
             return None
-        prompts, text, start, end, named, closed, synthetic = row
+        prompts, text, start, end, named, closed, synthetic, told, aborted, ends = row
         live = sum(prompt.round_id == round_id for prompt in recent)
         return Round(
             sid,
@@ -168,6 +183,9 @@ class StoreLoader:
             named,
             bool(closed),
             bool(synthetic),
+            told,
+            aborted,
+            bool(ends),
             frozen=max(0, prompts - live),
         )
 
@@ -227,7 +245,8 @@ class StoreLoader:
         row = self._one(
             """SELECT seq, sid, request_id, own_round, round_id, agent_id, pid, role, model,
                       stop_reason, start_time, end_time, last_time, is_started, is_broken, error,
-                      input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, written
+                      input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, written,
+                      kinds, told_stop, is_done
                FROM messages WHERE flow_id = ?""",
             flow_id,
         )
@@ -251,9 +270,16 @@ class StoreLoader:
             error=rest[13],
             tokens=list(rest[14:18]),
             written=_written(rest[18]),
+            kinds=rest[19],
+            told_stop=rest[20],
+            is_done=bool(rest[21]),
             is_stored=True,
         )
+        if message.stop_reason == message.told_stop and message.end_time is None:
+            message.stop_reason = None  # the row has it from a transcript, as far as is known
         self._blocks(message)
+        if message.kinds & ~KIND_BIT["wire"]:
+            self._told(message)
         if message.own_round is None:
             session.unplaced.append(message)
         return message
@@ -262,14 +288,14 @@ class StoreLoader:
         sql = """SELECT block_index, block_type, tool_use_id, tool_name, delta_count, total_bytes,
                         stored_bytes, is_cut, revision, COALESCE(start_text, ''), has_start,
                         is_started, start_time, stop_time, complete_time, last_time, result_time,
-                        result_is_error, no_result_at, input_preview
+                        result_is_error, no_result_at, input_preview, uses_told
                  FROM content_blocks WHERE flow_id = ?"""
         for row in self._all(sql, message.flow_id):
             message.blocks[row[0]] = Block(
                 message,
                 row[0],
                 *row[1:7],
-                cut_bytes=row[5] - row[6],
+                cut_bytes=0 if row[20] else row[5] - row[6],
                 is_cut=bool(row[7]),
                 revision=row[8],
                 start_text=row[9],
@@ -286,6 +312,22 @@ class StoreLoader:
                 # where its deltas stood is in the delta log; it is read when one more comes
                 is_simple=row[4] == 0,
             )
+
+    def _told(self, message: Message) -> None:
+        sql = """SELECT block_index, item_id, time, bytes, sha256, is_exact, kind, text, is_cut
+                 FROM told_blocks WHERE flow_id = ?"""
+        for index, item_id, time, size, digest, exact, *rest in self._all(sql, message.flow_id):
+            block = message.blocks.get(index)
+            if block is not None:
+                kind, text, cut = rest
+                block.told = ToldText(
+                    item_id, time, size, digest, bool(exact), kind, text, bool(cut), is_dirty=False
+                )
+
+    def item(self, item_id: str) -> tuple[str, int] | None:
+        return self._one(
+            "SELECT flow_id, block_index FROM told_blocks WHERE item_id = ? LIMIT 1", item_id
+        )
 
     def call(self, tool_use_id: str) -> tuple[str, int] | None:
         return self._one(
@@ -321,17 +363,18 @@ class StoreLoader:
 
     def result(
         self, tool_use_id: str, *, is_coming: bool = False
-    ) -> tuple[float, bool | None] | None:
+    ) -> tuple[float, bool | None, int] | None:
         if self._is_unheard("result", tool_use_id, is_coming=is_coming):
             return None
         row = self._one(
-            "SELECT result_time, is_error FROM tool_results WHERE tool_use_id = ?", tool_use_id
+            "SELECT result_time, is_error, rank FROM tool_results WHERE tool_use_id = ?",
+            tool_use_id,
         )
-        return None if row is None else (row[0], None if row[1] is None else bool(row[1]))
+        return None if row is None else (row[0], None if row[1] is None else bool(row[1]), row[2])
 
-    def has_prompt(self, sid: str, message_uuid: str) -> bool:
-        sql = "SELECT 1 FROM prompts WHERE sid = ? AND message_uuid = ?"
-        return self._one(sql, sid, message_uuid) is not None
+    def prompt_of(self, sid: str, message_uuid: str) -> PromptState | None:
+        row = self._one(f"{_PROMPT} WHERE sid = ? AND message_uuid = ?", sid, message_uuid)
+        return _prompt(row) if row is not None else None
 
     def has_raw(self, digest: bytes) -> bool:
         return self._one("SELECT 1 FROM raw_events WHERE digest = ?", digest) is not None
@@ -348,6 +391,18 @@ class StoreLoader:
     def next_seq(self) -> int:
         row = self._one("SELECT value FROM counts WHERE name = 'next_seq'")
         return int(row[0]) if row is not None else 0
+
+
+_PROMPT = """
+SELECT sid, ordinal, pid, time, message_uuid, text, own_round, is_queued, answer_time,
+       answer_round, round_id, told_round, kinds, told_end
+FROM prompts"""
+
+
+def _prompt(row: tuple[Any, ...]) -> PromptState:
+    values = list(row)
+    values[7] = bool(values[7])
+    return PromptState(*values)
 
 
 def _or_past(value: float | None) -> float:

@@ -4,21 +4,27 @@ Paging is by key, never by OFFSET; each query is served by an index of `schema.s
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import msgspec
 
 from agentmon.store.rows import (
     AgentRow,
     BlockRow,
     ErrorRow,
+    Fact,
     MessageRow,
     NoticeRow,
     PendingRow,
+    PromptRow,
     ResultRow,
     RoundRow,
     RoundSum,
     SessionRow,
     SourceRow,
+    Testimony,
+    ToldRow,
     VerdictRow,
 )
 
@@ -26,14 +32,18 @@ __all__ = [
     "AgentRow",
     "BlockRow",
     "ErrorRow",
+    "Fact",
     "MessageRow",
     "NoticeRow",
     "PendingRow",
+    "PromptRow",
     "ResultRow",
     "RoundRow",
     "RoundSum",
     "SessionRow",
     "SourceRow",
+    "Testimony",
+    "ToldRow",
     "VerdictRow",
 ]
 
@@ -81,12 +91,37 @@ def _session(row: tuple[Any, ...]) -> SessionRow:
 def agents(conn: sqlite3.Connection, sid: str) -> list[AgentRow]:
     """The threads of a session, the main one first, then as they began."""
     sql = """
-    SELECT sid, agent_id, phase, phase_since, phase_detail, last_byte, last_start, flow_id,
-           parent_tool_use_id,
+    SELECT a.sid, a.agent_id, a.phase, a.phase_since, a.phase_detail, a.last_byte, a.last_start,
+           a.flow_id, a.parent_tool_use_id,
            (SELECT b.input_preview FROM content_blocks b
-            WHERE b.tool_use_id = parent_tool_use_id LIMIT 1)
-    FROM agents WHERE sid = ? ORDER BY agent_id <> '', last_start, agent_id"""
-    return [AgentRow(*row) for row in _all(conn, sql, (sid,))]
+            WHERE b.tool_use_id = a.parent_tool_use_id LIMIT 1),
+           a.kind, a.description, a.status, 0, 0, 0, 0,
+           (SELECT COALESCE(m.agent_id, '')
+            FROM content_blocks b JOIN messages m USING (flow_id)
+            WHERE b.tool_use_id = a.parent_tool_use_id LIMIT 1),
+           a.last_told, a.phase_kind, a.due_at
+    FROM agents a WHERE a.sid = ? ORDER BY a.agent_id <> '', a.last_start, a.agent_id"""
+    found = [AgentRow(*row) for row in _all(conn, sql, (sid,))]
+    if len(found) > 1:
+        _add_tokens(conn, sid, found)
+    return found
+
+
+_AGENT_TOKENS = """
+SELECT agent_id, TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cache_read_tokens),
+       TOTAL(cache_write_tokens)
+FROM messages WHERE sid = ? AND agent_id IS NOT NULL GROUP BY agent_id
+"""
+
+
+def _add_tokens(conn: sqlite3.Connection, sid: str, agents: list[AgentRow]) -> None:
+    """What the messages of each subagent add up to."""
+    sums = {row[0]: row[1:] for row in _all(conn, _AGENT_TOKENS, (sid,))}
+    for agent in agents:
+        if agent.agent_id in sums:
+            tokens = [int(value) for value in sums[agent.agent_id]]
+            agent.input_tokens, agent.output_tokens = tokens[:2]
+            agent.cache_read_tokens, agent.cache_write_tokens = tokens[2:]
 
 
 _ROUND = """
@@ -126,27 +161,57 @@ SELECT m.flow_id, m.request_id, m.sid,
           (m.agent_id IS NULL AND r.end_time >= m.last_time))),
        m.error, m.input_tokens, m.output_tokens,
        m.cache_read_tokens, m.cache_write_tokens,
-       (SELECT COUNT(*) FROM content_blocks b WHERE b.flow_id = m.flow_id)
+       (SELECT COUNT(*) FROM content_blocks b WHERE b.flow_id = m.flow_id), m.kinds
 FROM messages m LEFT JOIN rounds r ON r.sid = m.sid AND r.round_id = m.round_id
 """
 
 
 def messages(
-    conn: sqlite3.Connection, sid: str, round_id: str, *, limit: int = 1000
+    conn: sqlite3.Connection,
+    sid: str,
+    round_id: str,
+    *,
+    agent_id: str | None = None,
+    limit: int = 1000,
 ) -> list[MessageRow]:
-    """The messages of a round, oldest first."""
-    sql = _MESSAGE + " WHERE m.sid = ? AND m.round_id = ? ORDER BY m.start_time, m.flow_id LIMIT ?"
-    return [_message(row) for row in _all(conn, sql, (sid, round_id, limit))]
+    """The messages of a round, oldest first; of one thread where `agent_id` says ("" the main)."""
+    where, args = _of_agent(agent_id)
+    sql = f"""{_MESSAGE} WHERE m.sid = ? AND m.round_id = ? {where}
+    ORDER BY m.start_time, m.flow_id LIMIT ?"""
+    return [_message(row) for row in _all(conn, sql, (sid, round_id, *args, limit))]
 
 
-def roundless_messages(conn: sqlite3.Connection, sid: str, *, limit: int = 200) -> list[MessageRow]:
+def _of_agent(agent_id: str | None) -> tuple[str, tuple[object, ...]]:
+    if agent_id is None:
+        return "", ()
+    return ("AND m.agent_id IS NULL", ()) if not agent_id else ("AND m.agent_id = ?", (agent_id,))
+
+
+def roundless_messages(
+    conn: sqlite3.Connection, sid: str, *, agent_id: str | None = None, limit: int = 200
+) -> list[MessageRow]:
     """Warm-up and side traffic: messages of no round, newest first."""
-    sql = (
-        _MESSAGE
-        + """ WHERE m.sid = ? AND COALESCE(r.prompts, 0) = 0
-        ORDER BY m.start_time DESC, m.flow_id LIMIT ?"""
-    )
-    return [_message(row) for row in _all(conn, sql, (sid, limit))]
+    where, args = _of_agent(agent_id)
+    sql = f"""{_MESSAGE} WHERE m.sid = ? AND COALESCE(r.prompts, 0) = 0 {where}
+    ORDER BY m.start_time DESC, m.flow_id LIMIT ?"""
+    return [_message(row) for row in _all(conn, sql, (sid, *args, limit))]
+
+
+def agent_messages(
+    conn: sqlite3.Connection, sid: str, agent_id: str, *, limit: int = 1000
+) -> list[MessageRow]:
+    """The messages of a subagent in all rounds, oldest first."""
+    sql = _MESSAGE + " WHERE m.sid = ? AND m.agent_id = ? ORDER BY m.start_time, m.flow_id LIMIT ?"
+    return [_message(row) for row in _all(conn, sql, (sid, agent_id, limit))]
+
+
+def prompts(conn: sqlite3.Connection, sid: str, round_id: str) -> list[PromptRow]:
+    """The prompts of a round, in their order."""
+    sql = """
+    SELECT ordinal, time, text, is_queued, kinds FROM prompts
+    WHERE sid = ? AND round_id = ? ORDER BY time, ordinal"""
+    found = _all(conn, sql, (sid, round_id))
+    return [PromptRow(at, time, text, bool(queued), k) for at, time, text, queued, k in found]
 
 
 def message(conn: sqlite3.Connection, flow_id: str) -> MessageRow | None:
@@ -164,7 +229,7 @@ def _message(row: tuple[Any, ...]) -> MessageRow:
 _BLOCK = """
 SELECT flow_id, block_index, sid, block_type, tool_use_id, tool_name, delta_count, total_bytes,
        stored_bytes, is_cut, revision, start_time, complete_time, last_time, is_complete,
-       result_time, result_is_error, no_result_at, input_preview
+       result_time, result_is_error, no_result_at, input_preview, uses_told
 FROM content_blocks
 """
 
@@ -198,7 +263,60 @@ def _block(row: tuple[Any, ...]) -> BlockRow:
     values[14] = bool(values[14])
     if values[16] is not None:
         values[16] = bool(values[16])
+    values[19] = bool(values[19])
     return BlockRow(*values)
+
+
+def told(conn: sqlite3.Connection, flow_id: str) -> list[ToldRow]:
+    """The blocks of a message as they were told when they were over, by index."""
+    sql = """
+    SELECT flow_id, block_index, item_id, time, bytes, sha256, is_exact, kind, text
+    FROM told_blocks WHERE flow_id = ? ORDER BY block_index"""
+    found: list[ToldRow] = []
+    for row in _all(conn, sql, (flow_id,)):
+        values = list(row)
+        values[6] = bool(values[6])
+        found.append(ToldRow(*values))
+    return found
+
+
+def told_text(conn: sqlite3.Connection, flow_id: str, index: int) -> str | None:
+    """The text of a block with `uses_told`."""
+    sql = "SELECT text FROM told_blocks WHERE flow_id = ? AND block_index = ?"
+    rows = _all(conn, sql, (flow_id, index))
+    return rows[0][0] if rows else None
+
+
+def facts(conn: sqlite3.Connection, sid: str) -> dict[tuple[str, str], Fact]:
+    """What is known of a session by name: (agent_id, name) → fact."""
+    found = _all(conn, _FACT + " WHERE sid = ?", (sid,))
+    return {(row[1], row[2]): _fact(row) for row in found}
+
+
+def facts_of(
+    conn: sqlite3.Connection, sids: Sequence[str], names: Sequence[str]
+) -> dict[tuple[str, str, str], Fact]:
+    """The same for several sessions and some names: (sid, agent_id, name) → fact."""
+    given = msgspec.json.encode(list(sids)).decode(), msgspec.json.encode(list(names)).decode()
+    sql = f"""{_FACT} WHERE sid IN (SELECT value FROM json_each(?))
+    AND name IN (SELECT value FROM json_each(?))"""
+    return {(row[0], row[1], row[2]): _fact(row) for row in _all(conn, sql, given)}
+
+
+_FACT = "SELECT sid, agent_id, name, value, time, kind FROM facts"
+
+
+def _fact(row: tuple[Any, ...]) -> Fact:
+    sid, agent_id, name, value, time, kind = row
+    return Fact(sid, agent_id, name, msgspec.json.decode(value), time, kind)
+
+
+def testimony(conn: sqlite3.Connection, sid: str) -> list[Testimony]:
+    """What each kind of source said last of each agent of a session."""
+    sql = """
+    SELECT sid, agent_id, kind, time, said FROM testimony WHERE sid = ?
+    ORDER BY agent_id, time DESC"""
+    return [Testimony(*row) for row in _all(conn, sql, (sid,))]
 
 
 _PENDING = """
@@ -220,7 +338,7 @@ def pending(
 def result(conn: sqlite3.Connection, tool_use_id: str) -> ResultRow | None:
     sql = """
     SELECT tool_use_id, sid, is_error, content_size, sha256, COALESCE(content, ''), file,
-           result_time
+           result_time, rank
     FROM tool_results WHERE tool_use_id = ?"""
     for row in _all(conn, sql, (tool_use_id,)):
         values = list(row)
@@ -259,7 +377,7 @@ def verdicts(conn: sqlite3.Connection, sid: str, *, limit: int = 50) -> list[Ver
 
 def sources(conn: sqlite3.Connection) -> list[SourceRow]:
     sql = """
-    SELECT source_id, path, kind, position, generation, tail_bytes, last_read
+    SELECT source_id, path, kind, position, generation, tail_bytes, last_read, format
     FROM sources ORDER BY source_id"""
     return [SourceRow(*row) for row in _all(conn, sql)]
 

@@ -1,5 +1,7 @@
 """The typed rows that leave the store. Times are epoch seconds, UTC."""
 
+from typing import Any
+
 from msgspec import Struct
 
 
@@ -42,6 +44,23 @@ class AgentRow(Struct):
     parent_tool_use_id: str | None
     title: str | None = None
     """What the call that started a subagent says of it."""
+    kind: str | None = None
+    """Of a subagent: its type or nickname."""
+    description: str | None = None
+    status: str | None = None
+    """running, completed, failed, stopped; None where nobody said."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    parent_agent_id: str | None = None
+    """Who made the call that started it: "" the main agent; None where the call is not known."""
+    last_told: float | None = None
+    """The last sign of life from a source that does not stream."""
+    phase_kind: str = "wire"
+    """Which kind of source set the phase."""
+    due_at: float | None = None
+    """A retry that is announced: no byte is due before that."""
 
 
 class RoundRow(Struct):
@@ -83,6 +102,8 @@ class MessageRow(Struct):
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     block_count: int
+    kinds: int = 1
+    """Which kinds of sources told it, a bit mask (`core.model.KIND_BIT`)."""
 
 
 class BlockRow(Struct):
@@ -107,6 +128,53 @@ class BlockRow(Struct):
     result_is_error: bool | None
     no_result_at: float | None
     input_preview: str | None
+    uses_told: bool = False
+    """Its text is not in its delta file but was told whole: see `told`."""
+
+
+class ToldRow(Struct, frozen=True):
+    """A block as a source told it when it was over; `text` None: the streamed one is the text."""
+
+    flow_id: str
+    index: int
+    item_id: str | None
+    time: float
+    bytes: int
+    sha256: str
+    is_exact: bool
+    kind: str
+    text: str | None
+
+
+class PromptRow(Struct, frozen=True):
+    """One prompt of a round, and which kinds of sources told it (a bit mask)."""
+
+    ordinal: int
+    time: float
+    text: str
+    is_queued: bool
+    kinds: int
+
+
+class Fact(Struct, frozen=True):
+    """Something known by name of a session or one of its agents, as last said."""
+
+    sid: str
+    agent_id: str
+    name: str
+    value: Any
+    time: float
+    kind: str
+
+
+class Testimony(Struct, frozen=True):
+    """What a kind of source said last of an agent, and when."""
+
+    sid: str
+    agent_id: str
+    kind: str
+    time: float
+    said: str
 
 
 class PendingRow(Struct):
@@ -134,6 +202,8 @@ class ResultRow(Struct):
     content: str
     file: str | None
     result_time: float
+    rank: int = 1
+    """0 a summary, 1 a stream's, 2 a transcript's."""
 
 
 class NoticeRow(Struct):
@@ -170,6 +240,7 @@ class SourceRow(Struct):
     generation: int
     tail_bytes: int
     last_read: float | None
+    format: str | None = None
 
 
 class RoundSum(Struct, frozen=True):

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from agentmon.core.events import StreamError
-from agentmon.core.model import Block, Message, Session, Stream, Thread
+from agentmon.core.model import TELLING, Block, Message, Session, Stream, Thread
 from agentmon.store.codec import CHUNK_LINES, encode_lines
 
 Values: TypeAlias = tuple[Any, ...]
@@ -28,6 +28,8 @@ class SourceValues(Struct):
     generation: int
     tail_bytes: int
     last_read: float
+    format: str | None = None
+    decoder: bytes = b""
 
 
 def values_of(item: object, names: Sequence[str]) -> Values:
@@ -56,6 +58,7 @@ def session_row(s: Session) -> Values:
         *s.tokens,
         s.context_tokens,
         s.model,
+        s.kinds or 1,
     )
 
 
@@ -70,6 +73,13 @@ def thread_row(t: Thread) -> Values:
         t.last_start or None,
         t.flow_id,
         t.parent_tool_use_id,
+        t.kind,
+        t.description,
+        t.status,
+        t.last_told or None,
+        t.phase_kind,
+        t.due_at,
+        t.status_time or None,
     )
 
 
@@ -87,7 +97,7 @@ def message_row(m: Message) -> Values:
         m.pid,
         m.role,
         m.model,
-        m.stop_reason,
+        m.stop_reason or (None if m.is_started and m.is_broken else m.told_stop),
         m.start_time,
         m.end_time,
         _known(m.last_time),
@@ -96,6 +106,9 @@ def message_row(m: Message) -> Values:
         m.error,
         *m.tokens,
         written,
+        m.kinds,
+        m.told_stop,
+        m.is_done and not m.is_started,
     )
 
 
@@ -123,6 +136,51 @@ def block_row(b: Block) -> Values:
         b.result_is_error,
         b.no_result_at,
         b.input_preview,
+        uses_told(b),
+    )
+
+
+def uses_told(block: Block) -> bool:
+    """Whether a block's text is the one that was told when it was over.
+
+    The streamed text goes before it, unless lines of the stream are missing: an exact text of
+    another length says so, and so does a longer one. The arguments of a call are told in another
+    spelling than they were streamed in: there the stream counts, once it is whole.
+    """
+    told = block.told
+    if told is None:
+        return False
+    streamed = block.stored_bytes + block.cut_bytes
+    if not streamed:
+        return True
+    if told.is_exact:
+        return told.bytes != streamed
+    if (block.block_type or "").endswith("tool_use"):
+        return block.stop_time is None and block.message.end_time is None
+    return told.bytes > streamed
+
+
+def told_row(b: Block) -> Values | None:
+    """What was told of a block; its text only while it is needed, or may be."""
+    told = b.told
+    if told is None or not told.is_dirty:
+        return None
+    is_open = b.is_started and b.stop_time is None and b.message.end_time is None
+    if told.text is not None and not (uses_told(b) or is_open):
+        told.text = None
+    told.is_dirty = is_open
+    flow_id = b.message.flow_id
+    return (
+        flow_id,
+        b.index,
+        told.item_id,
+        told.time,
+        told.bytes,
+        told.sha256,
+        told.is_exact,
+        told.kind,
+        told.text,
+        told.is_cut,
     )
 
 
@@ -168,6 +226,9 @@ ROUND_FIELDS = (
     "named_end",
     "is_closed",
     "is_synthetic",
+    "told_end",
+    "aborted_at",
+    "abort_ends",
 )
 PROMPT_FIELDS = (
     "sid",
@@ -181,6 +242,9 @@ PROMPT_FIELDS = (
     "answer_time",
     "answer_round",
     "round_id",
+    "told_round",
+    "kinds",
+    "told_end",
 )
 SOURCE_FIELDS = tuple(SourceValues.__struct_fields__)
 SESSION = _upsert(
@@ -202,6 +266,7 @@ SESSION = _upsert(
         *TOKENS,
         "context_tokens",
         "model",
+        "kinds",
     ),
 )
 THREAD = _upsert(
@@ -215,6 +280,13 @@ THREAD = _upsert(
         "last_start",
         "flow_id",
         "parent_tool_use_id",
+        "kind",
+        "description",
+        "status",
+        "last_told",
+        "phase_kind",
+        "due_at",
+        "status_time",
     ),
 )
 ROUND = _upsert("rounds", ROUND_FIELDS[:2], ROUND_FIELDS[2:])
@@ -241,6 +313,9 @@ MESSAGE = _upsert(
         "error",
         *TOKENS,
         "written",
+        "kinds",
+        "told_stop",
+        "is_done",
     ),
 )
 BLOCK = _upsert(
@@ -267,7 +342,37 @@ BLOCK = _upsert(
         "result_is_error",
         "no_result_at",
         "input_preview",
+        "uses_told",
     ),
+)
+TOLD = _upsert(
+    "told_blocks",
+    ("flow_id", "block_index"),
+    ("item_id", "time", "bytes", "sha256", "is_exact", "kind", "text", "is_cut"),
+)
+FACT = """
+INSERT INTO facts (sid, agent_id, name, value, time, kind) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (sid, agent_id, name) DO UPDATE
+SET value = excluded.value, time = excluded.time, kind = excluded.kind
+WHERE excluded.time >= facts.time"""
+MOVE = "UPDATE messages SET round_id = ? WHERE sid = ? AND own_round = ?"
+RENAME = "UPDATE messages SET round_id = ? WHERE sid = ? AND round_id = ? AND own_round IS NULL"
+RETIME = f"""
+UPDATE messages SET round_id = (
+  SELECT p.round_id FROM prompts p WHERE p.sid = messages.sid AND p.time <= messages.start_time
+  ORDER BY p.time DESC LIMIT 1)
+WHERE sid = ? AND start_time >= ? AND own_round IS NULL AND NOT is_started AND kinds & {TELLING}"""
+TESTIMONY = """
+INSERT INTO testimony (sid, agent_id, kind, time, said) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (sid, agent_id, kind) DO UPDATE SET time = excluded.time, said = excluded.said
+WHERE excluded.time >= testimony.time"""
+RESULT = (
+    _upsert(
+        "tool_results",
+        ("tool_use_id",),
+        ("sid", "is_error", "content_size", "sha256", "content", "file", "result_time", "rank"),
+    )
+    + " WHERE excluded.rank > tool_results.rank"
 )
 LOG = _upsert("delta_log", ("flow_id", "block_index", "chunk"), ("deltas", "data"))
 STREAM = _upsert("stream_log", ("sid", "flow_id", "pid", "chunk"), ("data",))

@@ -13,7 +13,7 @@ KEEP_METRICS = 86_400.0
 
 
 class Change(Struct):
-    """A verdict that begins (with its evidence) or is over (`until`)."""
+    """A verdict that begins (with its evidence), is over (`until`), or goes on and knows more."""
 
     sid: str
     agent_id: str
@@ -21,12 +21,39 @@ class Change(Struct):
     since: float
     until: float | None = None
     evidence: Mapping[str, object] = {}
+    goes_on: bool = False
 
 
-def write(conn: sqlite3.Connection, changes: Sequence[Change]) -> None:
+class Pid(Struct):
+    """The process of a session that names none in its own files."""
+
+    sid: str
+    pid: int
+    time: float
+
+
+PID = "pid"
+"""The name under which such a process is kept among the facts."""
+
+
+def write(conn: sqlite3.Connection, changes: Sequence[Change | Pid]) -> None:
     """One transaction. A round is marked as orphaned for as long as the verdict holds."""
     with transaction(conn):
         for change in changes:
+            if isinstance(change, Pid):
+                conn.execute(
+                    """INSERT OR REPLACE INTO facts (sid, agent_id, name, value, time, kind)
+                       VALUES (?, '', ?, ?, ?, 'process')""",
+                    (change.sid, PID, str(change.pid), change.time),
+                )
+                continue
+            if change.goes_on:
+                conn.execute(
+                    """UPDATE verdicts SET evidence = ?
+                       WHERE sid = ? AND agent_id = ? AND until IS NULL AND verdict = ?""",
+                    (_json(change), change.sid, change.agent_id, change.word),
+                )
+                continue
             if change.until is not None:
                 conn.execute(
                     """UPDATE verdicts SET until = ?
@@ -53,9 +80,13 @@ def _begin(conn: sqlite3.Connection, change: Change) -> None:
             str(change.evidence.get("tool_use_id") or ""),
             change.word,
             change.since,
-            msgspec.json.encode(change.evidence).decode(),
+            _json(change),
         ),
     )
+
+
+def _json(change: Change) -> str:
+    return msgspec.json.encode(change.evidence).decode()
 
 
 def write_metrics(conn: sqlite3.Connection, now: float, metrics: Mapping[str, float]) -> None:

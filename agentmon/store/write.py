@@ -14,25 +14,32 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from agentmon.core.model import Block, Message, Saved
-from agentmon.core.state import State
+from agentmon.core.model import KIND_BIT, STREAMING, Block, Message, Saved
+from agentmon.core.state import Changes, State
 from agentmon.store.db import transaction
 from agentmon.store.deltas import SPOOL, DeltaFiles, block_path, result_path
 from agentmon.store.load import StoreLoader
 from agentmon.store.statements import (
     BLOCK,
     COUNT,
+    FACT,
     LOG,
     MESSAGE,
+    MOVE,
     PROMPT,
     PROMPT_FIELDS,
+    RENAME,
+    RESULT,
+    RETIME,
     ROUND,
     ROUND_FIELDS,
     SESSION,
     SOURCE,
     SOURCE_FIELDS,
     STREAM,
+    TESTIMONY,
     THREAD,
+    TOLD,
     SourceValues,
     Values,
     block_row,
@@ -41,6 +48,8 @@ from agentmon.store.statements import (
     session_row,
     stream_rows,
     thread_row,
+    told_row,
+    uses_told,
     values_of,
 )
 from agentmon.store.texts import Append, TextChange, change_text, preview
@@ -114,13 +123,23 @@ class Collector:
         moved = [m for m in changes.messages if m.moved_from is not None]
         for message in moved:
             self._move(batch, message)
+        for flow_id in changes.absorbed:
+            self._delete(batch, flow_id)
+        batch.add(MOVE, changes.moves)
+        batch.add(RENAME, changes.renames)
         batch.add(SESSION, [session_row(session) for session in changes.sessions])
         batch.add(THREAD, [thread_row(thread) for thread in changes.threads])
         batch.add(ROUND, [values_of(r, ROUND_FIELDS) for r in changes.rounds])
         batch.add(PROMPT, [values_of(p, PROMPT_FIELDS) for p in changes.prompts])
         batch.add(MESSAGE, [message_row(message) for message in changes.messages])
+        batch.add(RETIME, [*changes.retimed.items()])
         self._blocks(batch, changes.blocks)
         self._results(batch, changes.results)
+        batch.add(
+            "UPDATE tool_results SET is_error = ? WHERE tool_use_id = ? AND is_error IS NULL",
+            changes.verdicts_of_results,
+        )
+        self._told(batch, changes)
         batch.operations += [(None, file) for file in changes.dropped]
         self._announce(batch)
         batch.add(
@@ -138,20 +157,45 @@ class Collector:
 
     def _move(self, batch: Batch, message: Message) -> None:
         """A message changes its flow_id: its rows go, and come again under the new one."""
-        old = message.moved_from
-        for table in ("messages", "content_blocks", "delta_log"):
-            batch.add(f"DELETE FROM {table} WHERE flow_id = ?", [(old,)])
+        self._delete(batch, message.moved_from)
         message.moved_from = None
+
+    def _delete(self, batch: Batch, flow_id: str | None) -> None:
+        for table in ("messages", "content_blocks", "told_blocks", "delta_log"):
+            batch.add(f"DELETE FROM {table} WHERE flow_id = ?", [(flow_id,)])
+
+    def _told(self, batch: Batch, changes: Changes) -> None:
+        """What is known by name, and what each kind of source said last."""
+        facts = [
+            (sid, agent_id, name, msgspec.json.encode(value).decode(), time, kind)
+            for (sid, agent_id, name), (value, time, kind) in changes.facts.items()
+        ]
+        batch.add(FACT, facts)
+        rows: list[Values] = [(*key, time, said) for key, (time, said) in changes.testimony.items()]
+        for thread in changes.threads:
+            if thread.last_byte > thread.wire_time:
+                thread.wire_time = thread.last_byte
+                kinds = self._state.sessions[thread.sid].kinds
+                kind = next((k for k, bit in KIND_BIT.items() if kinds & bit & STREAMING), None)
+                if kind is not None:
+                    rows.append((thread.sid, thread.agent_id, kind, thread.last_byte, thread.phase))
+        batch.add(TESTIMONY, rows)
 
     # -- blocks
 
     def _blocks(self, batch: Batch, blocks: Sequence[Block]) -> None:
         rows: list[Values] = []
         log: list[Values] = []
+        told: list[Values] = []
         for block in blocks:
             change = change_text(block, self._past)
             if change is not None:
                 self._text(batch, block, change, log)
+            if block.told is not None:
+                is_told = uses_told(block)
+                block.total_bytes = (
+                    block.told.bytes if is_told else block.stored_bytes + block.cut_bytes
+                )
             if (
                 block.input_preview is None
                 and block.complete_time is not None
@@ -159,7 +203,10 @@ class Collector:
             ):
                 block.input_preview = self._preview(block, change)
             rows.append(block_row(block))
+            if block.told is not None and (row := told_row(block)) is not None:
+                told.append(row)
         batch.add(BLOCK, rows)
+        batch.add(TOLD, told)
         batch.add(LOG, log)
 
     def _text(self, batch: Batch, block: Block, change: TextChange, log: list[Values]) -> None:
@@ -197,6 +244,8 @@ class Collector:
         batch.add("INSERT INTO file_ops (source, target) VALUES (?, ?)", [*batch.operations])
 
     def _preview(self, block: Block, change: TextChange | None) -> str:
+        if block.told is not None and block.told.text is not None and uses_told(block):
+            return preview(block.told.text)
         file = change.file if change is not None else None
         if file is not None and (not isinstance(file, Append) or file.at == 0):
             data = file.data
@@ -236,9 +285,10 @@ class Collector:
                     content,
                     file,
                     saved.time,
+                    saved.rank,
                 )
             )
-        batch.add("INSERT OR IGNORE INTO tool_results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        batch.add(RESULT, rows)
 
     def _oddities(self, batch: Batch, raw: Sequence[Any], bad: Sequence[Any]) -> None:
         batch.add(

@@ -1,0 +1,212 @@
+"""Two sources of one session are one session, whichever comes first (formats.md H)."""
+
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from agentmon.engine.ingest import Ingestion
+from tests.differential import Row, assert_same, differences, dumped
+from tests.two_tales import SID, Storyteller, Tales
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+CLAUDE = sorted(SHARED.glob("captures/claude-*"))
+CODEX = sorted(SHARED.glob("captures/codex-*"))
+
+needs_shared = pytest.mark.skipif(not CLAUDE, reason="the recordings are not here")
+
+TELLINGS = {
+    "rounds": {"rounds": 3},
+    "prompts with the round before": {"rounds": 4, "lag": True},
+    "an old client": {"rounds": 3, "plain": True},
+    "no message uuids on the wire": {"rounds": 4, "uuids": False},
+    "no rounds on the wire": {"rounds": 3, "with_rounds": False},
+    "many rounds": {"rounds": 24, "uuids": False},
+    "many rounds of an old client": {"rounds": 21, "plain": True, "lag": True},
+}
+each_telling = pytest.mark.parametrize("telling", TELLINGS.values(), ids=TELLINGS.keys())
+
+CLOCKS = {"start_time", "end_time", "duration_ms", "complete_time", "result_time"}
+ONE_SIDED = {
+    "session": {"pid", "end_reason", "version", *CLOCKS},
+    "round": {"round_id", *CLOCKS},
+    "message": {"round_id", *CLOCKS},
+    "block": {"delta_count", *CLOCKS},
+    "tool_result": {"execution_duration_ms", *CLOCKS},
+}
+"""What only one of the sources can know: the round's name, deltas, and when each heard of it."""
+
+
+def ingest(store: Path, *runs: Iterable[Path]) -> list[Row]:
+    for paths in runs:
+        with Ingestion(store) as run:
+            run.read_all([str(path) for path in paths])
+            assert not run.engine.problems
+    return dumped(store)
+
+
+def write(folder: Path, tales: Tales) -> tuple[list[Path], list[Path]]:
+    """(the wire log, the transcripts) as files where clients leave them."""
+    wire, told = folder / "sse_lines.jsonl", folder / "projects/-home-u-p"
+    (told / SID / "subagents").mkdir(parents=True)
+    wire.write_bytes(b"\n".join(tales.wire) + b"\n")
+    main = told / f"{SID}.jsonl"
+    main.write_bytes(b"\n".join(tales.main) + b"\n")
+    agents = [told / SID / "subagents" / f"agent-{name}.jsonl" for name in tales.agents]
+    for path, lines in zip(agents, tales.agents.values(), strict=True):
+        path.write_bytes(b"\n".join(lines) + b"\n")
+    return [wire], [main, *agents]
+
+
+def without_counts(rows: Iterable[Row]) -> list[Row]:
+    """Lines of a transcript in several files count as they come; what they say does not."""
+    return [row for row in rows if row["kind"] != "counts"]
+
+
+def agreement(wire: Sequence[Row], told: Sequence[Row]) -> list[str]:
+    """Where two accounts of a run differ in what both can know."""
+    rounds = {row["round_id"]: row["round_number"] for row in (*wire, *told) if is_round(row)}
+    return differences(known(told, rounds), known(wire, rounds))
+
+
+def is_round(row: Row) -> bool:
+    return row["kind"] == "round"
+
+
+def known(rows: Iterable[Row], rounds: dict[str, int]) -> list[Row]:
+    found: list[Row] = []
+    for row in without_counts(rows):
+        own = {key: value for key, value in row.items() if key not in ONE_SIDED[row["kind"]]}
+        if row["kind"] == "round":
+            own["round_id"] = row["round_number"]
+        elif row["kind"] == "message":
+            own["round_number"] = rounds.get(row["round_id"] or "")
+        elif row["kind"] == "block" and row["block_type"].endswith("tool_use"):
+            own |= {"total_bytes": None, "sha256": None}  # the transcript spells them its own way
+        elif row["kind"] == "tool_result" and row["tool_use_id"].startswith("call_"):
+            del own["is_error"]  # only Codex itself knows the exit code of a command
+        found.append(own)
+    return sorted(found, key=lambda row: str([row["kind"], *row.values()]))
+
+
+# -- own recordings
+
+
+@each_telling
+def test_wire_and_transcript_agree(telling: dict[str, int], tmp_path: Path) -> None:
+    wire, told = write(tmp_path, Storyteller(**telling).tales)
+    ours, theirs = ingest(tmp_path / "a", wire), ingest(tmp_path / "b", told)
+    said = agreement(ours, theirs)
+    assert not said, "\n".join(said[:20])
+
+
+@each_telling
+def test_both_are_one_in_any_order(telling: dict[str, int], tmp_path: Path) -> None:
+    wire, told = write(tmp_path, Storyteller(**telling).tales)
+    first = ingest(tmp_path / "a", wire, told)
+    assert_same(ingest(tmp_path / "b", told, wire), first)
+    assert_same(ingest(tmp_path / "c", [*told, *wire]), first)
+    alone = ingest(tmp_path / "d", wire)
+    for kind in ("session", "round", "message", "block", "tool_result"):
+        assert count(first, kind) == count(alone, kind), kind
+
+
+def count(rows: Iterable[Row], kind: str) -> int:
+    return sum(row["kind"] == kind for row in rows)
+
+
+@each_telling
+def test_both_are_one_when_they_grow_together(telling: dict[str, int], tmp_path: Path) -> None:
+    """As they are written in life: a part of each, a restart, the next parts."""
+    tales = Storyteller(**telling).tales
+    whole = write(tmp_path / "whole", tales)
+    expected = ingest(tmp_path / "a", *whole)
+    files = [*whole[0], *whole[1]]
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    dice = random.Random(7)
+    copies = [parts / f"{number}-{path.name}" for number, path in enumerate(files)]
+    sides = [path.read_bytes().splitlines(keepends=True) for path in files]
+    cuts = [sorted(dice.sample(range(len(lines) + 1), min(3, len(lines)))) for lines in sides]
+    steps = [
+        (copy, lines[start:end])
+        for copy, lines, cut in zip(copies, sides, cuts, strict=True)
+        for start, end in itertools.pairwise([0, *cut, len(lines)])
+    ]
+    order = [copies.index(copy) for copy, _ in steps]
+    dice.shuffle(order)
+    left = {copy: [lines for path, lines in steps if path == copy] for copy in copies}
+    for which in order:
+        with copies[which].open("ab") as file:
+            file.writelines(left[copies[which]].pop(0))
+        grown = [copy for copy in copies if copy.exists() and copy.stat().st_size]
+        found = ingest(tmp_path / "b", grown) if grown else []
+    assert_same(without_counts(found), without_counts(expected))
+
+
+def test_told_twice_is_told_once(tmp_path: Path) -> None:
+    wire, told = write(tmp_path, Storyteller(3).tales)
+    once = ingest(tmp_path / "a", wire, told)
+    copies = [path.with_name(f"copy-{path.name}") for path in (*wire, *told)]
+    for path, copy in zip((*wire, *told), copies, strict=True):
+        copy.write_bytes(path.read_bytes())
+    again = ingest(tmp_path / "a", copies)
+    assert_same(without_counts(again), without_counts(once))
+    before, after = once[-1], again[-1]
+    assert after["lines"] == before["lines"]
+
+
+def test_a_transcript_completes_what_the_wire_lost(tmp_path: Path) -> None:
+    """The tap began in the middle: the texts are those of the transcript."""
+    tales = Storyteller(2).tales
+    torn = Tales(tales.wire[9:], tales.main, tales.agents)
+    wire, told = write(tmp_path, torn)
+    whole = ingest(tmp_path / "a", told)
+    for name, runs in {"b": (wire, told), "c": (told, wire)}.items():
+        found = {row_id(row): row for row in ingest(tmp_path / name, *runs)}
+        for row in whole:
+            if row["kind"] == "block" and row["block_type"] in ("text", "thinking"):
+                assert found[row_id(row)]["sha256"] == row["sha256"], row
+
+
+def row_id(row: Row) -> tuple[object, ...]:
+    return row["kind"], row.get("flow_id"), row.get("index"), row.get("round_id")
+
+
+# -- real recordings
+
+
+def sources(scene: Path) -> tuple[list[Path], list[Path]]:
+    told = [*scene.glob("claude/projects/**/*.jsonl"), *scene.glob("codex/sessions/**/*.jsonl")]
+    return [scene / "sse_lines.jsonl"], sorted(told)
+
+
+@needs_shared
+@pytest.mark.parametrize("scene", [*CLAUDE, *CODEX], ids=lambda scene: scene.name)
+def test_real_runs_agree(scene: Path, tmp_path: Path) -> None:
+    """In all but the messages that were cut: how far they had come, each side saw otherwise."""
+    wire, told = sources(scene)
+    ours, theirs = ingest(tmp_path / "a", wire), ingest(tmp_path / "b", told)
+    mutual = {row_id(row) for row in known(ours, {})} & {row_id(row) for row in known(theirs, {})}
+    cut = {row["flow_id"] for row in ours if row["kind"] == "message" and not row["is_complete"]}
+    both = [
+        [row for row in rows if row_id(row) in mutual and row.get("flow_id") not in cut]
+        for rows in (ours, theirs)
+    ]
+    rounds = {row["round_id"]: row["round_number"] for row in (*ours, *theirs) if is_round(row)}
+    said = differences(*(known(rows, rounds) for rows in both))
+    assert not said, "\n".join(said[:20])
+
+
+@needs_shared
+@pytest.mark.parametrize("scene", [*CLAUDE, *CODEX], ids=lambda scene: scene.name)
+def test_real_runs_are_one_in_any_order(scene: Path, tmp_path: Path) -> None:
+    wire, told = sources(scene)
+    first = ingest(tmp_path / "a", wire, told)
+    assert_same(ingest(tmp_path / "b", told, wire), first)
+    assert_same(ingest(tmp_path / "c", [*wire, *told]), first)
+    alone = ingest(tmp_path / "d", wire)
+    assert count(first, "round") == count(alone, "round")
+    assert count(first, "message") == count(alone, "message")
