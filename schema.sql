@@ -179,6 +179,7 @@ CREATE TABLE content_blocks (
   no_result_at  REAL,                          -- evidence that it returned unseen
   input_preview TEXT,                          -- a tool call's arguments, shortened, once complete
   uses_told     INTEGER NOT NULL DEFAULT 0,    -- its text is the one in told_blocks
+  heard         TEXT,                          -- bytes by kind of source, where several stream it (JSON)
   PRIMARY KEY (flow_id, block_index)
 );
 CREATE INDEX blocks_by_tool ON content_blocks (tool_use_id) WHERE tool_use_id IS NOT NULL;

@@ -27,6 +27,7 @@ class Health(Struct, frozen=True):
 
     stalled_after: float = 30.0
     overdue_after: float = 600.0
+    silent_after: float = 330.0
     overdue_per_tool: dict[str, float] = field(default_factory=dict[str, float])
 
 
@@ -56,6 +57,18 @@ class Discover(Struct, frozen=True):
     since: float = 86_400.0
 
 
+class Attention(Struct, frozen=True):
+    """What calls a person; `cooldown` is in seconds, for one kind of news of one session."""
+
+    bell: bool = True
+    title: bool = True
+    on_permission: bool = True
+    on_stall: bool = True
+    on_death: bool = True
+    on_finish: bool = True
+    cooldown: float = 30.0
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -65,6 +78,7 @@ class Settings(Struct, frozen=True):
     store: Store = Store()
     follow: Follow = Follow()
     discover: Discover = Discover()
+    attention: Attention = Attention()
 
 
 class Loaded(Struct, frozen=True):
@@ -98,7 +112,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d|)")
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
-def _duration(value: object) -> float:
+def duration(value: object) -> float:
+    """Seconds of "90s", "10m" or 30. Raises ValueError with a reason."""
     seconds = 0.0
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value) if value < 1e12 else 0.0
@@ -141,24 +156,34 @@ def _per_tool(value: object) -> dict[str, float]:
     """A table, or a text such as "Bash=20m,Agent=1h"."""
     if isinstance(value, str):
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-        return {_text(name).strip(): _duration(seconds) for name, _, seconds in pairs}
+        return {_text(name).strip(): duration(seconds) for name, _, seconds in pairs}
     if isinstance(value, Mapping):
         table = cast("Mapping[object, object]", value)
-        return {_text(name): _duration(seconds) for name, seconds in table.items()}
+        return {_text(name): duration(seconds) for name, seconds in table.items()}
     raise ValueError('a table of tool names and times is needed, such as "Bash=20m,Agent=1h"')
 
 
 FIELDS: Mapping[str, Setting] = {
     "paths": Setting(_paths, "files and folders to follow besides those found"),
-    "health.stalled_after": Setting(_duration, "silence after which a due byte is a stall"),
-    "health.overdue_after": Setting(_duration, "time after which a pending tool is overdue"),
+    "health.stalled_after": Setting(duration, "silence after which a due byte is a stall"),
+    "health.overdue_after": Setting(duration, "time after which a pending tool is overdue"),
     "health.overdue_per_tool": Setting(_per_tool, "the same for single tools, by name"),
     "ui.theme": Setting(_text, "a theme of Textual"),
     "ui.ascii": Setting(_boolean, "draw with ASCII characters only"),
     "ui.mouse": Setting(_boolean, "let the screen take the mouse (no selecting of text)"),
     "store.data_dir": Setting(_text, "where the store is"),
-    "follow.poll": Setting(_duration, "longest pause where the file system does not notify"),
-    "discover.since": Setting(_duration, "logs active in this time are read first"),
+    "follow.poll": Setting(duration, "longest pause where the file system does not notify"),
+    "attention.bell": Setting(_boolean, "ring the terminal's bell"),
+    "attention.title": Setting(_boolean, "write into the terminal's title how many need you"),
+    "attention.on_permission": Setting(_boolean, "an agent that waits for you is news"),
+    "attention.on_stall": Setting(_boolean, "a stall is news"),
+    "attention.on_death": Setting(_boolean, "an agent that died is news"),
+    "attention.on_finish": Setting(_boolean, "a finished turn is news"),
+    "attention.cooldown": Setting(duration, "time before the same news of a session rings again"),
+    "health.silent_after": Setting(
+        duration, "silence of a transcript in the middle of a turn that is a stall"
+    ),
+    "discover.since": Setting(duration, "logs active in this time are read first"),
 }
 """Every setting by its dotted key."""
 

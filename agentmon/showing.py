@@ -8,10 +8,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from agentmon import config, logfile
 from agentmon.assets import asset
+from agentmon.core.attention import AttentionSettings
 from agentmon.core.health import Limits
 from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
@@ -19,7 +21,7 @@ from agentmon.engine.judging import Judge
 from agentmon.engine.live import Live
 from agentmon.engine.places import inputs, limits
 from agentmon.engine.playback import Playback, clock_over, read_until
-from agentmon.report import board, render
+from agentmon.report import board, known, render
 from agentmon.sources.procs import LOOK_DISTANCE, Processes
 from agentmon.store import db, verdicts
 
@@ -50,13 +52,15 @@ def print_once(request: Request) -> str:
     """The board as text or JSON. Raises StoreError, OSError, NothingToPlay."""
     bounds = limits(request.settings)
     if request.demo or request.replay is not None:
-        found, now = _recorded(request)
+        found, facts, now = _recorded(request)
         looked: list[str] = []
     else:
-        found, looked = _current(request)
+        found, facts, looked = _current(request)
         now = time.time()
     if request.as_json:
-        return json.dumps(render.board_json(found, now, bounds), ensure_ascii=False, indent=2)
+        return json.dumps(
+            render.board_json(found, now, bounds, known=facts), ensure_ascii=False, indent=2
+        )
     return render.board_text(
         found,
         now,
@@ -65,10 +69,14 @@ def print_once(request: Request) -> str:
         ascii=request.settings.ui.ascii,
         color=request.color,
         looked_for=looked,
+        known=facts,
     )
 
 
-def _recorded(request: Request) -> tuple[board.Board, float]:
+Facts = dict[known.Key, known.Known]
+
+
+def _recorded(request: Request) -> tuple[board.Board, Facts, float]:
     """The board at a lively moment of the demo, or at the end of a replay."""
     path = str(asset(DEMO)) if request.demo else str(request.replay)
     clock = clock_over([path])
@@ -77,17 +85,18 @@ def _recorded(request: Request) -> tuple[board.Board, float]:
     with tempfile.TemporaryDirectory(prefix="agentmon-") as folder, Ingestion(Path(folder)) as run:
         read_until(run.engine, [path], clock, moment)
         run.commit()
-        return board.load(run.conn), moment
+        found = board.load(run.conn)
+        return found, known.load(run.conn, found), moment
 
 
-def _current(request: Request) -> tuple[board.Board, list[str]]:
+def _current(request: Request) -> tuple[board.Board, Facts, list[str]]:
     data_dir = config.data_dir(request.settings, os.environ)
     if request.paths:
         _refuse_missing(request.paths)
     found = inputs(request.settings, request.paths, follow=False)
     looked = found.looked_for
     if not found.expanded.files and not db.database(data_dir).exists():
-        return board.Board([], []), looked
+        return board.Board([], []), {}, looked
     if found.expanded.files and db.writer_of(data_dir) is None:
         with Ingestion(data_dir, forced=request.format) as run:
             since = request.settings.discover.since
@@ -97,7 +106,8 @@ def _current(request: Request) -> tuple[board.Board, list[str]]:
             _judge(run, limits(request.settings))
     conn = db.open_reading(data_dir)
     try:
-        return board.load(conn), looked
+        shown = board.load(conn)
+        return shown, known.load(conn, shown), looked
     finally:
         conn.close()
 
@@ -112,13 +122,12 @@ def _judge(run: Ingestion, bounds: Limits) -> None:
     """Looks at the process table, twice where somebody seems to be gone, and stores verdicts."""
     processes, judge = Processes(), Judge(bounds)
     found = board.load(run.conn)
-    pids = judge.pids(found)
-    processes.look(pids, time.time())
-    gone = []
+    wanted = judge.pids(found)
+    seen = processes.look(wanted, time.time())
     if processes.suspects:
         time.sleep(LOOK_DISTANCE + 0.05)
-        gone = processes.look(pids, time.time())
-    changes = judge.judge(found, gone, time.time())
+        seen = processes.look(wanted, time.time())
+    changes = judge.judge(found, seen, time.time())
     if changes:
         verdicts.write(run.conn, changes)
 
@@ -134,7 +143,8 @@ def show(request: Request) -> int:
     os.environ.setdefault("TEXTUAL_FPS", "120")  # read when Textual is imported (perf.md 6)
     from agentmon.ui.app import AgentmonApp
 
-    app = AgentmonApp(feed, settings=request.settings)
+    attention = AttentionSettings(**msgspec.structs.asdict(request.settings.attention))
+    app = AgentmonApp(feed, settings=request.settings, attention=attention)
     app.run(mouse=request.settings.ui.mouse)
     if isinstance(feed, Live) and feed.failure is not None:
         raise feed.failure

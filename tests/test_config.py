@@ -60,6 +60,7 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
         "ui.mouse": "1",
         "store.data_dir": "/data",
         "follow.poll": "100ms",
+        "discover.since": "48h",
     }
     assert set(given_values) == set(config.FIELDS)
     environ = {config.env_name(key): value for key, value in given_values.items()}

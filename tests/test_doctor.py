@@ -9,53 +9,69 @@ import pytest
 
 from agentmon.config import ConfigError, Loaded, Settings
 from agentmon.core.text import cells
-from agentmon.report import doctor
-from agentmon.report.doctor import Check, Terminal
-from agentmon.sources.discover import Discovery, Place
+from agentmon.report import doctor, places
+from agentmon.report.doctor import Terminal
+from agentmon.report.places import Check
+from agentmon.report.words import size
+from agentmon.sources.discover import discover
+from agentmon.sources.identity import Problem
+from agentmon.sources.paths import Found
 
+NOW = 1_700_000_000.0
 GOOD_TERMINAL = Terminal((80, 24), "utf-8", "xterm-256color", "256 colours", True)
 GOOD_SETTINGS = Loaded(Settings(), {"ui.theme": "default", "ui.ascii": "flag"}, [])
 
 
-def discovery(*found: Path) -> Discovery:
-    place = Place("centralized logs", "~/centralized-logs/*/sse_lines.jsonl", bool(found))
-    return Discovery(found, (), (), (place,))
+def examine_home(tmp_path: Path, home: Path, *paths: str, data: str = "data") -> dict[str, Check]:
+    checks = doctor.examine(
+        terminal=GOOD_TERMINAL,
+        settings=GOOD_SETTINGS,
+        discovery=discover({}, home, home / "state", paths),
+        data_dir=tmp_path / data,
+        store=sound_store,
+        inotify=tmp_path / "no-inotify",
+        now=NOW,
+    )
+    return {check.name: check for check in checks}
 
 
 def sound_store(folder: Path) -> Check:
     return Check("store", "ok", f"seen {folder.name}")
 
 
-def examine(tmp_path: Path, *found: Path, data: str = "data") -> dict[str, Check]:
-    checks = doctor.examine(
-        terminal=GOOD_TERMINAL,
-        settings=GOOD_SETTINGS,
-        discovery=discovery(*found),
-        data_dir=tmp_path / data,
-        store=sound_store,
-        inotify=tmp_path / "no-inotify",
-    )
-    return {check.name: check for check in checks}
+def examine(tmp_path: Path, *, data: str = "data") -> dict[str, Check]:
+    return examine_home(tmp_path, tmp_path / "home", data=data)
 
 
-def make_log(tmp_path: Path, content: bytes = b'{"event":"claude.ping"}\n') -> Path:
-    path = tmp_path / "sse_lines.jsonl"
+WIRE = b'{"event":"claude.ping","line":"data: {}","sid":"x"}\n'
+TRANSCRIPT = (
+    b'{"type":"user","uuid":"u1","parentUuid":null,"isSidechain":false,"cwd":"/x","version":"2.1.1",'
+    b'"sessionId":"0b1d2c3e-0000-4000-8000-000000000001","timestamp":"2026-11-21T10:00:00.000Z",'
+    b'"message":{"role":"user","content":"hello"}}\n'
+)
+
+
+def make(path: Path, content: bytes = TRANSCRIPT, age: float = 60.0) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    return path
+    os.utime(path, (NOW - age, NOW - age))
+    return str(path)
 
 
 def test_a_sound_machine_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "NO_SPACE", 0)
     monkeypatch.setattr(doctor, "LITTLE_SPACE", 0)
     (tmp_path / "data").mkdir(mode=0o700)
-    log = make_log(tmp_path)
-    checks = examine(tmp_path, log)
+    make(tmp_path / "home" / ".claude" / "projects" / "-x" / "a.jsonl")
+    checks = examine(tmp_path)
+    places = [name for name in checks if name.startswith("source ")]
+    assert len(places) == 6
     assert list(checks) == [
         "python",
         "terminal",
         "settings",
         "sources",
-        f"source {log}",
+        *places,
         "data folder",
         "disk space",
         "store",
@@ -129,7 +145,7 @@ def test_a_real_terminal_is_measured(tmp_path: Path) -> None:
         os.close(other)
     assert found.size is not None
     assert found.in_tmux
-    with make_log(tmp_path).open() as plain:
+    with open(make(tmp_path / "plain")) as plain:
         assert doctor.terminal({}, "utf-8", plain.fileno()).size is None
 
 
@@ -142,33 +158,116 @@ def test_settings() -> None:
     assert doctor.check_settings(Loaded(Settings(), {}, [])).message == "all defaults"
 
 
-def test_no_source_says_where_it_looked(tmp_path: Path) -> None:
-    check = examine(tmp_path)["sources"]
+def test_no_source_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
+    checks = examine(tmp_path)
+    check = checks["sources"]
     assert check.status == "warn"
     assert "~/centralized-logs/*/sse_lines.jsonl (not there)" in check.message
     assert "--demo" in check.remedy
+    codex = checks["source Codex rollouts"]
+    assert (codex.status, codex.remedy) == ("ok", "")
+    assert codex.message == (
+        "~/.codex/sessions/*/*/*/rollout-*.jsonl "
+        "(not there: Codex never ran as this user, or its CODEX_HOME is elsewhere)"
+    )
 
 
-@pytest.mark.parametrize(
-    ("content", "status", "says"),
-    [
-        (b"", "ok", "empty so far"),
-        (b"\n \n", "ok", "empty so far"),
-        (b'\xef\xbb\xbf  {"event":1}', "ok", "16 B, readable"),
-        (b"\x7fELF\x00", "warn", "does not begin like a wire log"),
-    ],
-)
-def test_a_source_file(tmp_path: Path, content: bytes, status: str, says: str) -> None:
-    check = doctor.check_source(make_log(tmp_path, content))
-    assert (check.status, check.message) == (status, says)
+def test_what_lies_in_each_place(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    slug = home / ".claude" / "projects" / "-x"
+    for number in range(25):
+        make(slug / f"{number}.jsonl", age=3_600.0 + number)
+    make(slug / "new.jsonl", b"", age=120.0)
+    make(slug / "odd.jsonl", b'{"a":1}\n', age=180.0)
+    make(home / "centralized-logs" / "claude" / "sse_lines.jsonl", WIRE, age=0.0)
+    (home / ".codex" / "sessions").mkdir(parents=True)
+    checks = examine(tmp_path)
+    total = 25 * len(TRANSCRIPT) + 8 + len(WIRE)
+    assert checks["sources"].message == f"28 files, {size(total)}, newest now"
+    assert checks["source Claude Code transcripts"] == Check(
+        "source Claude Code transcripts",
+        "ok",
+        f"~/.claude/projects/*/*.jsonl: 27 files, {size(total - len(WIRE))}, newest 2m ago; "
+        "formats of the newest 20: transcript 18, empty 1, no log 1",
+    )
+    assert checks["source centralized logs"].message == (
+        f"~/centralized-logs/*/sse_lines.jsonl: 1 file, {len(WIRE)} B, newest now; "
+        "formats: sse-lines 1"
+    )
+    assert checks["source Codex rollouts"].message.endswith("rollout-*.jsonl: nothing yet")
 
 
-def test_other_kinds_of_source(tmp_path: Path) -> None:
+def test_a_configured_file_that_is_no_log(tmp_path: Path) -> None:
+    odd = make(tmp_path / "odd.bin", b"\x7fELF\x00")
+    log = make(tmp_path / "log", WIRE)
     os.mkfifo(tmp_path / "pipe")
-    assert doctor.check_source(tmp_path / "pipe").message.startswith("not a regular file")
-    assert doctor.check_source(tmp_path).message.startswith("a folder")
-    gone = doctor.check_source(tmp_path / "gone")
-    assert (gone.status, gone.message) == ("fail", "cannot be read: No such file or directory")
+    checks = doctor.check_places(
+        discover({}, tmp_path / "home", tmp_path, [odd, log, str(tmp_path / "pipe")]), NOW
+    )
+    status = {check.message.partition(":")[0]: check for check in checks}
+    assert status[odd].status == "warn"
+    assert "--format" in status[odd].remedy
+    assert status[log].message.endswith("formats: sse-lines 1")
+    assert status[str(tmp_path / "pipe")].message.endswith("formats: pipe 1")
+
+
+def test_what_may_not_be_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    secret = make(home / ".claude" / "projects" / "-x" / "a.jsonl")
+    (home / ".codex" / "sessions").mkdir(parents=True)
+    found = discover({}, home, home / "state")
+    monkeypatch.setattr(places, "_format", refused)
+    found.inputs.problems.append(Problem("/closed", "cannot read /closed: permission denied"))
+    checks = {check.name: check for check in doctor.check_places(found, NOW)}
+    transcripts = checks["source Claude Code transcripts"]
+    assert transcripts.status == "fail"
+    assert transcripts.message.endswith(f"cannot read {secret}: permission denied")
+    assert "right to read" in transcripts.remedy
+    assert checks["source /closed"].status == "fail"
+
+
+def refused(found: Found) -> str:
+    raise PermissionError(13, "Permission denied", found.path)
+
+
+def test_who_is_in_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = tmp_path / "home" / ".claude" / "sessions"
+    for pid, status in ((1, "busy"), (2, "idle"), (3, "busy"), (4, "waiting"), (5, None)):
+        entry = {
+            "pid": pid,
+            "sessionId": f"0b1d2c3e-0000-4000-8000-00000000000{pid}",
+            "statusUpdatedAt": NOW * 1000,
+            "status": status,
+        }
+        make(registry / f"{pid}.json", msgspec.json.encode(entry))
+    make(registry / "1.00ff.key", b"secret")
+    monkeypatch.setattr(places.procs, "is_running", {1, 2, 4, 5}.__contains__)
+    born = {1: NOW - 9, 2: None, 4: NOW + 9, 5: NOW - 9}
+    monkeypatch.setattr(places.procs, "born_at", born.get)
+    check = examine(tmp_path)["source Claude Code processes"]
+    assert (check.status, check.message) == (
+        "ok",
+        "~/.claude/sessions/<pid>.json: 3 running (1 busy, 1 idle, 1 no status yet), "
+        "2 left behind by processes that are gone (pid 3, 4)",
+    )
+    for pid in (1, 2, 3, 4, 5):
+        (registry / f"{pid}.json").unlink()
+    assert examine(tmp_path)["source Claude Code processes"].message.endswith("0 running")
+
+
+def test_the_empty_state_says_what_to_do() -> None:
+    lines = places.empty_state(["Codex rollouts: ~/.codex/sessions (not there)", "\x1b[31mred"], 60)
+    assert lines[:3] == [
+        "No agents seen yet.",
+        "Looked for:",
+        "  Codex rollouts: ~/.codex/sessions (not there)",
+    ]
+    text = "\n".join(lines)
+    for words in ("--demo", "agentmon PATH", "agentmon doctor", "CLAUDE_CODE_LOG_DIR"):
+        assert words in text
+    assert "\x1b" not in text
+    assert all(cells(line) <= 60 for line in lines)
+    assert "Looked for:" not in places.empty_state([])
 
 
 def test_a_file_in_place_of_the_data_folder_fails(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ CODEX = sorted(SHARED.glob("captures/codex-*"))
 
 needs_shared = pytest.mark.skipif(not CLAUDE, reason="the recordings are not here")
 
-TELLINGS = {
+TELLINGS: dict[str, dict[str, Any]] = {
     "rounds": {"rounds": 3},
     "prompts with the round before": {"rounds": 4, "lag": True},
     "an old client": {"rounds": 3, "plain": True},
@@ -95,7 +96,7 @@ def known(rows: Iterable[Row], rounds: dict[str, int]) -> list[Row]:
 
 
 @each_telling
-def test_wire_and_transcript_agree(telling: dict[str, int], tmp_path: Path) -> None:
+def test_wire_and_transcript_agree(telling: dict[str, Any], tmp_path: Path) -> None:
     wire, told = write(tmp_path, Storyteller(**telling).tales)
     ours, theirs = ingest(tmp_path / "a", wire), ingest(tmp_path / "b", told)
     said = agreement(ours, theirs)
@@ -103,7 +104,7 @@ def test_wire_and_transcript_agree(telling: dict[str, int], tmp_path: Path) -> N
 
 
 @each_telling
-def test_both_are_one_in_any_order(telling: dict[str, int], tmp_path: Path) -> None:
+def test_both_are_one_in_any_order(telling: dict[str, Any], tmp_path: Path) -> None:
     wire, told = write(tmp_path, Storyteller(**telling).tales)
     first = ingest(tmp_path / "a", wire, told)
     assert_same(ingest(tmp_path / "b", told, wire), first)
@@ -118,7 +119,7 @@ def count(rows: Iterable[Row], kind: str) -> int:
 
 
 @each_telling
-def test_both_are_one_when_they_grow_together(telling: dict[str, int], tmp_path: Path) -> None:
+def test_both_are_one_when_they_grow_together(telling: dict[str, Any], tmp_path: Path) -> None:
     """As they are written in life: a part of each, a restart, the next parts."""
     tales = Storyteller(**telling).tales
     whole = write(tmp_path / "whole", tales)
@@ -136,6 +137,7 @@ def test_both_are_one_when_they_grow_together(telling: dict[str, int], tmp_path:
         for start, end in itertools.pairwise([0, *cut, len(lines)])
     ]
     order = [copies.index(copy) for copy, _ in steps]
+    found: list[Row] = []
     dice.shuffle(order)
     left = {copy: [lines for path, lines in steps if path == copy] for copy in copies}
     for which in order:
@@ -210,3 +212,42 @@ def test_real_runs_are_one_in_any_order(scene: Path, tmp_path: Path) -> None:
     alone = ingest(tmp_path / "d", wire)
     assert count(first, "round") == count(alone, "round")
     assert count(first, "message") == count(alone, "message")
+
+
+STREAMED = [scene for scene in CLAUDE if (scene / "p.stream.jsonl").exists()]
+
+
+@needs_shared
+@pytest.mark.parametrize("scene", STREAMED, ids=lambda scene: scene.name)
+def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
+    """What the client prints while it streams repeats the wire: no text is doubled."""
+    wire, printed = [scene / "sse_lines.jsonl"], [scene / "p.stream.jsonl"]
+    alone = {row_id(row): row for row in ingest(tmp_path / "a", wire)}
+    for name, runs in {"b": (wire, printed), "c": (printed, wire), "d": (wire + printed,)}.items():
+        both = ingest(tmp_path / name, *runs)
+        for kind in ("round", "message", "block"):
+            assert count(both, kind) == count(alone.values(), kind), (name, kind)
+        for row in both:
+            known_row = alone.get(row_id(row))
+            if row["kind"] == "block" and known_row is not None:
+                assert row["sha256"] == known_row["sha256"], (name, row)
+            elif row["kind"] == "message" and known_row is not None:
+                assert row["output_tokens"] == known_row["output_tokens"], (name, row)
+
+
+@needs_shared
+@pytest.mark.parametrize("scene", CODEX, ids=lambda scene: scene.name)
+def test_what_codex_prints_only_stands_in(scene: Path, tmp_path: Path) -> None:
+    """It names neither responses nor calls: with a rollout beside it, it adds nothing."""
+    told = sources(scene)[1]
+    printed = [*scene.glob("x.stream.jsonl")]
+    alone = ingest(tmp_path / "a", told)
+    for name, runs in {"b": (told, printed), "c": (printed, told), "d": (told + printed,)}.items():
+        both = ingest(tmp_path / name, *runs)
+        for kind in ("session", "round", "message", "block", "tool_result"):
+            assert count(both, kind) == count(alone, kind), (name, kind)
+        assert tokens(both) == tokens(alone)
+
+
+def tokens(rows: Iterable[Row]) -> int:
+    return sum(row["input_tokens"] or 0 for row in rows if row["kind"] == "message")

@@ -1,13 +1,10 @@
 """Gone processes are told only on good evidence; the real process table is never asked."""
 
-from pathlib import Path
-
 import psutil
 import pytest
 
 from agentmon.core.health import ProcessFact
-from agentmon.sources import discover, procs
-from agentmon.sources.discover import Discovery
+from agentmon.sources import procs
 from agentmon.sources.procs import NO_PROCESS, OTHER_PROCESS, Processes
 
 
@@ -117,57 +114,3 @@ def test_own_usage() -> None:
     memory, busy = Processes().self_usage()
     assert memory > 1
     assert busy >= 0
-
-
-def look(home: Path, environ: dict[str, str] | None = None, *paths: str) -> Discovery:
-    return discover.discover(environ or {}, home, home / "state/agentmon", paths)
-
-
-def log(*parts: Path | str) -> Path:
-    path = Path(*parts) / discover.LOG_NAME
-    path.parent.mkdir(parents=True)
-    path.touch()
-    return path
-
-
-def test_nothing_found_tells_every_place(tmp_path: Path) -> None:
-    found = look(tmp_path, {"CLAUDE_CODE_LOG_DIR": "/nowhere/logs"}, "~/mine")
-    assert found.found == ()
-    assert [place.line for place in found.looked_for] == [
-        "configured path: ~/mine (not there)",
-        "log in $CLAUDE_CODE_LOG_DIR: /nowhere/logs/sse_lines.jsonl (not there)",
-        "capture by agentmon: ~/state/agentmon/capture/sse_lines.jsonl (not there)",
-        "centralized logs: ~/centralized-logs/*/sse_lines.jsonl (not there)",
-    ]
-    assert found.missing == (
-        tmp_path / "mine",
-        Path("/nowhere/logs/sse_lines.jsonl"),
-        tmp_path / "state/agentmon/capture/sse_lines.jsonl",
-    )
-
-
-def test_every_place_is_found(tmp_path: Path) -> None:
-    chosen = log(tmp_path, "chosen")
-    capture = log(tmp_path, "state/agentmon/capture")
-    claude, other = (log(tmp_path, "centralized-logs", name) for name in ("claude", "other"))
-    (tmp_path / "centralized-logs/empty").mkdir()
-    (tmp_path / "folder").mkdir()
-    found = look(tmp_path, {"CLAUDE_CODE_LOG_DIR": str(chosen.parent)}, "~/folder")
-    assert found.found == (tmp_path / "folder", chosen, capture, claude, other)
-    assert found.missing == ()
-    assert found.watched == (tmp_path / "centralized-logs",)
-    assert all(place.is_found for place in found.looked_for)
-
-
-def test_a_file_with_two_names_is_found_once(tmp_path: Path) -> None:
-    real = log(tmp_path, "centralized-logs/claude")
-    (tmp_path / "link.jsonl").symlink_to(real)
-    found = look(tmp_path, {"CLAUDE_CODE_LOG_DIR": str(real.parent)}, "~/link.jsonl")
-    assert found.found == (tmp_path / "link.jsonl",)
-
-
-def test_odd_paths_are_not_there(tmp_path: Path) -> None:
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    found = look(tmp_path, {}, "~/loop", "a\0b", "x" * 5_000)
-    assert found.found == ()
-    assert len(found.missing) == 4

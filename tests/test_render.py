@@ -20,6 +20,7 @@ NOW = 1_800_000_000.0
 LIMITS = Limits()
 SID = "5b1d2c3e-0000-4000-8000-000000000001"
 WEB = "5b1d2c3e-0000-4000-8000-000000000002"
+DOCS = "5b1d2c3e-0000-4000-8000-000000000003"
 
 
 def session(sid: str = SID, cwd: str | None = "/home/u/api", **values: object) -> SessionRow:
@@ -207,6 +208,7 @@ def test_size(count: int | None, expected: str) -> None:
 
 def fresh_session() -> SessionRow:
     return session(
+        DOCS,
         cwd="/home/u/docs",
         model=None,
         input_tokens=0,
@@ -237,10 +239,10 @@ def test_counts_and_summary_use_the_words_of_the_board() -> None:
 def test_board_text_shows_agents_and_pending_tools() -> None:
     lines = render.board_text(lively(), NOW, LIMITS, width=160).splitlines()
     agents = {line.split()[1]: line for line in lines[3:7]}
-    assert re.search(r"✕ +api +stalled 41s +#12 +41s +18\.2k +claude +claude-opus-5-5", lines[3])
+    assert re.search(r"✕ +api +stalled 41s +#12 +41s +18\.2k +— +claude +claude-opus-5-5", lines[3])
     assert "└ a13c6e66" in lines[4]
     assert "permission Edit" in agents["web"]
-    assert re.search(r"○ +docs +idle +— +1s +— +claude +— +/home/u/docs", agents["docs"])
+    assert re.search(r"○ +docs +idle +— +1s +— +— +claude +— +/home/u/docs", agents["docs"])
     start = lines.index("Pending tools")
     assert re.search(r"⚙ +Bash +a13c6e66 +2:14 +pytest -x tests/", lines[start + 2])
     assert re.search(r"◆ +Edit +web +0:08 ", lines[start + 3])
@@ -262,7 +264,7 @@ def test_board_text_drops_columns_by_priority() -> None:
         for text in (render.board_text(lively(), NOW, LIMITS, width=w) for w in (45, 140))
     )
     assert narrow.split() == ["agent", "state", "round", "last"]
-    names = ["agent", "state", "round", "last", "tokens", "product", "model", "cwd"]
+    names = ["agent", "state", "round", "last", "tokens", "ctx", "product", "model", "cwd"]
     assert wide.split() == names
 
 
@@ -315,3 +317,28 @@ def test_table_lines_never_exceed_the_width(rows: list[tuple[str, str]], width: 
     lines = table(columns, cells_of, width, Painter())
     assert len(lines) == len(rows) + 1
     assert all(cells(line) <= width for line in lines)
+
+
+def test_the_board_shows_how_full_a_context_is() -> None:
+    found = board(thread("writing"))
+    known: dict[tuple[str, str], dict[str, object]] = {
+        (SID, ""): {"context_window": 200_000, "git_branch": "main"}
+    }
+    text = render.board_text(found, NOW, LIMITS, width=120, known=known)
+    assert re.search(r"18\.2k +34% +claude", text)
+    agent = json.loads(json.dumps(render.board_json(found, NOW, LIMITS, known=known)))["agents"][0]
+    assert (agent["context_fill"], agent["facts"]["git_branch"]) == (0.34, "main")
+    without = json.loads(json.dumps(render.board_json(found, NOW, LIMITS)))["agents"][0]
+    assert (without["context_fill"], without["facts"]) == (None, {})
+
+
+def test_subagents_are_indented_below_their_parents() -> None:
+    outer = thread("tool", agent_id="outer")
+    inner = thread("writing", agent_id="inner")
+    inner.row.parent_agent_id = "outer"
+    inner.row.kind, inner.row.description = "Explore", "find usages"
+    lines = render.board_text(board(thread("tool"), outer, inner), NOW, LIMITS, width=120)
+    assert "⚙  └ outer" in lines
+    assert "●    └ Explore: find us" in lines
+    agents = render.board_json(board(thread("tool"), outer, inner), NOW, LIMITS)["agents"]
+    assert json.loads(json.dumps(agents))[2]["parent_agent_id"] == "outer"

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmon.core.text import cells, clean
+from agentmon.report.words import gist
 from agentmon.ui import arrangement, parts
 from agentmon.ui.filters import Subject, parse
 from agentmon.ui.jumps import Tour
@@ -87,10 +88,10 @@ def test_justified_lines_fit(left: str, right: str, width: int) -> None:
 
 
 def test_gist_of_a_call() -> None:
-    assert parts.gist('{"command":"ls \\"a b\\"","timeout":3}') == 'ls "a b"'
-    assert parts.gist('{"file_path": "/a/very/lo') == "/a/very/lo"
-    assert parts.gist('{"count":3}') == '{"count":3}'
-    assert parts.gist(None) == ""
+    assert gist('{"command":"ls \\"a b\\"","timeout":3}') == 'ls "a b"'
+    assert gist('{"file_path": "/a/very/lo') == "/a/very/lo"
+    assert gist('{"count":3}') == '{"count":3}'
+    assert gist(None) == ""
 
 
 API = Subject(("stalled", "writing"), ("api", "claude"), ("Bash",), ("/src/api",), ("opus",))

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from agentmon.config import Settings
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.main import MainScreen
+from tests.ui_family import fill_family
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 
 
@@ -50,6 +51,14 @@ def pressing(*keys: str) -> "Callable[[Pilot[None]], object]":
     return run
 
 
+@pytest.fixture
+def family(tmp_path: Path) -> AgentmonApp:
+    store = UiStore(tmp_path / "family")
+    fill(store)
+    fill_family(store)
+    return AgentmonApp(StoreFeed(store), settings=Settings())
+
+
 @pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
 def test_stalled_agent(
     app: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]
@@ -63,3 +72,7 @@ def test_small_screen(app: AgentmonApp, snap_compare: Callable[..., bool]) -> No
 
 def test_evidence(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(app, terminal_size=(80, 24), run_before=pressing("s", "1", "i"))
+
+
+def test_subagents(family: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(family, terminal_size=(160, 50), run_before=pressing("p", "1", "k", "h"))

@@ -78,7 +78,7 @@ async def test_overlays_open_and_close(feed: StoreFeed) -> None:
 
 
 async def test_evidence_shows_what_was_recorded(feed: StoreFeed) -> None:
-    async with shown(feed) as screen:
+    async with shown(feed, (80, 60)) as screen:
         await screen.press("G", "i")
         text = screen.text()
         assert "no such process" in text

@@ -64,7 +64,7 @@ class Storyteller:
             self._subagent(number, at + 3000)
         self._answer(number, at + 8000, None, "end_turn")
         wire.append(self._talk.line("stop", at + 9000, {"agent_id": SID}, round_id=mine))
-        end = {"subtype": "turn_duration", "durationMs": 9000}
+        end: Payload = {"subtype": "turn_duration", "durationMs": 9000}
         main.append(self._record("system", at + 9010, None, self._next_uuid(), number, **end))
 
     def _subagent(self, number: int, at: int) -> None:
@@ -111,7 +111,7 @@ class Storyteller:
     ) -> list[bytes]:
         kind = block["type"]
         key = {"thinking": "thinking", "text": "text"}.get(kind)
-        begun = {**block, key: ""} if key else {**block, "input": {}}
+        begun: Payload = {**block, **({key: ""} if key else {"input": {}})}
         # the wire spells the arguments of a call with blanks, the transcript does not keep them
         text = block[key] if key else '{"command": ' + encoded(block["input"]["command"]) + "}"
         field = {"thinking": "thinking", "text": "text"}.get(kind, "partial_json")

@@ -8,6 +8,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from agentmon.config import Settings
+from agentmon.core.attention import AttentionSettings
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.widgets.lines import LinePane
 from agentmon.ui.widgets.strips import LineWidget
@@ -76,9 +77,12 @@ class Shown:
 
 @asynccontextmanager
 async def shown(
-    feed: StoreFeed, size: tuple[int, int] = (80, 24), settings: Settings | None = None
+    feed: StoreFeed,
+    size: tuple[int, int] = (80, 24),
+    settings: Settings | None = None,
+    attention: AttentionSettings | None = None,
 ) -> AsyncGenerator[Shown, None]:
-    app = AgentmonApp(feed, settings=settings or Settings())
+    app = AgentmonApp(feed, settings=settings or Settings(), attention=attention)
     async with app.run_test(size=size) as pilot:
         screen = Shown(app, pilot)
         await screen.settle()

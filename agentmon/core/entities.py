@@ -9,9 +9,22 @@ from agentmon.core.events import (
     Meta,
 )
 from agentmon.core.lanes import close_lanes
-from agentmon.core.model import KIND_BIT, Block, Message, Session, Stream, Thread
+from agentmon.core.model import (
+    KIND_BIT,
+    STAND_IN,
+    STAND_IN_CALL,
+    TELLING,
+    Block,
+    Message,
+    Session,
+    Stream,
+    Thread,
+)
 from agentmon.core.rounds import catch_up, mark_message
 from agentmon.core.state import State
+
+EXACT = KIND_BIT["wire"] | TELLING
+"""Kinds of sources that name what they tell."""
 
 
 class Entities:
@@ -85,7 +98,8 @@ class Entities:
         if time is None:
             time = self._time_of(event, session)
         self._touch(session)
-        session.kinds |= KIND_BIT[meta.kind]
+        if not session.kinds & KIND_BIT[meta.kind]:
+            self._hear_kind(session, KIND_BIT[meta.kind])
         if event.time is not None and (session.first_time is None or time < session.first_time):
             session.first_time = time
         if time > session.last_time:
@@ -118,6 +132,40 @@ class Entities:
             phases.adopt(session, thread)
             phases.mark(self.state, thread)
         return thread
+
+    def _hear_kind(self, session: Session, bit: int) -> None:
+        """A kind of source speaks of a session for the first time.
+
+        What `codex exec --json` prints names neither responses nor calls, so it can't be joined
+        with what the wire or a rollout says of the same run: it stands in until they come.
+        """
+        if session.agent == "codex" and session.kinds & EXACT == 0 and bit & EXACT:
+            self._drop_stand_ins(session)
+        session.kinds |= bit
+
+    def _drop_stand_ins(self, session: Session) -> None:
+        state = self.state
+        gone = [
+            message
+            for message in state.messages.values()
+            if message.session is session and message.flow_id.startswith(STAND_IN)
+        ]
+        for message in gone:
+            del state.messages[message.flow_id]
+            if message in state.changes.messages:
+                state.changes.messages.remove(message)
+        blocks = {id(block) for message in gone for block in message.blocks.values()}
+        state.changes.blocks = [b for b in state.changes.blocks if id(b) not in blocks]
+        state.changes.results = [
+            saved
+            for saved in state.changes.results
+            if saved.sid != session.sid or not saved.result.tool_use_id.startswith(STAND_IN_CALL)
+        ]
+        if session.kinds:
+            state.changes.replaced.append(session.sid)
+        session.unplaced.clear()
+        session.calls.clear()
+        session.tokens = [0, 0, 0, 0]
 
     def _testify(self, event: Event, time: float, said: str) -> None:
         """What a kind of source said last of an agent; the wire's is its last byte."""

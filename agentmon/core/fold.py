@@ -39,7 +39,7 @@ from agentmon.core.events import (
     WholeMessage,
 )
 from agentmon.core.lanes import close_lane, close_lanes, open_lane
-from agentmon.core.model import Block, Message
+from agentmon.core.model import KIND_BIT, STREAMING, Block, Message
 from agentmon.core.state import State
 from agentmon.core.tells import Tells
 
@@ -232,6 +232,8 @@ class Fold(Tells):
             block = self._new_block(message, event.index)
         if not block.is_dirty:
             self._mark_all(message, block)
+        if message.kinds & STREAMING not in _ONE_STREAM and event.text is not None:
+            event.text = _beyond(block, event.meta.kind, event.text)
         if event.text is not None or event.cut:
             fresh = block.fresh
             if event.flow != message.flow_id:
@@ -271,6 +273,23 @@ class Fold(Tells):
         state.counts.bad_lines += 1
         state.changes.bad.append((digest, bad))
         return True
+
+
+_ONE_STREAM = frozenset({0, *(bit for bit in KIND_BIT.values() if bit & STREAMING)})
+
+
+def _beyond(block: Block, kind: str, text: str) -> str | None:
+    """What a delta adds to a text that another kind of source streams, too; None for nothing.
+
+    Both tell the same bytes in the same order; the one that is ahead adds them.
+    """
+    heard = block.heard = block.heard if block.heard is not None else {}
+    known = max(heard.values(), default=0)
+    data = text.encode("utf-8", "replace")
+    end = heard[kind] = heard.get(kind, 0) + len(data)
+    if end <= known:
+        return None
+    return text if end - len(data) >= known else data[known - end :].decode("utf-8", "replace")
 
 
 def _digest(offset: int, content: bytes) -> bytes:

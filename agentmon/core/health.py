@@ -60,6 +60,7 @@ _SLACK = 2.0
 """Seconds that the clock of a stream may be behind that of other sources."""
 
 _FIRST_BYTE = frozenset({"prompting", "retrying"})
+_KNOW_OF_ASKING = frozenset({"registry", "hook", "stream"})
 
 
 class Limits(Struct, frozen=True):
@@ -245,11 +246,14 @@ def _stalled(facts: Facts, now: float, limits: Limits, held: Verdict | None) -> 
 def _overdue(facts: Facts, now: float, limits: Limits, held: Verdict | None) -> Verdict | None:
     if facts.phase == "permission":
         return None
+    # those who know of asking a person tell when the tool could run at last
+    asked = facts.phase == "tool" and facts.phase_kind in _KNOW_OF_ASKING
+    ran = facts.phase_since if asked else None
     late: list[tuple[float, float, PendingCall]] = []
     for call in facts.pending:
         limit = limits.overdue_limit(call.tool_name, call.usual)
         limit = _held_limit(held, "overdue", call.called_at, limit)
-        passed = max(call.called_at, call.heard_at or 0.0) + limit
+        passed = max(call.called_at, call.heard_at or 0.0, ran or 0.0) + limit
         if now >= passed:
             late.append((passed, limit, call))
     if not late:

@@ -38,6 +38,10 @@ TELLING = KIND_BIT["transcript"] | KIND_BIT["rollout"]
 """Kinds that tell a message when it is over."""
 
 
+STAND_IN, STAND_IN_CALL = "syn:exec:", "exec:"
+"""How names begin that `codex exec --json` gave no better ones (see `Entities._hear_kind`)."""
+
+
 class Stream(Struct, eq=False):
     """A stream as written, key (sid, flow_id, pid): which of its lines were taken.
 
@@ -324,6 +328,8 @@ class Block(Struct, eq=False):
     moved_from: str | None = None
     """The flow id under which its stored text still lies."""
     told: ToldText | None = None
+    heard: dict[str, int] | None = None
+    """Where several kinds of sources stream it: bytes that each has told of it."""
     is_dirty: bool = False
 
 

@@ -18,6 +18,13 @@ from agentmon.core.threads import STILL_STREAMING, heard, mark, set_phase, strea
 _WAITS = frozenset({"permission_prompt", "agent_needs_input", "elicitation_dialog"})
 _RETURNS = frozenset({"post_tool_use", "post_tool_use_failure", "permission_denied"})
 _STREAMING = frozenset({"thinking", "writing", "calling"})
+_ASKABLE = _STREAMING | {"tool"}
+
+BACKGROUND = "in the background"
+"""How the detail of an idle agent ends whose tasks go on."""
+
+_LEAVING = 1.0
+"""Seconds after its end for which a session's process may still change its status."""
 
 
 def noticed(
@@ -39,7 +46,7 @@ def noticed(
         _status(state, session, thread, event, time, no_result)
     elif waits and thread.phase not in ("idle", "ended"):
         asked = _said(event, "tool_name") or calls.running(session, thread)
-        set_phase(state, thread, "permission", time, asked or thread.phase_detail, kind)
+        _ask(state, thread, time, asked or thread.phase_detail, kind)
     elif name == "pre_tool_use":
         _tool_begins(state, session, thread, event, time)
     elif name in _RETURNS:
@@ -72,18 +79,21 @@ def _status(
     time: float,
     no_result: NoResult,
 ) -> None:
-    """idle, busy or waiting; the last one told by its own time."""
+    """idle, busy or waiting, told by its own time; gone: the process names the session no more."""
     if time < thread.status_time:
         return
     thread.status_time = time
     mark(state, thread)
-    kind, phase = event.meta.kind, thread.phase
+    kind, phase, since = event.meta.kind, thread.phase, thread.phase_since or 0.0
+    if phase == "ended" and time < since + _LEAVING:
+        return
     match event.kind:
         case "waiting":
             asked = thread.phase_detail if phase == "permission" else event.text
-            set_phase(state, thread, "permission", time, asked, kind)
+            _ask(state, thread, time, asked, kind)
         case "idle":
-            # a turn that ended stays as it is: it may know what goes on in the background
+            if phase == "idle" and (thread.phase_detail or "").endswith(BACKGROUND):
+                thread.phase_detail = None  # it is busy for as long as anything goes on there
             if phase == "idle" or set_phase(state, thread, "idle", time, kind=kind):
                 calls.end_calls_before(session, thread, time, no_result)
         case "busy" if phase == "permission" and calls.calls_of(session, thread):
@@ -95,8 +105,22 @@ def _status(
             set_phase(state, thread, "prompting", time, kind=kind)
         case "compacting":
             set_phase(state, thread, "compacting", time, kind=kind)
+        case "gone":
+            set_phase(state, thread, "ended", time, kind=kind)
+            calls.end_calls_before(session, thread, time, no_result)
         case _:
             return
+
+
+# -- waiting for a person
+
+
+def _ask(state: State, thread: Thread, time: float, detail: str | None, kind: str) -> None:
+    """A person is asked. That is told late, or while the message with the call still comes in: it
+    holds then from the last that is known, unless a newer message shows that it is over."""
+    if thread.phase in _ASKABLE and thread.last_start <= time:
+        time = max(time, thread.last_byte, thread.phase_since or time)
+    set_phase(state, thread, "permission", time, detail, kind)
 
 
 # -- tools

@@ -9,7 +9,7 @@ from agentmon.core.calls import NoResult, adopt, block_completed
 from agentmon.core.events import AgentSaid, Other, Prompt, Retry, Told, TurnAborted
 from agentmon.core.health import BYTE_DUE
 from agentmon.core.model import Block, Message, Session, Thread
-from agentmon.core.notices import compacted, noticed, returned, wait_for_tools
+from agentmon.core.notices import BACKGROUND, compacted, noticed, returned, wait_for_tools
 from agentmon.core.state import State
 from agentmon.core.threads import STILL_STREAMING, heard, mark, set_phase, streams
 
@@ -196,6 +196,8 @@ def told(
     if start > thread.last_start:
         thread.last_start, thread.flow_id = start, message.flow_id
         mark(state, thread)
+        if thread.phase == "idle":  # it was at work since
+            set_phase(state, thread, "prompting", start, kind=kind)
         calls.returned_unseen(session, thread, start, no_result)
     if message.flow_id != thread.flow_id:
         return
@@ -264,7 +266,7 @@ def turn_stopped(
     kind: str = "wire",
 ) -> None:
     """The main turn is over; subagents in the background go on with their own calls."""
-    detail = f"{len(background)} in the background" if background else None
+    detail = f"{len(background)} {BACKGROUND}" if background else None
     set_phase(state, thread, "idle", time, detail, kind)
     heard(state, thread, time, kind)
     calls.end_calls_before(session, thread, time, no_result)

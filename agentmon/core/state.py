@@ -134,6 +134,10 @@ class Changes:
         """(round, sid, told round): messages of a transcript that follow their prompt."""
         self.retimed: dict[str, float] = {}
         """sid → the time from which on its told messages are in the rounds that ran then."""
+        self.left_blocks: list[tuple[str, int]] = []
+        """(flow_id, index) of blocks that turned out to have another place."""
+        self.replaced: list[str] = []
+        """Sessions whose stand-ins go, since the real thing has come."""
         self.absorbed: list[str] = []
         """Flow ids of provisional messages that turned out to be another one."""
         self.facts: dict[tuple[str, str, str], tuple[object, float, str]] = {}

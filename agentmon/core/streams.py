@@ -12,7 +12,8 @@ from agentmon.core.events import (
     StreamError,
     WholeMessage,
 )
-from agentmon.core.model import KIND_BIT, TELLING, Block, Message, Said
+from agentmon.core.lanes import close_lanes
+from agentmon.core.model import KIND_BIT, STREAMING, TELLING, Block, Message, Said
 from agentmon.core.rounds import mark_message
 
 TOKEN_FIELDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -29,6 +30,7 @@ class Streams(Attribution):
         if owner is not None and owner.is_started:
             if request is not None:
                 self.state.requests[request] = owner
+            self._hear_second(owner, event, time)
             return False
         if owner is not None and owner is not asked and owner.request_id not in (None, request):
             # another stream's events were written under this flow_id before its own start came:
@@ -45,6 +47,23 @@ class Streams(Attribution):
             owner = asked
         self._begin(owner or self._new_message(event, name), event, time)
         return True
+
+    def _hear_second(self, message: Message, event: MessageStart, time: float) -> None:
+        """Another kind of source streams the same message: what one has of it, the other repeats.
+
+        From here on no delta takes the short way (see `Fold._beyond`). The wire goes before.
+        """
+        bit = KIND_BIT[event.meta.kind]
+        if message.kinds & bit:
+            return
+        close_lanes(self.state, message.session)
+        for block in message.blocks.values():
+            block.heard = {_owner(message): text_size(block)}
+        if event.meta.kind == "wire":
+            self._begin(message, event, time)
+        message.kinds |= bit
+        message.meta = None
+        mark_message(self.state, message)
 
     def _begin(self, message: Message, event: MessageStart, time: float) -> None:
         state = self.state
@@ -240,6 +259,17 @@ class Streams(Attribution):
         if block is not None and block.result_time is None and block.no_result_at is None:
             block.no_result_at = time
             self._mark_all(block.message, block)
+
+
+def _owner(message: Message) -> str:
+    """The kind of source that streams a message."""
+    return next((kind for kind, bit in KIND_BIT.items() if message.kinds & bit & STREAMING), "wire")
+
+
+def text_size(block: Block) -> int:
+    """Bytes of its deltas so far."""
+    fresh = sum(len(text.encode("utf-8", "replace")) for text in block.fresh.texts)
+    return block.stored_bytes + fresh
 
 
 def _take_over(message: Message, other: Message | None) -> None:

@@ -9,6 +9,7 @@ from hashlib import sha256
 import msgspec
 
 from agentmon.core import phases, rounds, told_rounds
+from agentmon.core.entities import EXACT
 from agentmon.core.events import (
     AgentSaid,
     BlockStart,
@@ -21,7 +22,7 @@ from agentmon.core.events import (
     ToldBlock,
     TurnAborted,
 )
-from agentmon.core.model import KIND_BIT, Block, Message, Said, Thread, ToldText
+from agentmon.core.model import KIND_BIT, STAND_IN, Block, Message, Said, Thread, ToldText
 from agentmon.core.rounds import mark_message
 from agentmon.core.turns import Turns
 
@@ -32,6 +33,8 @@ class Tells(Turns):
     def _told(self, event: Told) -> bool:
         session, time = self._heard(event)
         event.time = time
+        if event.group.startswith(STAND_IN) and session.kinds & EXACT:
+            return True
         message = self._told_message(event, time)
         if message is None:
             return True
@@ -126,7 +129,10 @@ class Tells(Turns):
             message.session.tokens[at] -= count or 0
 
     def _block_start(self, event: BlockStart) -> bool:
-        """The stream names a block that was told of a message without a name."""
+        """The stream may name a block that was told of a message without a name, or elsewhere."""
+        message = self._by_request(event.request_id)
+        if message is not None and message.kinds != KIND_BIT["wire"]:
+            self._make_room(message, event)
         is_new = super()._block_start(event)
         known = self._block_of_item(event.item_id) if event.item_id is not None else None
         if known is not None and not known.message.is_started:
@@ -135,10 +141,40 @@ class Tells(Turns):
                 self._absorb(message, known.message)
         return is_new
 
+    def _make_room(self, message: Message, event: BlockStart) -> None:
+        """Where blocks were told without their places (a client that prints only calls), the stream
+        says the places."""
+        call = event.tool_use_id
+        there = message.blocks.get(event.index)
+        mine = next((b for b in message.blocks.values() if call and b.tool_use_id == call), None)
+        is_other = there is not None and (
+            (there.block_type, there.tool_use_id) != (event.block_type, call)
+        )
+        if there is not None and there is not mine and is_other and _is_only_told(there):
+            self._move_told(there, max(message.blocks) + 1)
+        if mine is not None and mine.index != event.index and _is_only_told(mine):
+            self._move_told(mine, event.index)
+
+    def _move_told(self, block: Block, index: int) -> None:
+        message, told = block.message, block.told
+        del message.blocks[block.index]
+        if block in self.state.changes.blocks:
+            self.state.changes.blocks.remove(block)
+        self.state.changes.left_blocks.append((message.flow_id, block.index))
+        target = message.blocks.get(index) or self._new_block(message, index)
+        if target.told is None and told is not None:
+            target.told, told.is_dirty = told, True
+            self._know(target)
+        if target.block_type is None and block.block_type is not None:
+            self._describe(target, block.block_type, block.tool_use_id, block.tool_name)
+            target.start_time = block.start_time
+        self._settle_blocks(message)
+
     # -- what is said of it
 
     def _describe_told(self, message: Message, event: Told, time: float) -> None:
-        if message.request_id is None and event.request_id is not None:
+        is_named = message.request_id is not None and ":" not in message.request_id
+        if not is_named and event.request_id is not None:
             message.request_id = event.request_id
             self.state.requests[event.request_id] = message
         if event.meta.agent_id is not None and message.agent_id is None:
@@ -280,6 +316,10 @@ class Tells(Turns):
         if event.said is not None:
             self._testify(event, time, event.said)
         return True
+
+
+def _is_only_told(block: Block) -> bool:
+    return block.told is not None and not block.is_started and not block.delta_count
 
 
 def _agent_fields(thread: Thread) -> tuple[str | None, ...]:

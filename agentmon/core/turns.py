@@ -1,6 +1,7 @@
 """Events around the responses: prompts, tool results, sessions, stops, hooks."""
 
 from agentmon.core import joining, phases, rounds, told_rounds
+from agentmon.core.entities import EXACT
 from agentmon.core.events import (
     Notice,
     Prompt,
@@ -12,6 +13,7 @@ from agentmon.core.events import (
 )
 from agentmon.core.model import (
     KIND_BIT,
+    STAND_IN_CALL,
     STREAMING,
     TELLING,
     Block,
@@ -34,6 +36,8 @@ class Turns(Streams):
     def _tool_results(self, event: ToolResults) -> bool:
         session, time = self._heard(event)
         for result in event.results:
+            if result.tool_use_id.startswith(STAND_IN_CALL) and session.kinds & EXACT:
+                continue
             self._result(event, session, result, time)
         self._testify(event, time, "tool_result")
         return True

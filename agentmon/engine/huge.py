@@ -90,25 +90,24 @@ class HugeLines:
     def _envelope(self, line: HugeLine, decoder: Decoder) -> list[Decoded]:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = huge.decode(line.pieces(), self._new_sink)
-        event = self._event(found, line, decoder)
-        return [event, *decoder.decode(found.rest, line.offset)]
+        return [*self._events(found, line, decoder), *decoder.decode(found.rest, line.offset)]
 
     def _new_sink(self, number: str) -> SpooledText:
         self._made += 1
         return SpooledText(self._folder / f"{os.getpid()}-{self._made}-{number}.txt")
 
-    def _event(self, found: huge.HugeEvent, line: HugeLine, decoder: Decoder) -> Decoded:
+    def _events(self, found: huge.HugeEvent, line: HugeLine, decoder: Decoder) -> list[Decoded]:
         raw = line.head + line.tail
-        event = decoder.of_parts(found.envelope, found.inner, found.line_crc, raw, line.offset)
-        if isinstance(event, Malformed | Unknown):
-            event.size = line.size - 1
-        if not isinstance(event, Event):
-            return event
-        if found.results and isinstance(event, ToolResults | Unknown):
-            return self._with_results(event, found.results)
-        if isinstance(event, Delta):
-            event.cut = _cut_of(found.inner)
-        return event
+        events = decoder.of_parts(found.envelope, found.inner, found.line_crc, raw, line.offset)
+        for event in events:
+            if isinstance(event, Malformed | Unknown):
+                event.size = line.size - 1
+            elif isinstance(event, Delta):
+                event.cut = _cut_of(found.inner)
+        first = events[0]
+        if found.results and isinstance(first, ToolResults | Unknown):
+            return [self._with_results(first, found.results)]
+        return events
 
     def _with_results(self, event: ToolResults | Unknown, results: list[huge.HugeResult]) -> Event:
         kept: list[Result] = []
@@ -121,7 +120,7 @@ class HugeLines:
             kept.append(
                 Result(
                     result.tool_use_id,
-                    result.is_error,
+                    result.is_error if event.meta.agent == "claude" else None,
                     sink.head,
                     file,
                     result.size,

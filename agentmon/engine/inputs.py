@@ -211,7 +211,7 @@ class Inputs:
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         source: Input
         if compression_of(path) is not None:
-            source = CompressedFile(path, self._register)
+            source = CompressedFile(path, self._register, spool=str(self._spool))
         else:
             source = open_source(
                 path, self._register, follow=self._follow, spool=str(self._spool), stdin=self._stdin

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from agentmon.core.health import Limits, ProcessFact
+from agentmon.core.health import Limits
 from agentmon.engine.backlog import read_in_child
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
@@ -23,7 +23,7 @@ from agentmon.engine.queueing import SINCE
 from agentmon.logfile import log
 from agentmon.report import board
 from agentmon.sources.paths import Expanded, expand
-from agentmon.sources.procs import Processes
+from agentmon.sources.procs import Processes, Seen, Wanted
 from agentmon.sources.watch import Watch
 from agentmon.store import db, verdicts
 from agentmon.store.deltas import block_path, read_bytes
@@ -46,6 +46,9 @@ LOOK_SECONDS = 5.0
 """Longest time between two looks for files that have appeared; mostly `Watch` tells."""
 
 JUDGE_SECONDS = 1.0
+BOARD_SECONDS = 10.0
+"""Longest time for which a board is judged again without being read again."""
+
 JUDGED = 86_400.0
 """Seconds back from which sessions are judged."""
 
@@ -109,6 +112,7 @@ class Live:
         self._usage = (0.0, 0.0)
         self._note: str | None = None
         self._words: str | None = None
+        self._judged: tuple[int, float, board.Board] | None = None
 
     # -- what a watcher asks
 
@@ -399,17 +403,24 @@ class Live:
                 await self._measure(now)
 
     async def _judge_now(self, now: float) -> None:
-        found = await self.query(lambda conn: board.load(conn, since=now - JUDGED))
-        pids = self._judge.pids(found)
-        gone = await self._look(pids, now)
-        changes = self._judge.judge(found, gone, now)
+        found = await self._board(now)
+        seen = await self._look(self._judge.pids(found), now)
+        changes = self._judge.judge(found, seen, now)
         if changes and self._writer is not None:
             with contextlib.suppress(OSError, sqlite3.Error):
                 await self._writer.run(lambda conn: verdicts.write(conn, changes))
             self.revision += 1
 
-    async def _look(self, pids: dict[int, float], now: float) -> list[ProcessFact]:
-        return await asyncio.to_thread(self._processes.look, pids, now)
+    async def _board(self, now: float) -> board.Board:
+        """The board as it was committed last: while nothing is said it need not be read again."""
+        known = self._judged
+        if known is None or known[0] != self.revision or now - known[1] >= BOARD_SECONDS:
+            found = await self.query(lambda conn: board.load(conn, since=now - JUDGED))
+            known = self._judged = (self.revision, now, found)
+        return known[2]
+
+    async def _look(self, wanted: Wanted, now: float) -> Seen:
+        return await asyncio.to_thread(self._processes.look, wanted, now)
 
     async def _measure(self, now: float) -> None:
         rss, cpu = self._usage

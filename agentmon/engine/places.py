@@ -21,7 +21,12 @@ class Inputs(Struct):
 
 def limits(settings: config.Settings) -> Limits:
     health = settings.health
-    return Limits(health.stalled_after, health.overdue_after, health.overdue_per_tool)
+    return Limits(
+        stalled_after=health.stalled_after,
+        overdue_after=health.overdue_after,
+        overdue_per_tool=health.overdue_per_tool,
+        silent_after=health.silent_after,
+    )
 
 
 def found_logs(settings: config.Settings) -> Discovery:

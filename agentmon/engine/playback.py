@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from errno import EINVAL
 from pathlib import Path
 
-from agentmon.core.health import Limits, ProcessFact
+from agentmon.core.health import Limits
 from agentmon.engine.core import Engine
 from agentmon.engine.live import Live
 from agentmon.sources.clock import VirtualClock
+from agentmon.sources.procs import Seen, Wanted
 from agentmon.sources.recording import Recording, span_of
 
 TURN_SECONDS = 0.03
@@ -146,9 +147,9 @@ class Playback(Live):
     def _note_lag(self, engine: Engine) -> None:
         """A recording is never behind."""
 
-    async def _look(self, pids: dict[int, float], now: float) -> list[ProcessFact]:
+    async def _look(self, wanted: Wanted, now: float) -> Seen:
         """Whether a process lived then is what the record knows, never today's process table."""
-        return []
+        return Seen()
 
 
 def read_until(engine: Engine, paths: Sequence[str], clock: VirtualClock, moment: float) -> None:

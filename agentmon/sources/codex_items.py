@@ -1,7 +1,7 @@
 """Codex's and the Responses API's own words, in ours (formats.md B, D.3, D.4, F.2).
 
-Pure helpers: what an item, an output, a count or a plan is as a block, a result or a fact. The wire
-log, the rollout and the raw stream hold the same items, so they are read in one place.
+Pure functions: what an item, an output, a count or a plan is as a block, a result or a fact. The
+wire log, the rollout and the raw stream hold the same items, so they are read in one place.
 """
 
 from contextlib import suppress

@@ -40,13 +40,7 @@ from agentmon.sources.stream_records import is_uuid
 MAX_PROCESSES = 64
 """Processes whose responses are remembered; those silent for longest are forgotten."""
 
-_PREFIXES = ("codex.", "turn.", "response.", "thread.", "item.")
 _CACHED = 1_000
-
-
-def is_codex(name: object) -> bool:
-    """Whether an event of that name is Codex's."""
-    return isinstance(name, str) and (name.startswith(_PREFIXES) or name == "error")
 
 
 class _Memory(Struct):

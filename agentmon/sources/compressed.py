@@ -9,7 +9,6 @@ import os
 import stat
 from errno import EINVAL
 from hashlib import blake2b
-from typing import cast
 
 from msgspec.structs import replace
 
@@ -32,7 +31,7 @@ from agentmon.sources.inflate import (
 )
 from agentmon.sources.lines import LineSplitter, Rows
 from agentmon.sources.pipe import SpooledLine
-from agentmon.sources.reader import READ, Chunk, FileReader
+from agentmon.sources.reader import READ, Chunk
 
 __all__ = ["CompressedFile", "compression_of", "first_bytes"]
 
@@ -116,7 +115,8 @@ class CompressedFile:
         if stamp != self._stamp:
             if not self._goes_on(file, stamp[0]):
                 self._restart()
-            self._stamp, self._is_at_end, self._trouble = stamp, False, None
+            self._stamp, self._trouble = stamp, None
+            self._is_at_end = self._is_sealed(file)  # touched, and no more
         if self._is_at_end or self._trouble is not None:
             self.problem = self._trouble
             return None
@@ -185,7 +185,7 @@ class CompressedFile:
             )
         )
         self._trouble = None
-        self._is_at_end = same and known.anchor[:_SEAL] == _seal(file)
+        self._is_at_end = self._is_sealed(file)
         self._stamp = _stamp(file)
 
     def _begin(self, state: SourceState) -> None:
@@ -201,6 +201,10 @@ class CompressedFile:
         is_sound = self._trouble is None or self._is_at_end
         return is_sound and size >= read and _begins_like(file, self.state)
 
+    def _is_sealed(self, file: OpenFile) -> bool:
+        """Whether a file is as it was when it was read to its end. Raises OSError."""
+        return self.state.anchor[:_SEAL] == _seal(file)
+
     def _restart(self) -> None:
         """Rewritten, or not what it was taken for: from 0, as the next generation."""
         old = self.state
@@ -210,7 +214,7 @@ class CompressedFile:
     def _let_go(self) -> None:
         if self._file is not None:
             # the register asks for nothing but the state
-            self._register.release(cast(FileReader, self))
+            self._register.release(self)
         self._file = self._stream = None
         self._is_at_end = False
 

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -52,6 +53,13 @@ CLOCK_STEP = 20_000_000
 """Nanoseconds by which a file's time may lie behind the clock: kernels stamp files by ticks."""
 
 
+class HasState(Protocol):
+    """Something that reads a file and knows how far it is."""
+
+    @property
+    def state(self) -> SourceState: ...
+
+
 class Register:
     """Which files were read how far, and which are being read: none twice, none forgotten.
 
@@ -89,7 +97,7 @@ class Register:
         self.held.add(reader.state.identity)
         return reader
 
-    def release(self, reader: FileReader) -> None:
+    def release(self, reader: "HasState") -> None:
         """Let a file go; it is known how far it was read."""
         self.held.discard(reader.state.identity)
         self._states[reader.state.identity] = reader.state

@@ -24,7 +24,7 @@ MAX_REST = 8 << 20
 MAX_RESULTS = 10_000
 """Tool results in one line; the inner object of a line with more is not read."""
 
-_RESULT_EVENT = "claude.tool_result"
+_RESULT_EVENTS = frozenset({"claude.tool_result", "codex.tool_result"})
 _MESSAGE = ["payload", "message"]
 _LISTED = ["payload", "message", "content", None]
 _BARE = ["payload"]
@@ -301,7 +301,7 @@ class _Inner(Tree):
     def _may_be_results(self) -> bool:
         """While the event has no name it may be one yet: a name counts more than the type."""
         name = self._name()
-        return name == _RESULT_EVENT or not isinstance(name, str) or not name
+        return name in _RESULT_EVENTS or not isinstance(name, str) or not name
 
     def _put(self, value: object) -> bool:
         if self.path == ["payload", "type"]:
@@ -316,7 +316,7 @@ class _Inner(Tree):
         """The tool results, if the event is one of them after all."""
         if not self._may_be_results():
             return []
-        if self._name() != _RESULT_EVENT and self._kind != "tool_result":
+        if self._name() not in _RESULT_EVENTS and self._kind != "tool_result":
             return []
         found = self._listed if self._has_message else [self._bare]
         results = [one.result(self._new_sink) for one in found]

@@ -272,18 +272,19 @@ class Decoder:
         digest: int,
         raw: bytes,
         offset: int,
-    ) -> Decoded:
-        """The event of a line that was read as a stream: its text is not here (see `huge`).
+    ) -> list[Decoded]:
+        """The events of a line that was read as a stream: its text is not here (see `huge`).
 
         `digest` is the checksum of the whole `line`; `raw` is what is kept of it.
         """
         row = {**envelope, "line": "data: " + json.dumps(shortened(inner)) if inner else ""}
-        event = self._event_of(row, raw, offset)
-        if isinstance(event, Event):
-            event.digest = digest
-            if type(event) is Delta:
-                event.text = None
-        return event
+        events = self.record(row, raw, offset)
+        for event in events:
+            if isinstance(event, Event):
+                event.digest = digest
+                if type(event) is Delta:
+                    event.text = None
+        return events
 
     # -- the small things of an envelope
 

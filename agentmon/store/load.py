@@ -288,7 +288,7 @@ class StoreLoader:
         sql = """SELECT block_index, block_type, tool_use_id, tool_name, delta_count, total_bytes,
                         stored_bytes, is_cut, revision, COALESCE(start_text, ''), has_start,
                         is_started, start_time, stop_time, complete_time, last_time, result_time,
-                        result_is_error, no_result_at, input_preview, uses_told
+                        result_is_error, no_result_at, input_preview, uses_told, heard
                  FROM content_blocks WHERE flow_id = ?"""
         for row in self._all(sql, message.flow_id):
             message.blocks[row[0]] = Block(
@@ -309,6 +309,7 @@ class StoreLoader:
                 result_is_error=None if row[17] is None else bool(row[17]),
                 no_result_at=row[18],
                 input_preview=row[19],
+                heard=_written(row[21]),
                 # where its deltas stood is in the delta log; it is read when one more comes
                 is_simple=row[4] == 0,
             )

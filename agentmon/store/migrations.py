@@ -42,6 +42,7 @@ ALTER TABLE messages ADD COLUMN is_complete INTEGER GENERATED ALWAYS AS
 CREATE INDEX messages_by_agent ON messages (sid, agent_id, start_time) WHERE agent_id IS NOT NULL;
 CREATE INDEX prompts_by_round ON prompts (sid, round_id);
 ALTER TABLE content_blocks ADD COLUMN uses_told INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE content_blocks ADD COLUMN heard TEXT;
 CREATE TABLE told_blocks (
   flow_id     TEXT    NOT NULL,
   block_index INTEGER NOT NULL,

@@ -4,11 +4,10 @@ Paging is by key, never by OFFSET; each query is served by an index of `schema.s
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
+from agentmon.store.read_told import facts, facts_of, prompts, testimony, told, told_text
 from agentmon.store.rows import (
     AgentRow,
     BlockRow,
@@ -45,6 +44,12 @@ __all__ = [
     "Testimony",
     "ToldRow",
     "VerdictRow",
+    "facts",
+    "facts_of",
+    "prompts",
+    "testimony",
+    "told",
+    "told_text",
 ]
 
 
@@ -205,15 +210,6 @@ def agent_messages(
     return [_message(row) for row in _all(conn, sql, (sid, agent_id, limit))]
 
 
-def prompts(conn: sqlite3.Connection, sid: str, round_id: str) -> list[PromptRow]:
-    """The prompts of a round, in their order."""
-    sql = """
-    SELECT ordinal, time, text, is_queued, kinds FROM prompts
-    WHERE sid = ? AND round_id = ? ORDER BY time, ordinal"""
-    found = _all(conn, sql, (sid, round_id))
-    return [PromptRow(at, time, text, bool(queued), k) for at, time, text, queued, k in found]
-
-
 def message(conn: sqlite3.Connection, flow_id: str) -> MessageRow | None:
     rows = _all(conn, _MESSAGE + " WHERE m.flow_id = ?", (flow_id,))
     return _message(rows[0]) if rows else None
@@ -265,58 +261,6 @@ def _block(row: tuple[Any, ...]) -> BlockRow:
         values[16] = bool(values[16])
     values[19] = bool(values[19])
     return BlockRow(*values)
-
-
-def told(conn: sqlite3.Connection, flow_id: str) -> list[ToldRow]:
-    """The blocks of a message as they were told when they were over, by index."""
-    sql = """
-    SELECT flow_id, block_index, item_id, time, bytes, sha256, is_exact, kind, text
-    FROM told_blocks WHERE flow_id = ? ORDER BY block_index"""
-    found: list[ToldRow] = []
-    for row in _all(conn, sql, (flow_id,)):
-        values = list(row)
-        values[6] = bool(values[6])
-        found.append(ToldRow(*values))
-    return found
-
-
-def told_text(conn: sqlite3.Connection, flow_id: str, index: int) -> str | None:
-    """The text of a block with `uses_told`."""
-    sql = "SELECT text FROM told_blocks WHERE flow_id = ? AND block_index = ?"
-    rows = _all(conn, sql, (flow_id, index))
-    return rows[0][0] if rows else None
-
-
-def facts(conn: sqlite3.Connection, sid: str) -> dict[tuple[str, str], Fact]:
-    """What is known of a session by name: (agent_id, name) → fact."""
-    found = _all(conn, _FACT + " WHERE sid = ?", (sid,))
-    return {(row[1], row[2]): _fact(row) for row in found}
-
-
-def facts_of(
-    conn: sqlite3.Connection, sids: Sequence[str], names: Sequence[str]
-) -> dict[tuple[str, str, str], Fact]:
-    """The same for several sessions and some names: (sid, agent_id, name) → fact."""
-    given = msgspec.json.encode(list(sids)).decode(), msgspec.json.encode(list(names)).decode()
-    sql = f"""{_FACT} WHERE sid IN (SELECT value FROM json_each(?))
-    AND name IN (SELECT value FROM json_each(?))"""
-    return {(row[0], row[1], row[2]): _fact(row) for row in _all(conn, sql, given)}
-
-
-_FACT = "SELECT sid, agent_id, name, value, time, kind FROM facts"
-
-
-def _fact(row: tuple[Any, ...]) -> Fact:
-    sid, agent_id, name, value, time, kind = row
-    return Fact(sid, agent_id, name, msgspec.json.decode(value), time, kind)
-
-
-def testimony(conn: sqlite3.Connection, sid: str) -> list[Testimony]:
-    """What each kind of source said last of each agent of a session."""
-    sql = """
-    SELECT sid, agent_id, kind, time, said FROM testimony WHERE sid = ?
-    ORDER BY agent_id, time DESC"""
-    return [Testimony(*row) for row in _all(conn, sql, (sid,))]
 
 
 _PENDING = """

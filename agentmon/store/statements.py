@@ -7,7 +7,16 @@ import msgspec
 from msgspec import Struct
 
 from agentmon.core.events import StreamError
-from agentmon.core.model import TELLING, Block, Message, Session, Stream, Thread
+from agentmon.core.model import (
+    STAND_IN,
+    STAND_IN_CALL,
+    TELLING,
+    Block,
+    Message,
+    Session,
+    Stream,
+    Thread,
+)
 from agentmon.store.codec import CHUNK_LINES, encode_lines
 
 Values: TypeAlias = tuple[Any, ...]
@@ -137,6 +146,7 @@ def block_row(b: Block) -> Values:
         b.no_result_at,
         b.input_preview,
         uses_told(b),
+        None if b.heard is None else msgspec.json.encode(b.heard).decode(),
     )
 
 
@@ -343,6 +353,7 @@ BLOCK = _upsert(
         "no_result_at",
         "input_preview",
         "uses_told",
+        "heard",
     ),
 )
 TOLD = _upsert(
@@ -355,6 +366,16 @@ INSERT INTO facts (sid, agent_id, name, value, time, kind) VALUES (?, ?, ?, ?, ?
 ON CONFLICT (sid, agent_id, name) DO UPDATE
 SET value = excluded.value, time = excluded.time, kind = excluded.kind
 WHERE excluded.time >= facts.time"""
+_STANDING_IN = f"sid = ? AND substr(flow_id, 1, {len(STAND_IN)}) = '{STAND_IN}'"
+DROP_STAND_INS = (
+    *(
+        f"DELETE FROM {table} WHERE flow_id IN (SELECT flow_id FROM messages WHERE {_STANDING_IN})"
+        for table in ("told_blocks", "delta_log", "content_blocks")
+    ),
+    f"DELETE FROM tool_results WHERE sid = ?"
+    f" AND substr(tool_use_id, 1, {len(STAND_IN_CALL)}) = '{STAND_IN_CALL}'",
+    f"DELETE FROM messages WHERE {_STANDING_IN}",
+)
 MOVE = "UPDATE messages SET round_id = ? WHERE sid = ? AND own_round = ?"
 RENAME = "UPDATE messages SET round_id = ? WHERE sid = ? AND round_id = ? AND own_round IS NULL"
 RETIME = f"""

@@ -22,6 +22,7 @@ from agentmon.store.load import StoreLoader
 from agentmon.store.statements import (
     BLOCK,
     COUNT,
+    DROP_STAND_INS,
     FACT,
     LOG,
     MESSAGE,
@@ -123,8 +124,15 @@ class Collector:
         moved = [m for m in changes.messages if m.moved_from is not None]
         for message in moved:
             self._move(batch, message)
+        for sid in changes.replaced:
+            for sql in DROP_STAND_INS:
+                batch.add(sql, [(sid,)])
         for flow_id in changes.absorbed:
             self._delete(batch, flow_id)
+        for table in ("content_blocks", "told_blocks"):
+            batch.add(
+                f"DELETE FROM {table} WHERE flow_id = ? AND block_index = ?", changes.left_blocks
+            )
         batch.add(MOVE, changes.moves)
         batch.add(RENAME, changes.renames)
         batch.add(SESSION, [session_row(session) for session in changes.sessions])

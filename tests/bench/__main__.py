@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import rows_ingest, rows_kill, rows_live, rows_start, table
+from tests.bench import rows_discover, rows_ingest, rows_kill, rows_live, rows_start, table
 from tests.bench.bench import Bench
 
 ROWS = {
@@ -20,6 +20,7 @@ ROWS = {
     "version": rows_start.version,
     "frame": rows_start.frame,
     "restart": rows_start.restart,
+    "discover": rows_discover.discover,
     "idle": rows_live.idle,
     "keys": rows_live.keys,
     "kill": rows_kill.kill,
@@ -30,7 +31,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="The benchmark.")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--events", type=int, default=1_000_000, help="size of the log (1000000)")
-    parser.add_argument("--full", action="store_true", help="the restart row over a log of 1 GB")
+    parser.add_argument("--full", action="store_true", help="restart and discover over 1 GB")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and stores in there")
     found = parser.parse_args(given)
