@@ -8,28 +8,28 @@ import json
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from agentmon import __version__, config
+from agentmon import __version__, cli_scripts, config
+from agentmon.cli_options import (
+    clear_errors,
+    data_dir_option,
+    format_option,
+    json_option,
+    known_format,
+    print_json,
+    reconfigure,
+    settings,
+    utf8_output,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Until = Literal["idle", "permission", "tool-done", "ended"]
-
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class Failure(click.ClickException):
-    """One clear sentence on stderr, exit code 1."""
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"agentmon: {self.format_message()}", err=True)
 
 
 class Commands(click.Group):
@@ -88,56 +88,6 @@ def main() -> None:
     """
 
 
-def data_dir_option(fn: F) -> F:
-    return click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where the store is (default: $XDG_DATA_HOME/agentmon).",
-    )(fn)
-
-
-def json_option(fn: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(fn)
-
-
-def format_option(fn: F) -> F:
-    return click.option(
-        "--format",
-        "format_",
-        metavar="NAME",
-        help="What the inputs are (sse-lines, transcript, rollout, stream-json, codex-exec, sse,"
-        " hooks); told by their content otherwise.",
-    )(fn)
-
-
-def _settings(**overrides: object) -> config.Loaded:
-    """Settings with the flags that were given. Raises Failure for a bad value."""
-    given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
-    try:
-        loaded = config.load(given, os.environ)
-    except config.ConfigError as problem:
-        raise Failure(str(problem)) from problem
-    for warning in loaded.warnings:
-        click.echo(f"agentmon: {warning}", err=True)
-    return loaded
-
-
-def _utf8_output() -> None:
-    """What programs read does not depend on the locale."""
-    _reconfigure(encoding="utf-8", errors="replace")
-
-
-def _reconfigure(**options: str) -> None:
-    change: Callable[..., None] | None = getattr(sys.stdout, "reconfigure", None)
-    if change is not None:
-        change(**options)
-
-
-def _print_json(value: object) -> None:
-    _utf8_output()
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
 # -- the screen
 
 
@@ -188,7 +138,7 @@ def watch(
     """
     from agentmon import showing
 
-    loaded = _settings(
+    loaded = settings(
         ui__ascii=ascii_,
         ui__theme=theme,
         ui__mouse=mouse,
@@ -208,26 +158,15 @@ def watch(
         width=shutil.get_terminal_size((100, 24)).columns,
         color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         as_json=as_json,
-        format=_known_format(format_),
+        format=known_format(format_),
     )
-    with _clear_errors():
+    with clear_errors():
         if as_json:
-            _utf8_output()
+            utf8_output()
         if once or as_json or not (sys.stdout.isatty() and _has_keyboard(paths)):
             click.echo(showing.print_once(request))
         else:
             sys.exit(showing.show(request))
-
-
-def _known_format(name: str | None) -> str | None:
-    if name is not None:
-        from agentmon.sources import formats
-
-        try:
-            formats.by_name(name)
-        except formats.UnknownFormat as problem:
-            raise click.BadParameter(str(problem), param_hint="--format") from problem
-    return name
 
 
 def _has_keyboard(paths: Iterable[str]) -> bool:
@@ -244,22 +183,6 @@ def _speed(text: str) -> float:
     if not 0.25 <= value <= 64:
         raise click.BadParameter("give 0.25 to 64, or max", param_hint="--speed")
     return value
-
-
-@contextmanager
-def _clear_errors() -> Generator[None, None, None]:
-    """Errors that a person can act on become one sentence and exit code 1."""
-    from agentmon.store.db import StoreError
-
-    try:
-        yield
-    except StoreError as problem:
-        raise Failure(str(problem)) from problem
-    except BrokenPipeError:
-        raise
-    except OSError as problem:
-        name = f"{problem.filename}: " if problem.filename else ""
-        raise Failure(f"{name}{problem.strerror or problem}") from problem
 
 
 # -- the worker and the store
@@ -295,21 +218,21 @@ def ingest(
 
     if not paths and not reprocess:
         raise click.UsageError("give at least one PATH, or --reprocess")
-    loaded = _settings(store__data_dir=None if data_dir is None else str(data_dir))
+    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
     where = config.data_dir(loaded.settings, os.environ)
-    with _clear_errors():
+    with clear_errors():
         if follow:
-            sys.exit(worker.follow(where, paths, loaded.settings, _known_format(format_)))
+            sys.exit(worker.follow(where, paths, loaded.settings, known_format(format_)))
         summary, failed = worker.ingest(
             where,
             paths,
             reprocess=reprocess,
             progress=progress,
-            forced=_known_format(format_),
+            forced=known_format(format_),
             is_found=found,
         )
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     elif not progress and (summary["bytes_read"] or not failed):
         click.echo(worker.summary_text(summary))
     for problem in failed:
@@ -332,10 +255,10 @@ def dump(sid: str | None, text: bool, data_dir: Path | None, as_json: bool) -> N
     from agentmon.report.dump import Dump
     from agentmon.store import db
 
-    loaded = _settings(store__data_dir=None if data_dir is None else str(data_dir))
+    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
     where = config.data_dir(loaded.settings, os.environ)
-    _utf8_output()
-    with _clear_errors():
+    utf8_output()
+    with clear_errors():
         conn = db.open_reading(where)
         try:
             write = sys.stdout.write
@@ -364,102 +287,11 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
         settings = problem
     text, value, failed = worker.examine(settings, data_dir)
     if as_json:
-        _print_json(value)
+        print_json(value)
     else:
         click.echo(text)
     if failed:
         sys.exit(1)
-
-
-@main.command()
-@click.option("--tmux", is_flag=True, help="One short line for tmux's status-right.")
-@click.option("--ascii", "ascii_", is_flag=True, default=None, help="No glyphs beyond ASCII.")
-@data_dir_option
-@json_option
-def status(tmux: bool, ascii_: bool | None, data_dir: Path | None, as_json: bool) -> None:
-    """How many agents work, need you, or are stuck, in one line.
-
-    Reads the store that a running agentmon writes; without one, the figures carry their age.
-
-    \b
-    agentmon status
-    tmux set -g status-right '#(agentmon status --tmux)'
-    """
-    from agentmon.engine.places import limits
-    from agentmon.report import status as statuses
-
-    loaded = _settings(
-        ui__ascii=ascii_, store__data_dir=None if data_dir is None else str(data_dir)
-    )
-    where = config.data_dir(loaded.settings, os.environ)
-    with _clear_errors():
-        found = statuses.glance(where, time.time(), limits(loaded.settings))
-    if as_json:
-        _print_json(statuses.as_json(found))
-        return
-    _utf8_output()
-    line = statuses.tmux_line if tmux else statuses.plain_line
-    click.echo(line(found, ascii=loaded.settings.ui.ascii))
-
-
-@main.command()
-@click.option(
-    "--session",
-    "name",
-    required=True,
-    metavar="SESSION",
-    help="A session id, the start of one, or the name on the board.",
-)
-@click.option(
-    "--until",
-    type=click.Choice(["idle", "permission", "tool-done", "ended"]),
-    default="idle",
-    show_default=True,
-    help="What to wait for.",
-)
-@click.option("--timeout", metavar="TIME", help="Give up after so long, such as 90s: exit code 1.")
-@data_dir_option
-@json_option
-def wait(
-    name: str, until: Until, timeout: str | None, data_dir: Path | None, as_json: bool
-) -> None:
-    """Wait until an agent is idle, asks for permission, has its tools back, or ends.
-
-    Exit codes: 0 it holds, 1 it does not hold in time or cannot any more, 2 usage, 130 Ctrl+C.
-    Needs a running agentmon (or `agentmon ingest --follow`) that keeps the store up to date.
-
-    \b
-    agentmon wait --session api-server --until permission && notify-send "api-server asks"
-    agentmon wait --session 5b1d2c3e --until idle --timeout 10m
-    """
-    from agentmon.report import status as statuses
-
-    loaded = _settings(store__data_dir=None if data_dir is None else str(data_dir))
-    where = config.data_dir(loaded.settings, os.environ)
-    seconds = None if timeout is None else _time(timeout, "--timeout")
-    with _clear_errors():
-        try:
-            outcome = statuses.wait(
-                where,
-                name,
-                until,
-                timeout=seconds,
-                tell=lambda text: click.echo(f"agentmon: {text}", err=True),
-            )
-        except statuses.Ambiguous as problem:
-            raise Failure(str(problem)) from problem
-    if as_json:
-        _print_json({"outcome": outcome.word, "reason": outcome.reason})
-    elif outcome.exit_code:
-        click.echo(f"agentmon: {outcome.reason}", err=True)
-    sys.exit(outcome.exit_code)
-
-
-def _time(text: str, option: str) -> float:
-    try:
-        return config.duration(text)
-    except ValueError as problem:
-        raise click.BadParameter(str(problem), param_hint=option) from problem
 
 
 @main.command(name="config")
@@ -473,19 +305,23 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
     \b
     agentmon config --json
     """
-    loaded = _settings(store__data_dir=None if data_dir is None else str(data_dir))
+    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
     found = config.rows(loaded)
     if as_json:
-        _print_json({"file": str(config.config_file(os.environ)), "settings": found})
+        print_json({"file": str(config.config_file(os.environ)), "settings": found})
         return
     click.echo(f"# {config.config_file(os.environ)}")
     for row in found:
         click.echo(f"{row['key']} = {row['value']!r}    # {row['origin']}: {row['help']}")
 
 
+main.add_command(cli_scripts.status)
+main.add_command(cli_scripts.wait)
+
+
 def run() -> NoReturn:
     """Runs the command line and ends the process with its exit code."""
-    _reconfigure(errors="replace")  # a locale without our glyphs is no error
+    reconfigure(errors="replace")  # a locale without our glyphs is no error
     code: object = 0
     try:
         code = main(standalone_mode=False)

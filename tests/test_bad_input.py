@@ -76,7 +76,7 @@ def test_a_folder_without_logs(tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     write(folder / "notes.txt", [b"no log"])
     answer = run("ingest", folder, "--data-dir", tmp_path / "store")
-    assert_one_sentence(answer, "no sse_lines.jsonl", str(folder))
+    assert_one_sentence(answer, "no logs below", str(folder))
 
 
 def test_the_board_over_a_folder_without_logs(tmp_path: Path) -> None:

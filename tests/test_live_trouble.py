@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentmon.engine import live
+from agentmon.engine import overseeing
 from agentmon.report import board
 from agentmon.sources.procs import Processes
 from agentmon.store import db, read
@@ -52,7 +52,7 @@ async def test_the_verdict_over_a_process_that_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kept with its evidence; over as soon as somebody speaks again."""
-    monkeypatch.setattr(live, "JUDGE_SECONDS", 0.05)
+    monkeypatch.setattr(overseeing, "JUDGE_SECONDS", 0.05)
     monkeypatch.setattr("agentmon.sources.procs.LOOK_DISTANCE", 0.1)
     alive = {81551}
     table = Processes(alive.__contains__, lambda _pid: 0.0)
@@ -87,7 +87,7 @@ async def test_the_verdict_over_a_process_that_is_gone(
 async def test_a_stall_is_kept_with_its_evidence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "JUDGE_SECONDS", 0.05)
+    monkeypatch.setattr(overseeing, "JUDGE_SECONDS", 0.05)
     talk, at = Talk(), now_ms() - 40_000
     log = write(tmp_path / "log.jsonl", asking(talk, at)[:5])
     async with running(feed(tmp_path / "s", log)) as found:
@@ -102,7 +102,7 @@ async def test_a_stall_is_kept_with_its_evidence(
 
 async def test_verdicts_survive_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that still holds is not written twice, one that is over gets its end."""
-    monkeypatch.setattr(live, "JUDGE_SECONDS", 0.05)
+    monkeypatch.setattr(overseeing, "JUDGE_SECONDS", 0.05)
     talk, at = Talk(), now_ms() - 40_000
     log = write(tmp_path / "log.jsonl", asking(talk, at)[:5])
     for _ in range(2):

@@ -120,9 +120,10 @@ class Attention:
     def look(
         self, sightings: Iterable[Sighting], now: float, *, is_loading: bool = False
     ) -> list[Alert]:
-        """The news since the last look. While old recordings are being read there is none."""
+        """The news since the last look; the first one makes none. While old recordings are being
+        read (`is_loading`) only what was heard since then can be news."""
         seen = {sighting.key: sighting for sighting in sightings}
-        if self._started is None or is_loading:
+        if self._started is None:
             self._started = now
             self._known = {key: _Known(now, sighting) for key, sighting in seen.items()}
             return []
@@ -130,17 +131,20 @@ class Attention:
         known: dict[Key, _Known] = {}
         for key, sighting in seen.items():
             before = self._known.get(key)
-            kind = self._news(before, sighting, now)
+            kind = self._news(before, sighting, now, is_loading=is_loading)
             if kind is not None and self._may_ring(sighting.sid, kind, now):
                 label = "finished" if kind == "finish" else sighting.label
                 alerts.append(Alert(kind, *key, sighting.name, label))
-            known[key] = _Known(before.since if before is not None else now, sighting)
+            since = now if before is None or is_loading else before.since
+            known[key] = _Known(since, sighting)
         self._known = known
         return alerts
 
-    def _news(self, before: _Known | None, now_seen: Sighting, now: float) -> Kind | None:
+    def _news(
+        self, before: _Known | None, now_seen: Sighting, now: float, *, is_loading: bool
+    ) -> Kind | None:
         last = before.last if before is not None else None
-        watched = before is not None and now - before.since >= SETTLING
+        watched = before is not None and not is_loading and now - before.since >= SETTLING
         state = now_seen.state
         if state == "permission":
             asked = last.phase_since if last is not None and last.state == "permission" else None

@@ -12,7 +12,8 @@ from agentmon.core.entities import Entities
 from agentmon.core.events import (
     Event,
 )
-from agentmon.core.model import KIND_BIT, Block, Message
+from agentmon.core.kinds import KIND_BIT
+from agentmon.core.model import Block, Message
 from agentmon.core.rounds import mark_message
 
 _PLACEHOLDERS = frozenset({"", "unknown", "idle"})

@@ -8,18 +8,9 @@ from agentmon.core.events import (
     Event,
     Meta,
 )
+from agentmon.core.kinds import KIND_BIT, STAND_IN, STAND_IN_CALL, TELLING
 from agentmon.core.lanes import close_lanes
-from agentmon.core.model import (
-    KIND_BIT,
-    STAND_IN,
-    STAND_IN_CALL,
-    TELLING,
-    Block,
-    Message,
-    Session,
-    Stream,
-    Thread,
-)
+from agentmon.core.model import Block, Message, Session, Stream, Thread
 from agentmon.core.rounds import catch_up, mark_message
 from agentmon.core.state import State
 

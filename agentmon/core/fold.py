@@ -38,8 +38,9 @@ from agentmon.core.events import (
     Unknown,
     WholeMessage,
 )
+from agentmon.core.kinds import KIND_BIT, STREAMING
 from agentmon.core.lanes import close_lane, close_lanes, open_lane
-from agentmon.core.model import KIND_BIT, STREAMING, Block, Message
+from agentmon.core.model import Block, Message
 from agentmon.core.state import State
 from agentmon.core.tells import Tells
 

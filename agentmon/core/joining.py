@@ -6,7 +6,8 @@ messages in the transcript go where the prompt is, also when that becomes known 
 """
 
 from agentmon.core.events import Prompt
-from agentmon.core.model import KIND_BIT, STREAMING, PromptState, Round, Session
+from agentmon.core.kinds import KIND_BIT, STREAMING
+from agentmon.core.model import PromptState, Round, Session
 from agentmon.core.state import State
 
 SAME_PROMPT = 30.0

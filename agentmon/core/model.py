@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from agentmon.core.events import Kind, Meta, Notice, Result, StreamError
+from agentmon.core.events import Meta, Notice, Result, StreamError
 from agentmon.core.lanes import Lane
 
 RECENT_PROMPTS = 16
@@ -18,28 +18,6 @@ MANY_RUNS = 32
 """From how many runs on the lines of a stream are looked up in a set."""
 RECENT_STARTS = 32
 """How many last message starts of a session are kept to answer a late prompt."""
-
-
-KIND_BIT: dict[Kind, int] = {
-    "wire": 1,
-    "transcript": 2,
-    "rollout": 4,
-    "stream": 8,
-    "sse": 16,
-    "hook": 32,
-    "registry": 64,
-}
-"""The kinds of sources as a bit mask: who told of a session, a prompt, a message."""
-
-STREAMING = KIND_BIT["wire"] | KIND_BIT["stream"] | KIND_BIT["sse"]
-"""Kinds that tell a message while it is written."""
-
-TELLING = KIND_BIT["transcript"] | KIND_BIT["rollout"]
-"""Kinds that tell a message when it is over."""
-
-
-STAND_IN, STAND_IN_CALL = "syn:exec:", "exec:"
-"""How names begin that `codex exec --json` gave no better ones (see `Entities._hear_kind`)."""
 
 
 class Stream(Struct, eq=False):

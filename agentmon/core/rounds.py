@@ -8,12 +8,11 @@ whenever a prompt or a start comes in, in order of payload time and not of arriv
 from bisect import insort
 
 from agentmon.core import joining
+from agentmon.core.kinds import KIND_BIT, TELLING
 from agentmon.core.model import (
-    KIND_BIT,
     RECENT_PROMPTS,
     RECENT_STARTS,
     RECENT_STOPS,
-    TELLING,
     Message,
     PromptState,
     Round,

@@ -12,8 +12,9 @@ from agentmon.core.events import (
     StreamError,
     WholeMessage,
 )
+from agentmon.core.kinds import KIND_BIT, STREAMING, TELLING
 from agentmon.core.lanes import close_lanes
-from agentmon.core.model import KIND_BIT, STREAMING, TELLING, Block, Message, Said
+from agentmon.core.model import Block, Message, Said
 from agentmon.core.rounds import mark_message
 
 TOKEN_FIELDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")

@@ -22,7 +22,8 @@ from agentmon.core.events import (
     ToldBlock,
     TurnAborted,
 )
-from agentmon.core.model import KIND_BIT, STAND_IN, Block, Message, Said, Thread, ToldText
+from agentmon.core.kinds import KIND_BIT, STAND_IN
+from agentmon.core.model import Block, Message, Said, Thread, ToldText
 from agentmon.core.rounds import mark_message
 from agentmon.core.turns import Turns
 

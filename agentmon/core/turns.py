@@ -11,17 +11,8 @@ from agentmon.core.events import (
     ToolResults,
     TurnStop,
 )
-from agentmon.core.model import (
-    KIND_BIT,
-    STAND_IN_CALL,
-    STREAMING,
-    TELLING,
-    Block,
-    PromptState,
-    Said,
-    Saved,
-    Session,
-)
+from agentmon.core.kinds import KIND_BIT, STAND_IN_CALL, STREAMING, TELLING
+from agentmon.core.model import Block, PromptState, Said, Saved, Session
 from agentmon.core.streams import Streams
 
 _QUEUE_MEMORY = 16

@@ -19,13 +19,13 @@ from agentmon.engine.backlog import read_in_child
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
 from agentmon.engine.judging import Judge
+from agentmon.engine.overseeing import Oversight
 from agentmon.engine.queueing import SINCE
 from agentmon.logfile import log
-from agentmon.report import board
 from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.procs import Processes, Seen, Wanted
 from agentmon.sources.watch import Watch
-from agentmon.store import db, verdicts
+from agentmon.store import db
 from agentmon.store.deltas import block_path, read_bytes
 from agentmon.store.load import StoreLoader
 from agentmon.store.open import OpenStore, known_sources
@@ -45,14 +45,6 @@ READ_SECONDS = 1.0
 LOOK_SECONDS = 5.0
 """Longest time between two looks for files that have appeared; mostly `Watch` tells."""
 
-JUDGE_SECONDS = 1.0
-BOARD_SECONDS = 10.0
-"""Longest time for which a board is judged again without being read again."""
-
-JUDGED = 86_400.0
-"""Seconds back from which sessions are judged."""
-
-METRIC_SECONDS = 10.0
 RETRY_SECONDS = 2.0
 BACKLOG_BYTES = 8 << 20
 """From how many unread bytes on a child process reads them."""
@@ -112,7 +104,6 @@ class Live:
         self._usage = (0.0, 0.0)
         self._note: str | None = None
         self._words: str | None = None
-        self._judged: tuple[int, float, board.Board] | None = None
 
     # -- what a watcher asks
 
@@ -387,44 +378,25 @@ class Live:
                 self.revision += 1
             await asyncio.sleep(self._poll)
 
-    # -- verdicts and own measurements
+    # -- verdicts
 
-    async def _keep_judging(self) -> None:
-        last_metrics = 0.0
-        while True:
-            await asyncio.sleep(JUDGE_SECONDS)
-            now = self.now()
-            self._usage = self._processes.self_usage()
-            if self._store is None or self._writer is None:
-                continue
-            await self._judge_now(now)
-            if now - last_metrics >= METRIC_SECONDS:
-                last_metrics = now
-                await self._measure(now)
-
-    async def _judge_now(self, now: float) -> None:
-        found = await self._board(now)
-        seen = await self._look(self._judge.pids(found), now)
-        changes = self._judge.judge(found, seen, now)
-        if changes and self._writer is not None:
-            with contextlib.suppress(OSError, sqlite3.Error):
-                await self._writer.run(lambda conn: verdicts.write(conn, changes))
-            self.revision += 1
-
-    async def _board(self, now: float) -> board.Board:
-        """The board as it was committed last: while nothing is said it need not be read again."""
-        known = self._judged
-        if known is None or known[0] != self.revision or now - known[1] >= BOARD_SECONDS:
-            found = await self.query(lambda conn: board.load(conn, since=now - JUDGED))
-            known = self._judged = (self.revision, now, found)
-        return known[2]
+    async def _write(self, fn: Callable[[sqlite3.Connection], None]) -> None:
+        """A small write beside the batches, while this process is the writer. Raises OSError."""
+        if self._store is not None and self._writer is not None:
+            await self._writer.run(fn)
 
     async def _look(self, wanted: Wanted, now: float) -> Seen:
         return await asyncio.to_thread(self._processes.look, wanted, now)
 
-    async def _measure(self, now: float) -> None:
-        rss, cpu = self._usage
-        metrics = {"rss_mb": rss, "cpu_percent": cpu, "lag_ms": self._lag or 0.0}
-        if self._writer is not None:
-            with contextlib.suppress(OSError, sqlite3.Error):
-                await self._writer.run(lambda conn: verdicts.write_metrics(conn, now, metrics))
+    async def _keep_judging(self) -> None:
+        await Oversight(self, self._judge, self._look, self._write).run()
+
+    def measure(self) -> dict[str, float]:
+        """How agentmon itself is doing, by name."""
+        self._usage = rss, cpu = self._processes.self_usage()
+        return {"rss_mb": rss, "cpu_percent": cpu, "lag_ms": self._lag or 0.0}
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether verdicts are this process's to judge: not while a child reads the backlog."""
+        return self._store is not None and self._writer is not None

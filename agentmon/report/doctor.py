@@ -10,21 +10,20 @@ import sqlite3
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import watchfiles
 from msgspec import Struct
 
 from agentmon.config import ConfigError, Loaded
 from agentmon.core.text import clean, one_line, wrap
-from agentmon.report.render import size
+from agentmon.report.places import Check, Status, check_places
 from agentmon.report.table import Cell, Painter
+from agentmon.report.words import size
 from agentmon.sources import procs
 from agentmon.sources.discover import Discovery
-
-Status = Literal["ok", "warn", "fail"]
 
 SMALLEST = (40, 10)
 """Columns and lines below which the screen only says that it is too small."""
@@ -38,17 +37,7 @@ FEW_WATCHES = 1024
 FEW_INSTANCES = 8
 INOTIFY = Path("/proc/sys/fs/inotify")
 
-_HEAD = 65_536
 _COUNT_FILES = 100_000
-
-
-class Check(Struct, frozen=True):
-    """One thing that was looked at; `remedy` says what to do where it is not ok."""
-
-    name: str
-    status: Status
-    message: str
-    remedy: str = ""
 
 
 class Terminal(Struct, frozen=True):
@@ -87,8 +76,9 @@ def examine(
     data_dir: Path,
     store: Callable[[Path], Check],
     inotify: Path = INOTIFY,
+    now: float | None = None,
 ) -> list[Check]:
-    """Every check, in the order they are shown.
+    """Every check, in the order they are shown. `now` (epoch seconds) is the clock's unless given.
 
     `store` is asked about the inside of the store only where its folder exists; it returns its
     own check.
@@ -97,8 +87,7 @@ def examine(
         check_python(),
         check_terminal(terminal),
         check_settings(settings),
-        check_sources(discovery),
-        *(check_source(path) for path in discovery.found),
+        *check_places(discovery, time.time() if now is None else now),
         check_folder(data_dir),
         check_space(data_dir),
     ]
@@ -146,35 +135,6 @@ def check_settings(settings: Loaded | ConfigError) -> Check:
         return Check("settings", "warn", "; ".join(settings.warnings), remedy)
     changed = [key for key, origin in settings.origins.items() if origin != "default"]
     return Check("settings", "ok", f"set: {', '.join(changed)}" if changed else "all defaults")
-
-
-def check_sources(discovery: Discovery) -> Check:
-    places = "; ".join(place.line for place in discovery.looked_for)
-    if not discovery.found:
-        remedy = "name a log (agentmon PATH), set CLAUDE_CODE_LOG_DIR, or try agentmon --demo"
-        return Check("sources", "warn", f"no wire log found. {places}", remedy)
-    return Check("sources", "ok", f"{len(discovery.found)} found. {places}")
-
-
-def check_source(path: Path) -> Check:
-    """One log: can it be read, and does it look like one?"""
-    name = f"source {path}"
-    try:
-        kind = path.stat()
-        if stat.S_ISDIR(kind.st_mode):
-            with os.scandir(path):
-                return Check(name, "ok", "a folder; logs below it are followed")
-        if not stat.S_ISREG(kind.st_mode):
-            return Check(name, "ok", "not a regular file; read as a pipe")
-        with path.open("rb") as log:
-            head = log.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
-    except OSError as problem:
-        remedy = "give your user the right to read it"
-        return Check(name, "fail", f"cannot be read: {problem.strerror}", remedy)
-    if head and not head.startswith(b"{"):
-        remedy = "follow the sse_lines.jsonl that the client or the proxy writes"
-        return Check(name, "warn", "does not begin like a wire log", remedy)
-    return Check(name, "ok", f"{size(kind.st_size)}, readable" if head else "empty so far")
 
 
 def _standing(folder: Path) -> Path:

@@ -11,11 +11,26 @@ from msgspec.structs import asdict
 
 from agentmon.core.health import WORKING, Limits, Verdict
 from agentmon.core.text import one_line, wrap
+from agentmon.report import family
 from agentmon.report.board import Board, Thread
+from agentmon.report.family import Key
+from agentmon.report.known import (
+    NOTHING_KNOWN,
+    Known,
+    context_fill,
+    context_tokens,
+    name_of,
+    tokens_of,
+)
+from agentmon.report.places import empty_state
 from agentmon.report.table import Cell, Column, Painter, in_ascii, table
+from agentmon.report.words import UNKNOWN as UNKNOWN
+from agentmon.report.words import age as age
+from agentmon.report.words import percent as percent
+from agentmon.report.words import size as size
+from agentmon.report.words import timer as timer
+from agentmon.report.words import tokens as tokens
 from agentmon.store.read import PendingRow, SessionRow
-
-UNKNOWN = "—"
 
 
 class Look(Struct, frozen=True):
@@ -82,7 +97,7 @@ def state(thread: Thread, now: float, limits: Limits, *, ascii: bool = False) ->
     verdict = thread.verdict(now, limits)
     word = _word(thread, verdict)
     drawn = look(word)
-    last = thread.row.last_byte
+    last = thread.row.last_byte  # what is told when it is over does not flow
     return State(
         glyph=drawn.ascii if ascii else drawn.glyph,
         word=one_line(word, 12),
@@ -127,59 +142,26 @@ def _tool(name: str | None) -> str:
     return one_line(name, 16) if name else UNKNOWN
 
 
-def age(seconds: float | None) -> str:
-    """How long ago, in one unit: "now", "12s", "4m", "2h", "3d"."""
-    if seconds is None:
-        return UNKNOWN
-    whole = int(seconds)
-    if whole < 1:
-        return "now"
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if whole >= size:
-            return f"{whole // size}{unit}"
-    return f"{whole}s"
+def heard(thread: Thread) -> float | None:
+    """The last sign of life of an agent."""
+    return thread.last if thread.last is not None else thread.session.last_time
 
 
-def timer(seconds: float | None) -> str:
-    """A running time: "0:08", "2:14", "1:02:03". Never below zero."""
-    if seconds is None:
-        return UNKNOWN
-    minutes, whole = divmod(max(int(seconds), 0), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
+def overdue_limit(call: PendingRow, thread: Thread | None, limits: Limits) -> float:
+    """Seconds from which on a call is overdue, by what is usual for such calls."""
+    usual = thread.calls.get(call.tool_use_id) if thread is not None else None
+    return limits.overdue_limit(call.tool_name, usual)
 
 
-def tokens(count: int | None) -> str:
-    """A count of tokens in at most five characters: "999", "18.2k", "182k", "1.2M"."""
-    if count is None:
-        return UNKNOWN
-    return _scaled(count, 1000, ("", "k", "M", "G"), "")
-
-
-def size(count: int | None) -> str:
-    """A count of bytes: "12 B", "1.1 KB", "41 MB"; a KB is 1,024 bytes."""
-    if count is None:
-        return UNKNOWN
-    return _scaled(count, 1024, ("B", "KB", "MB", "GB", "TB"), " ")
-
-
-def _scaled(count: int, base: int, units: Sequence[str], blank: str) -> str:
-    if count < 1000:
-        return f"{count}{blank}{units[0]}"
-    value = float(count)
-    for unit in units[1:]:
-        value /= base
-        if value < 99.95:
-            return f"{value:.1f}{blank}{unit}"
-        if value < 999.5:
-            return f"{value:.0f}{blank}{unit}"
-    return f"{value:.0f}{blank}{units[-1]}"
-
-
-def spent(session: SessionRow) -> int:
-    """Tokens a session has worked through: input, cache writes and output. Cache reads would drown
-    them: every request reads the whole conversation again."""
-    return session.input_tokens + session.cache_write_tokens + session.output_tokens
+def call_word(call: PendingRow, thread: Thread | None, now: float, limits: Limits) -> str:
+    """What a pending call is: "permission", "overdue", or plainly "tool". A call that runs a
+    subagent is as late as that one is silent."""
+    if thread is None:
+        return "tool"
+    if thread.row.phase == "permission":
+        return "permission"
+    since = max(call.called_at, thread.heard.get(call.tool_use_id, 0.0))
+    return "overdue" if now - since >= overdue_limit(call, thread, limits) else "tool"
 
 
 class Counts(Struct, frozen=True):
@@ -229,9 +211,10 @@ _AGENTS = (
     Column("round", 5, 6, 1, right=True),
     Column("last", 4, 4, 1, right=True),
     Column("tokens", 6, 6, 2, right=True),
-    Column("product", 7, 8, 5),
-    Column("model", 8, 24, 4),
-    Column("cwd", 12, 60, 3),
+    Column("ctx", 4, 4, 3, right=True),
+    Column("product", 7, 8, 6),
+    Column("model", 8, 24, 5),
+    Column("cwd", 12, 60, 4),
 )
 _PENDING = (
     Column("", 1, 1, 0),
@@ -251,18 +234,23 @@ def board_text(
     ascii: bool = False,
     color: bool = False,
     looked_for: Sequence[str] = (),
+    known: Mapping[Key, Known] | None = None,
 ) -> str:
     """The board for a terminal or a pipe, lines of at most `width` cells (28 at least).
 
     `color` adds SGR colours; nothing depends on them. An empty board says what was looked for
-    and what to do.
+    and what to do. `known` is what sources told besides (`report.known.load`).
     """
     width = max(width, 28)
     if not board.threads:
-        lines = _empty(looked_for, width)
+        lines = empty_state(looked_for, width)
         return "\n".join(in_ascii(line) if ascii else line for line in lines)
     paint = Painter(ascii=ascii, color=color)
-    agents = [_agent_cells(thread, now, limits, ascii=ascii) for thread in board.threads]
+    facts = known or {}
+    agents = [
+        _agent_cells(member, facts.get(member.key, NOTHING_KNOWN), now, limits, ascii=ascii)
+        for member in family.lines(board.threads)
+    ]
     head = wrap(summary(counts(board, now, limits)), width)
     lines = [*(paint(Cell(line)) for line in head), "", *table(_AGENTS, agents, width, paint)]
     if board.pending:
@@ -271,30 +259,22 @@ def board_text(
     return "\n".join(lines)
 
 
-def _empty(looked_for: Sequence[str], width: int) -> list[str]:
-    lines = ["No agents seen yet."]
-    if looked_for:
-        lines += ["Looked for:", *(f"  {one_line(place, width - 2)}" for place in looked_for)]
-    return [
-        *lines,
-        "Follow a log with   agentmon PATH",
-        "See a lively board  agentmon --demo",
-        "Ask what is wrong   agentmon doctor",
-    ]
-
-
-def _agent_cells(thread: Thread, now: float, limits: Limits, *, ascii: bool) -> list[Cell]:
+def _agent_cells(
+    member: family.Member, known: Known, now: float, limits: Limits, *, ascii: bool
+) -> list[Cell]:
+    thread = member.thread
     session, shown = thread.session, state(thread, now, limits, ascii=ascii)
     main = thread.is_main
-    last = thread.row.last_byte if thread.row.last_byte is not None else session.last_time
-    name = thread.name if main else f"└ {thread.name}"
+    last = heard(thread)
+    lead = f"{'  ' * (member.depth - 1)}└ " if member.depth else ""
     return [
         Cell(shown.glyph, shown.color_role, shown.bold, shown.dim),
-        Cell(name, bold=shown.bold),
+        Cell(lead + name_of(thread), bold=shown.bold),
         Cell(shown.label, shown.color_role, shown.bold, shown.dim),
         Cell(_round(session) if main else ""),
         Cell(age(None if last is None else now - last)),
-        Cell(tokens(spent(session) or None) if main else ""),
+        Cell(tokens(tokens_of(thread))),
+        Cell(percent(context_fill(thread, known))),
         Cell(session.agent),
         Cell(session.model or UNKNOWN),
         Cell((session.cwd or UNKNOWN) if main else ""),
@@ -310,40 +290,45 @@ def _call_cells(
 ) -> list[Cell]:
     thread = board.thread(call.sid, call.agent_id or "")
     waited = now - call.called_at
-    word = "tool"
-    if thread is not None and thread.row.phase == "permission":
-        word = "permission"
-    elif waited >= limits.overdue_limit(call.tool_name):
-        word = "overdue"
+    word = call_word(call, thread, now, limits)
     drawn = look(word)
     return [
         Cell(drawn.ascii if ascii else drawn.glyph, drawn.role, drawn.bold),
         Cell(call.tool_name or UNKNOWN),
-        Cell(thread.name if thread else call.sid[:8]),
+        Cell(name_of(thread) if thread else call.sid[:8]),
         Cell(timer(waited), drawn.role if word == "overdue" else ""),
         Cell(call.input_preview or ""),
     ]
 
 
-def board_json(board: Board, now: float, limits: Limits) -> dict[str, object]:
+def board_json(
+    board: Board, now: float, limits: Limits, *, known: Mapping[Key, Known] | None = None
+) -> dict[str, object]:
     """The board as plain values, times in epoch seconds. Agent text is as it was written: JSON
     escapes its controls."""
     found = counts(board, now, limits)
+    facts = known or {}
     return {
         "time": now,
         "counts": asdict(found),
-        "agents": [_agent_json(thread, now, limits) for thread in board.threads],
-        "pending": [_call_json(call, now, limits) for call in board.pending],
+        "agents": [
+            _agent_json(thread, facts.get(family.key_of(thread), NOTHING_KNOWN), now, limits)
+            for thread in board.threads
+        ],
+        "pending": [_call_json(board, call, now, limits) for call in board.pending],
     }
 
 
-def _agent_json(thread: Thread, now: float, limits: Limits) -> dict[str, object]:
+def _agent_json(thread: Thread, known: Known, now: float, limits: Limits) -> dict[str, object]:
     session, row = thread.session, thread.row
     verdict = thread.verdict(now, limits)
+    spent = session if thread.is_main else row
     return {
         "sid": session.sid,
         "agent_id": row.agent_id or None,
-        "name": thread.name,
+        "parent_agent_id": row.parent_agent_id or None,
+        "parent_tool_use_id": row.parent_tool_use_id,
+        "name": name_of(thread),
         "agent": session.agent,
         "state": _word(thread, verdict),
         "phase": row.phase,
@@ -362,17 +347,20 @@ def _agent_json(thread: Thread, now: float, limits: Limits) -> dict[str, object]
         "last_byte": row.last_byte,
         "start_time": session.first_time,
         "end_time": session.end_time,
-        "input_tokens": session.input_tokens,
-        "output_tokens": session.output_tokens,
-        "cache_read_tokens": session.cache_read_tokens,
-        "cache_write_tokens": session.cache_write_tokens,
-        "context_tokens": session.context_tokens,
+        "input_tokens": spent.input_tokens,
+        "output_tokens": spent.output_tokens,
+        "cache_read_tokens": spent.cache_read_tokens,
+        "cache_write_tokens": spent.cache_write_tokens,
+        "context_tokens": context_tokens(thread, known),
+        "context_fill": context_fill(thread, known),
+        "facts": dict(known),
         "pending": len(thread.pending),
     }
 
 
-def _call_json(call: PendingRow, now: float, limits: Limits) -> dict[str, object]:
+def _call_json(board: Board, call: PendingRow, now: float, limits: Limits) -> dict[str, object]:
     waited = max(now - call.called_at, 0.0)
+    thread = board.thread(call.sid, call.agent_id or "")
     return {
         "sid": call.sid,
         "agent_id": call.agent_id,
@@ -383,6 +371,6 @@ def _call_json(call: PendingRow, now: float, limits: Limits) -> dict[str, object
         "tool_name": call.tool_name,
         "called_at": call.called_at,
         "seconds": waited,
-        "is_overdue": waited >= limits.overdue_limit(call.tool_name),
+        "is_overdue": call_word(call, thread, now, limits) == "overdue",
         "input_preview": call.input_preview,
     }

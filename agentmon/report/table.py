@@ -62,6 +62,14 @@ def in_ascii(text: str) -> str:
     return "".join(char if char.isascii() else "?" * cells(char) for char in plain)
 
 
+def fitted(text: str, width: int) -> str:
+    """Any text on one line of at most `width` cells. Blanks it begins with stay: they indent."""
+    lead = len(text) - len(text.lstrip(" "))
+    if lead >= width:
+        return ""
+    return " " * lead + one_line(text[lead:], width - lead)
+
+
 def table(
     columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int, paint: Painter
 ) -> list[str]:
@@ -73,7 +81,7 @@ def table(
     """
     titles = [Cell(column.title, dim=True) for column in columns]
     texts = [
-        [one_line(cell.text, column.most) for cell, column in zip(row, columns, strict=True)]
+        [fitted(cell.text, column.most) for cell, column in zip(row, columns, strict=True)]
         for row in (titles, *rows)
     ]
     wanted = [max(cells(row[at]) for row in texts) for at in range(len(columns))]
@@ -88,7 +96,7 @@ def _line(
     for cell, column, room in zip(row, columns, widths, strict=True):
         if not room:
             continue
-        text = one_line(cell.text, room)
+        text = fitted(cell.text, room)
         blanks = " " * (room - cells(text))
         painted = paint(Cell(text, cell.role, cell.bold, cell.dim)) if text else ""
         parts.append(blanks + painted if column.right else painted + blanks)

@@ -6,12 +6,11 @@ the same commits), and never while an entity is still waiting to be written.
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 
+from agentmon.core.kinds import KIND_BIT
 from agentmon.core.model import (
-    KIND_BIT,
     RECENT_PROMPTS,
     RECENT_STARTS,
     RECENT_STOPS,
@@ -26,11 +25,11 @@ from agentmon.core.model import (
     Start,
     Stream,
     Thread,
-    ToldText,
 )
 from agentmon.core.state import StreamKey
 from agentmon.core.turns import LOOSE_STOP
 from agentmon.store.codec import decode_lines, decode_tail
+from agentmon.store.load_told import PROMPT, ToldLoader, prompt_of_row
 
 _INF = float("-inf")
 MAX_ASKED = 200_000
@@ -39,11 +38,11 @@ MAX_ASKED = 200_000
 _written_flows = msgspec.json.Decoder(dict[str, int]).decode
 
 
-class StoreLoader:
+class StoreLoader(ToldLoader):
     """Answers from the tables. Cheap: every lookup goes by a key."""
 
     def __init__(self, conn: sqlite3.Connection) -> None:
-        self._conn = conn
+        super().__init__(conn)
         (filled,) = conn.execute("SELECT EXISTS (SELECT 1 FROM sessions)").fetchone()
         self._asked: set[int] | None = None if filled else set()
 
@@ -65,12 +64,6 @@ class StoreLoader:
         if len(asked) > MAX_ASKED:
             self._asked = None
         return True
-
-    def _one(self, sql: str, *args: object) -> tuple[Any, ...] | None:
-        return self._conn.execute(sql, args).fetchone()
-
-    def _all(self, sql: str, *args: object) -> list[tuple[Any, ...]]:
-        return self._conn.execute(sql, args).fetchall()
 
     # -- sessions
 
@@ -134,27 +127,14 @@ class StoreLoader:
             )
 
     def _prompts(self, session: Session) -> None:
-        sql = f"{_PROMPT} WHERE sid = ? ORDER BY time DESC, ordinal DESC LIMIT ?"
+        sql = f"{PROMPT} WHERE sid = ? ORDER BY time DESC, ordinal DESC LIMIT ?"
         for row in reversed(self._all(sql, session.sid, RECENT_PROMPTS)):
-            session.prompts.append(_prompt(row))
+            session.prompts.append(prompt_of_row(row))
         for prompt in session.prompts:
             if prompt.round_id not in session.rounds:
                 found = self._round(session.sid, prompt.round_id, session.prompts)
                 if found is not None:
                     session.rounds[prompt.round_id] = found
-
-    def told_prompt(self, sid: str, told_round: str) -> PromptState | None:
-        row = self._one(f"{_PROMPT} WHERE sid = ? AND told_round = ? LIMIT 1", sid, told_round)
-        return _prompt(row) if row is not None else None
-
-    def like_prompt(
-        self, sid: str, text: str, since: float, until: float, kind: int
-    ) -> PromptState | None:
-        sql = f"{_PROMPT} WHERE sid = ? AND time BETWEEN ? AND ? AND NOT kinds & ?"
-        rows = self._all(sql, sid, since, until, kind)
-        found = [prompt for prompt in map(_prompt, rows) if prompt.text.strip() == text]
-        middle = (since + until) / 2
-        return min(found, key=lambda prompt: abs(prompt.time - middle), default=None)
 
     def round(self, sid: str, round_id: str) -> Round | None:
         if self._is_unheard("round", sid, round_id):
@@ -279,7 +259,7 @@ class StoreLoader:
             message.stop_reason = None  # the row has it from a transcript, as far as is known
         self._blocks(message)
         if message.kinds & ~KIND_BIT["wire"]:
-            self._told(message)
+            self.add_told(message)
         if message.own_round is None:
             session.unplaced.append(message)
         return message
@@ -313,22 +293,6 @@ class StoreLoader:
                 # where its deltas stood is in the delta log; it is read when one more comes
                 is_simple=row[4] == 0,
             )
-
-    def _told(self, message: Message) -> None:
-        sql = """SELECT block_index, item_id, time, bytes, sha256, is_exact, kind, text, is_cut
-                 FROM told_blocks WHERE flow_id = ?"""
-        for index, item_id, time, size, digest, exact, *rest in self._all(sql, message.flow_id):
-            block = message.blocks.get(index)
-            if block is not None:
-                kind, text, cut = rest
-                block.told = ToldText(
-                    item_id, time, size, digest, bool(exact), kind, text, bool(cut), is_dirty=False
-                )
-
-    def item(self, item_id: str) -> tuple[str, int] | None:
-        return self._one(
-            "SELECT flow_id, block_index FROM told_blocks WHERE item_id = ? LIMIT 1", item_id
-        )
 
     def call(self, tool_use_id: str) -> tuple[str, int] | None:
         return self._one(
@@ -373,10 +337,6 @@ class StoreLoader:
         )
         return None if row is None else (row[0], None if row[1] is None else bool(row[1]), row[2])
 
-    def prompt_of(self, sid: str, message_uuid: str) -> PromptState | None:
-        row = self._one(f"{_PROMPT} WHERE sid = ? AND message_uuid = ?", sid, message_uuid)
-        return _prompt(row) if row is not None else None
-
     def has_raw(self, digest: bytes) -> bool:
         return self._one("SELECT 1 FROM raw_events WHERE digest = ?", digest) is not None
 
@@ -392,18 +352,6 @@ class StoreLoader:
     def next_seq(self) -> int:
         row = self._one("SELECT value FROM counts WHERE name = 'next_seq'")
         return int(row[0]) if row is not None else 0
-
-
-_PROMPT = """
-SELECT sid, ordinal, pid, time, message_uuid, text, own_round, is_queued, answer_time,
-       answer_round, round_id, told_round, kinds, told_end
-FROM prompts"""
-
-
-def _prompt(row: tuple[Any, ...]) -> PromptState:
-    values = list(row)
-    values[7] = bool(values[7])
-    return PromptState(*values)
 
 
 def _or_past(value: float | None) -> float:

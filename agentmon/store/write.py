@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from agentmon.core.model import KIND_BIT, STREAMING, Block, Message, Saved
+from agentmon.core.kinds import KIND_BIT, STREAMING
+from agentmon.core.model import Block, Message, Saved
 from agentmon.core.state import Changes, State
 from agentmon.store.db import transaction
 from agentmon.store.deltas import SPOOL, DeltaFiles, block_path, result_path
@@ -49,11 +50,10 @@ from agentmon.store.statements import (
     session_row,
     stream_rows,
     thread_row,
-    told_row,
-    uses_told,
     values_of,
 )
 from agentmon.store.texts import Append, TextChange, change_text, preview
+from agentmon.store.told import told_row, uses_told
 
 LARGE_RESULT = 10 * 1024
 """Bytes from which a tool result goes into a file (design.md 4)."""

@@ -1,0 +1,81 @@
+"""How numbers and calls read: ages, running times, tokens, sizes, shares, arguments.
+
+A value that is not known is "—", never 0.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+
+UNKNOWN = "—"
+
+
+def age(seconds: float | None) -> str:
+    """How long ago, in one unit: "now", "12s", "4m", "2h", "3d"."""
+    if seconds is None:
+        return UNKNOWN
+    whole = int(seconds)
+    if whole < 1:
+        return "now"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if whole >= size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def timer(seconds: float | None) -> str:
+    """A running time: "0:08", "2:14", "1:02:03". Never below zero."""
+    if seconds is None:
+        return UNKNOWN
+    minutes, whole = divmod(max(int(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
+
+
+def tokens(count: int | None) -> str:
+    """A count of tokens in at most five characters: "999", "18.2k", "182k", "1.2M"."""
+    if count is None:
+        return UNKNOWN
+    return _scaled(count, 1000, ("", "k", "M", "G"), "")
+
+
+def percent(share: float | None) -> str:
+    """A share as "34%"."""
+    return UNKNOWN if share is None else f"{min(share, 9.99) * 100:.0f}%"
+
+
+def size(count: int | None) -> str:
+    """A count of bytes: "12 B", "1.1 KB", "41 MB"; a KB is 1,024 bytes."""
+    if count is None:
+        return UNKNOWN
+    return _scaled(count, 1024, ("B", "KB", "MB", "GB", "TB"), " ")
+
+
+def _scaled(count: int, base: int, units: Sequence[str], blank: str) -> str:
+    if count < 1000:
+        return f"{count}{blank}{units[0]}"
+    value = float(count)
+    for unit in units[1:]:
+        value /= base
+        if value < 99.95:
+            return f"{value:.1f}{blank}{unit}"
+        if value < 999.5:
+            return f"{value:.0f}{blank}{unit}"
+    return f"{value:.0f}{blank}{units[-1]}"
+
+
+_FIRST_TEXT = re.compile(r'^\{\s*"[^"\\]*"\s*:\s*"((?:[^"\\]|\\.)*)')
+
+
+def gist(preview: str | None) -> str:
+    """What a call is about: the first argument where it is a text, else the arguments as they are.
+
+    Previews are shortened JSON, so the end may be missing.
+    """
+    found = _FIRST_TEXT.match(preview or "")
+    if found is None:
+        return preview or ""
+    try:
+        return str(json.loads(f'"{found[1]}"', strict=False))
+    except ValueError:
+        return found[1]
