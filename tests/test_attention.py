@@ -107,11 +107,21 @@ def test_one_that_was_heard_since_may_die_at_once() -> None:
     assert kinds(attention.look([silent(T0 + 2, "orphaned")], T0 + 5)) == ["death"]
 
 
-def test_nothing_rings_while_old_recordings_are_read() -> None:
+def test_while_old_recordings_are_read_only_what_is_heard_now_rings() -> None:
     attention = watching()
-    assert attention.look([asks(T0 + 5)], T0 + 6, is_loading=True) == []
-    assert attention.look([asks(T0 + 5)], T0 + 7) == []
-    assert kinds(attention.look([silent(T0 - 9)], T0 + 30)) == ["stall"]
+    for second in range(1, 60):
+        for old in (CALM, silent(T0 - 9), silent(T0 - 9, "orphaned"), asks(T0 - 9)):
+            assert attention.look([old], T0 + second, is_loading=True) == []
+    assert kinds(attention.look([asks(T0 + 70)], T0 + 70, is_loading=True)) == ["permission"]
+    assert kinds(attention.look([silent(T0 + 60)], T0 + 91, is_loading=True)) == ["stall"]
+
+
+def test_after_the_reading_a_silence_is_watched_anew() -> None:
+    attention = watching()
+    assert attention.look([CALM], T0 + 60, is_loading=True) == []
+    assert attention.look([silent(T0 - 9)], T0 + 61) == []
+    assert attention.look([CALM], T0 + 62) == []
+    assert kinds(attention.look([silent(T0 - 9)], T0 + 75)) == ["stall"]
 
 
 def test_a_new_session_that_asks_at_once_rings() -> None:

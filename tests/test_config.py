@@ -60,6 +60,14 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
         "ui.mouse": "1",
         "store.data_dir": "/data",
         "follow.poll": "100ms",
+        "attention.bell": "no",
+        "attention.title": "off",
+        "attention.on_permission": "yes",
+        "attention.on_stall": "false",
+        "attention.on_death": "0",
+        "attention.on_finish": "true",
+        "attention.cooldown": "2m",
+        "health.silent_after": "10m",
         "discover.since": "48h",
     }
     assert set(given_values) == set(config.FIELDS)
@@ -77,6 +85,7 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
     assert from_env.settings.paths == ("/a", "/b")
     assert from_env.settings.health.overdue_per_tool == {"Bash": 1_200.0, "Agent": 3_600.0}
     assert from_env.settings.follow.poll == 0.1
+    assert from_env.settings.discover.since == 172_800.0
     assert "default" not in from_env.origins.values()
     assert "default" not in from_file.origins.values()
 

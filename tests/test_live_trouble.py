@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentmon.engine import overseeing
+from agentmon.engine import live, overseeing
 from agentmon.report import board
 from agentmon.sources.procs import Processes
 from agentmon.store import db, read

@@ -180,29 +180,29 @@ def test_the_first_to_ask_names_it() -> None:
     assert end(run) == ("permission", "Write")
 
 
-@pytest.mark.parametrize(
-    ("over", "phase"),
-    [
-        (lambda run: run.result(3, "toolu_2"), "tool"),
-        (lambda run: run.result(3, "toolu_2").result(4, "toolu_1"), "prompting"),
-        (lambda run: run.hook(3, "post_tool_use", "Write", "toolu_2"), "tool"),
-        (lambda run: run.hook(3, "post_tool_use_failure", "Write", "toolu_2"), "tool"),
-        (lambda run: run.hook(3, "permission_denied", "Write", "toolu_2"), "tool"),
-        (lambda run: run.status(3, "busy"), "tool"),
-        (lambda run: run.status(3, "idle"), "idle"),
-        (lambda run: run.told(3, "m2", "text", stop="end_turn"), "idle"),
-        (lambda run: run.abort(3), "idle"),
-        (lambda run: run.session_end(3), "ended"),
-        # what says nothing of it
-        (lambda run: run.result(3, "toolu_1"), "permission"),
-        (lambda run: run.hook(3, "post_tool_use", "Bash", "toolu_1"), "permission"),
-        (lambda run: run.hook(3, "pre_tool_use", "Bash", "toolu_1"), "permission"),
-        (lambda run: run.told(1, "m1", "text", stop="tool_use"), "permission"),
-        (lambda run: run.prompt(3, "hello?"), "permission"),
-        (lambda run: run.other(3, "api-request"), "permission"),
-        (lambda run: run.status(1.5, "busy"), "permission"),
-    ],
-)
+ENDS: list[tuple[Callable[[ToldRun], ToldRun], str]] = [
+    (lambda run: run.result(3, "toolu_2"), "tool"),
+    (lambda run: run.result(3, "toolu_2").result(4, "toolu_1"), "prompting"),
+    (lambda run: run.hook(3, "post_tool_use", "Write", "toolu_2"), "tool"),
+    (lambda run: run.hook(3, "post_tool_use_failure", "Write", "toolu_2"), "tool"),
+    (lambda run: run.hook(3, "permission_denied", "Write", "toolu_2"), "tool"),
+    (lambda run: run.status(3, "busy"), "tool"),
+    (lambda run: run.status(3, "idle"), "idle"),
+    (lambda run: run.told(3, "m2", "text", stop="end_turn"), "idle"),
+    (lambda run: run.abort(3), "idle"),
+    (lambda run: run.session_end(3), "ended"),
+    # what says nothing of it
+    (lambda run: run.result(3, "toolu_1"), "permission"),
+    (lambda run: run.hook(3, "post_tool_use", "Bash", "toolu_1"), "permission"),
+    (lambda run: run.hook(3, "pre_tool_use", "Bash", "toolu_1"), "permission"),
+    (lambda run: run.told(1, "m1", "text", stop="tool_use"), "permission"),
+    (lambda run: run.prompt(3, "hello?"), "permission"),
+    (lambda run: run.other(3, "api-request"), "permission"),
+    (lambda run: run.status(1.5, "busy"), "permission"),
+]
+
+
+@pytest.mark.parametrize(("over", "phase"), ENDS)
 def test_a_wait_ends_by_its_answer(over: Callable[[ToldRun], ToldRun], phase: str) -> None:
     run = asked().hook(2, "permission_request", "Write").status(2, "waiting", "permission prompt")
     assert end(over(run))[0] == phase
@@ -340,7 +340,7 @@ def test_bytes_that_trail_an_interrupt() -> None:
     wire.text(wire.begin(1), 2.4)
     assert both(wire, ToldRun().abort(2)) == "idle"
     wire.text(1, 8)
-    assert both(wire, ToldRun().abort(2)) == "writing"  # an old one
+    assert both(wire, ToldRun(lag=20).abort(2)) == "writing"  # of another turn
 
 
 # -- subagents

@@ -108,17 +108,16 @@ async def test_both_can_be_switched_off(feed: StoreFeed, terminal: Terminal) -> 
 
 
 async def test_what_is_read_in_the_background_is_old(feed: StoreFeed, terminal: Terminal) -> None:
-    feed.told.backlog = 0.4
-    async with shown(feed) as screen:
-        assert "reading 40 %" in screen.text()
-        await ask(screen, feed)
+    feed.told.backlog, feed.told.note = 0.4, "reading older logs 3/9"
+    async with shown(feed, (160, 50)) as screen:
+        assert "reading older logs 3/9 40 %" in screen.text()
         await a_second(screen, feed)
-        feed.told.backlog = None
-        await a_second(screen, feed)
-        assert terminal.rung == 0
-        feed.store.thread(API, "permission", feed.time, phase_detail="Bash")
+        feed.store.thread(API, "permission", NOW - 600, phase_detail="Bash")
         feed.revision += 1
         await screen.settle()
+        await a_second(screen, feed)
+        assert terminal.rung == 0
+        await ask(screen, feed)
         await a_second(screen, feed)
         assert terminal.rung == 1
 

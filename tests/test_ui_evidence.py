@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agentmon.core.health import Limits
 from agentmon.store.deltas import block_path
 from agentmon.ui import evidence
 from agentmon.ui import tree as trees
@@ -68,7 +69,8 @@ async def test_a_session_answers_with_every_source(feed: StoreFeed) -> None:
         found = facts(screen)
         assert found["sources"] == "registry: busy (38s old) · wire: tool_use Agent (1m old)"
         assert "disagree" not in found
-        assert "1 tool pending · Agent 3:10" in found["open"]
+        assert found["open"] == "no blocks, 1 tool pending"
+        assert found["tools"] == "Agent 3:10, find usages, overdue after 10:00"
         assert found["context"] == "68.0k of 200k tokens, 34%"
         assert found["compacted"] == "2 times"
         assert found["plan"] == "1/2  look"
@@ -197,17 +199,18 @@ async def test_keys_that_go_on_below(feed: StoreFeed, monkeypatch: pytest.Monkey
 
 
 def test_children_of_a_hung_tool() -> None:
-    view = View(NOW, StoreFeed.__init__.__defaults__ or None)  # pyright: ignore
-    child = {"command": "pytest -x\n\x1b[2J", "pid": 4711, "state": "sleeping", "since": NOW - 90}
-    text = evidence.child_text({**child, "cpu_percent": 0.0}, view)
+    view = View(NOW, Limits())
+    child = {"command": "pytest -x\n\x1b[2J", "pid": 4711, "status": "sleeping"}
+    text = evidence.process_text({**child, "started": NOW - 90, "cpu_percent": 0.0}, view)
     assert text.startswith("pytest -x ␛[2J, pid 4711, sleeping, cpu 0 %, since ")
     assert text.endswith("(1m30s)")
-    assert evidence.child_text({}, view) == "—"
+    assert evidence.process_text({}, view) == "—"
+    assert evidence.process_text({"started": 1e300, "pid": "x", "command": 7}, view) == "—"
 
 
 def test_evidence_in_words() -> None:
-    text = evidence.evidence_text({"threshold": 30.0, "pid": None, "children": [1], "why": "x\ny"})
-    assert text == "threshold 30, pid —, why x y"
+    given = {"told_by": "wire", "due_at": None, "threshold": 30.0, "children": [1], "why": "x\ny"}
+    assert evidence.evidence_text(given) == "told by wire, why x y"
 
 
 def test_kinds_have_names() -> None:

@@ -13,7 +13,7 @@ import pytest
 import watchfiles
 
 from agentmon.sources import looking, mounts
-from agentmon.sources.notify import Plan
+from agentmon.sources.notify import Meaning, Plan
 from agentmon.sources.watch import Wake, Watch
 
 
@@ -297,6 +297,21 @@ async def test_entries_of_the_registry_and_what_is_no_log(log: Path) -> None:
         append(notes)
         append(log.with_name("4711.0123abcd.key"))
         assert await watching.wait(0.15) == Wake()
+
+
+def test_a_change_may_be_told_under_the_real_name_of_its_folder() -> None:
+    plan = Plan(frozenset({"/link/a.jsonl", "/link/b.jsonl"}), ("/link",), resting={"/link/c": 1.0})
+    meaning = Meaning(plan, {"/link/b.jsonl": "/far/b.jsonl"}, {"/real": "/link"})
+    told = ["/real/a.jsonl", "/link/b.jsonl", "/far/b.jsonl", "/real/c", "/real/a.jsonl.1"]
+    assert [meaning.of([path]).paths for path in told] == [
+        {"/link/a.jsonl"},
+        {"/link/b.jsonl"},
+        {"/link/b.jsonl"},
+        {"/link/c"},
+        {"/link/a.jsonl"},
+    ]
+    assert meaning.of(["/real/new.jsonl"]) == Wake(folders=frozenset({"/link"}))
+    assert meaning.of(["/else/new.jsonl", "/real/notes.txt"]) == Wake()
 
 
 async def test_the_same_objects_are_no_new_plan(log: Path) -> None:

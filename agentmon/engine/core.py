@@ -295,10 +295,11 @@ class Engine:
 
     def wait_for_pipes(self) -> bool:
         """Without an event loop: waits until a pipe has something to say; False without pipes."""
-        numbers = list(self.inputs.pipes().values())
-        if not numbers:
+        pipes = self.inputs.pipes()
+        if not pipes:
             return False
-        select.select(numbers, [], [], 1.0)
+        ready = select.select(list(pipes.values()), [], [], 1.0)[0]
+        self.inputs.woke(path for path, number in pipes.items() if number in ready)
         return True
 
     def close(self) -> None:

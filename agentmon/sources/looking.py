@@ -7,10 +7,10 @@ notification; a round that takes a few of them each second finds what no notific
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from agentmon.sources.mounts import is_silent, mount_table
 from agentmon.sources.notify import Meaning, Notifier, Plan, Wake
@@ -40,6 +40,17 @@ MOST_FOLDERS = 1_000
 MARGIN = 2.0
 """Seconds that a file system's times of change may be coarse by."""
 
+_Spot: TypeAlias = tuple[str, int, int]
+"""A folder as it is named, its device and inode."""
+
+
+class _Folder(NamedTuple):
+    """What is known of a folder for as long as it is the same."""
+
+    real: str
+    can_notify: bool
+
+
 Stamp: TypeAlias = tuple[int, int, int, int]
 """Device, inode, size and time of change in ns; zeros where nothing is."""
 
@@ -68,12 +79,12 @@ class Looker(threading.Thread):
         self._nudge = threading.Event()
         self._stopping = False
         self._notifier: Notifier | None = None
-        self._watched: set[tuple[str, int, int]] = set()
+        self._watched: set[_Spot] = set()
         self._retry_at = 0.0
         self._stamps: dict[str, Stamp] = {}
         self._silent: frozenset[str] = frozenset()
         self._mounts: list[tuple[str, str]] = []
-        self._able: dict[tuple[str, int, int], bool] = {}
+        self._known: dict[_Spot, _Folder] = {}
         self._round: Iterator[str] = iter(())
 
     def set_plan(self, plan: Plan) -> None:
@@ -153,15 +164,17 @@ class Looker(threading.Thread):
         """Have a notifier over the folders that can have one; whether it had to be started."""
         if self._notifier is not None and not self._notifier.is_alive():
             self._fail(self._notifier.failure or "it ended", now)
-        self._read_mounts()
         links = {path: os.path.realpath(path) for path in plan.files if os.path.islink(path)}
         around = _around(plan, links)
-        spots = {folder: (folder, *_stamp(folder)[:2]) for folder in _folders(plan, around)}
+        known = self._known_folders(_folders(plan, around))
         is_time = now >= self._retry_at
-        able = {folder for folder, spot in spots.items() if is_time and self._can_notify(spot)}
-        self._silent = frozenset(path for path, folders in around.items() if not folders <= able)
-        meaning = Meaning(plan, links)
-        watched = {spots[folder] for folder in able}
+        able = {spot[0]: spot for spot, folder in known.items() if is_time and folder.can_notify}
+        self._silent = frozenset(
+            path for path, folders in around.items() if not folders <= able.keys()
+        )
+        aliases = {one.real: spot[0] for spot, one in known.items() if one.real != spot[0]}
+        meaning = Meaning(plan, links, aliases)
+        watched = set(able.values())
         if watched == self._watched:
             if self._notifier is not None:
                 self._notifier.meaning = meaning
@@ -173,21 +186,16 @@ class Looker(threading.Thread):
             self._notifier.start()
         return bool(able)
 
-    def _read_mounts(self) -> None:
+    def _known_folders(self, folders: Iterable[str]) -> dict[_Spot, _Folder]:
+        """The folders that are there; each is examined once, unless the mounts have changed."""
         mounts = mount_table()
         if mounts != self._mounts:
-            self._mounts = mounts
-            self._able = {}
-
-    def _can_notify(self, spot: tuple[str, int, int]) -> bool:
-        folder, _, inode = spot
-        if not inode:
-            return False
-        known = self._able.get(spot)
-        if known is None:
-            known = os.access(folder, os.R_OK | os.X_OK) and not is_silent(folder, self._mounts)
-            self._able[spot] = known
-        return known
+            self._mounts, self._known = mounts, {}
+        spots: list[_Spot] = [(folder, *_stamp(folder)[:2]) for folder in folders]
+        self._known = {
+            spot: self._known.get(spot) or _examined(spot[0], mounts) for spot in spots if spot[2]
+        }
+        return self._known
 
     def _fail(self, reason: str, now: float) -> None:
         self.note = f"no change notification ({reason.lower()}); files are polled instead"
@@ -200,6 +208,12 @@ class Looker(threading.Thread):
             self._notifier.stop.set()
             self._notifier.join()
             self._notifier = None
+
+
+def _examined(folder: str, mounts: list[tuple[str, str]]) -> _Folder:
+    real = os.path.realpath(folder)
+    is_open = os.access(folder, os.R_OK | os.X_OK)
+    return _Folder(real, is_open and not is_silent(real, mounts))
 
 
 def _around(plan: Plan, links: dict[str, str]) -> dict[str, set[str]]:

@@ -46,9 +46,13 @@ class Plan(Struct, frozen=True):
 class Meaning:
     """Which change of which path is worth waking up for."""
 
-    def __init__(self, plan: Plan, links: Mapping[str, str]) -> None:
-        """`links`: for followed paths that are links, what they name."""
+    def __init__(
+        self, plan: Plan, links: Mapping[str, str], aliases: Mapping[str, str] | None = None
+    ) -> None:
+        """`links`: for followed paths that are links, what they name. `aliases`: real folders that
+        are watched under another name; some systems tell the real one."""
         self._plan = plan
+        self._aliases = aliases or {}
         self._folders = frozenset(plan.folders)
         self._awaited = frozenset(plan.awaited)
         self._names = {target: path for path, target in links.items()}
@@ -60,12 +64,14 @@ class Meaning:
         """Most changes in a busy folder mean nothing."""
         paths: set[str] = set()
         folders: set[str] = set()
-        for path in changed:
-            name = self._names.get(path, path)
+        for told in changed:
+            folder, base = os.path.split(told)
+            folder = self._aliases.get(folder, folder)
+            path = os.path.join(folder, base)
+            name = self._names.get(told) or self._names.get(path, path)
             if name in self._plan.files or name in self._plan.resting:
                 paths.add(name)
             elif path not in self._plan.ignored:
-                folder = os.path.dirname(path)
                 paths.update(one for one in self._beside.get(folder, ()) if _is_older(path, one))
                 if path in self._awaited or (folder in self._folders and _may_be_new(path)):
                     folders.add(folder)

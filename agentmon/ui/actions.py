@@ -11,6 +11,9 @@ from agentmon.ui.commands import BY_ID
 from agentmon.ui.screens.overlays import HelpScreen
 from agentmon.ui.trouble import Trouble
 
+TOURS = ("next_stall", "previous_stall", "next_permission", "next_error", "previous_error")
+"""Commands that go from one place of trouble to the next."""
+
 
 class Actions(Trouble):
     """The commands of the main screen; drilling and jumping are in the bases."""
@@ -24,6 +27,7 @@ class Actions(Trouble):
                 await result
         except Exception as error:
             self.screen.say(f"{BY_ID[command_id].title}: {error}", "error")
+        self.is_touring = command_id in TOURS
 
     # The program
 
@@ -62,16 +66,16 @@ class Actions(Trouble):
     # Panels
 
     def panel_sessions(self) -> None:
-        self.screen.focus_panel("sessions")
+        self._show_panel("sessions")
 
     def panel_pending(self) -> None:
-        self.screen.focus_panel("pending")
+        self._show_panel("pending")
 
     def panel_rounds(self) -> None:
-        self.screen.focus_panel("rounds")
+        self._show_panel("rounds")
 
     def panel_stream(self) -> None:
-        self.screen.focus_panel("stream")
+        self._show_panel("stream")
 
     def next_panel(self) -> None:
         self._turn(1)
@@ -81,7 +85,11 @@ class Actions(Trouble):
 
     def _turn(self, step: int) -> None:
         place = arrangement.PANELS.index(self.screen.desk.panel)
-        self.screen.focus_panel(arrangement.PANELS[(place + step) % len(arrangement.PANELS)])
+        self._show_panel(arrangement.PANELS[(place + step) % len(arrangement.PANELS)])
+
+    def _show_panel(self, panel: str) -> None:
+        self.trail.came_back(panel)
+        self.screen.focus_panel(panel)
 
     def zoom(self) -> None:
         self.screen.desk.is_zoomed = not self.screen.desk.is_zoomed

@@ -5,6 +5,7 @@ import signal
 
 from agentmon.assets import asset
 from agentmon.config import Settings
+from agentmon.core.attention import AttentionSettings
 from agentmon.engine.feed import Feed
 from agentmon.ui import commands
 from agentmon.ui.host import Host
@@ -24,11 +25,18 @@ class AgentmonApp(Host):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS = [binding for binding in commands.bindings() if binding.id in commands.PRIORITY]
 
-    def __init__(self, feed: Feed, *, settings: Settings, title_note: str = "") -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        settings: Settings,
+        title_note: str = "",
+        attention: AttentionSettings | None = None,
+    ) -> None:
         super().__init__()
         self.feed = feed
         self.settings = settings
-        self.main = MainScreen(feed, settings, title_note)
+        self.main = MainScreen(feed, settings, title_note, attention)
         self._starting: asyncio.Task[None] | None = None
 
     def get_default_screen(self) -> MainScreen:

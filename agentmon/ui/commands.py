@@ -10,12 +10,13 @@ from typing import Literal
 from msgspec import Struct
 from textual.binding import Binding
 
-Context = Literal["any", "lists", "sessions", "rounds", "stream", "live", "replay"]
+Context = Literal["any", "lists", "sessions", "trees", "rounds", "stream", "live", "replay"]
 
 CONTEXTS: dict[Context, str] = {
     "any": "Anywhere",
     "lists": "In every panel",
     "sessions": "In Sessions",
+    "trees": "In Sessions and Rounds",
     "rounds": "In Rounds",
     "stream": "In Stream",
     "live": "Live",
@@ -148,7 +149,7 @@ COMMANDS: tuple[Command, ...] = (
         "copy",
         ("y",),
         "Copy",
-        "Copy the selected id, or the text in Stream, to the clipboard",
+        "Copy the selected id, or the text in Stream, to the clipboard (OSC 52)",
         "any",
         14,
         "copy",
@@ -171,12 +172,20 @@ COMMANDS: tuple[Command, ...] = (
     _C("page_up", ("pageup",), "Page up", "One page up", "lists"),
     _C("half_down", ("ctrl+d",), "Half page down", "Half a page down", "lists"),
     _C("half_up", ("ctrl+u",), "Half page up", "Half a page up", "lists"),
-    _C("open", ("enter",), "Open", "Drill in: session, round, message, block", "lists", 10, "open"),
+    _C(
+        "open",
+        ("enter",),
+        "Open",
+        "Drill in: session, round, message, block, subagent",
+        "lists",
+        10,
+        "open",
+    ),
     _C(
         "back",
         ("escape",),
         "Back",
-        "Close, clear the filter, follow again; never quits",
+        "Back to where you were; close, clear the filter; never quits",
         "lists",
         11,
         "back",
@@ -190,14 +199,22 @@ COMMANDS: tuple[Command, ...] = (
         8,
         "order",
     ),
-    _C("expand", ("l", "right"), "Expand", "Open this line", "rounds", 7, "expand"),
+    _C(
+        "expand",
+        ("l", "right"),
+        "Expand",
+        "Open this line: show its subagents, messages or blocks",
+        "trees",
+        9,
+        "expand",
+    ),
     _C(
         "collapse",
         ("h", "left"),
         "Collapse",
         "Close this line or go to the one above it",
-        "rounds",
-        8,
+        "trees",
+        10,
         "collapse",
     ),
     _C("follow", ("f",), "Follow", "Show what the selected agent writes now", "any", 9, "follow"),
@@ -234,6 +251,8 @@ def available(command: Command, panel: str, *, replay: bool) -> bool:
             return not replay
         case "replay":
             return replay
+        case "trees":
+            return panel in ("sessions", "rounds")
         case panel_name:
             return panel == panel_name
 

@@ -1,16 +1,19 @@
-"""What a state rests on, as labelled lines: the `i` overlay. Reads and words, no drawing."""
+"""Why an agent has its state, as labelled lines: the `i` overlay. Reads and words, no drawing."""
 
 import json
 import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from msgspec import Struct, field
 
-from agentmon.core.text import clean, one_line
+from agentmon.core.health import WORKING
+from agentmon.core.text import one_line
 from agentmon.report import render
 from agentmon.report.board import Thread
+from agentmon.report.known import details
+from agentmon.report.words import gist
 from agentmon.store import read
-from agentmon.ui.tree import Node
 from agentmon.ui.widgets.rounds import span
 from agentmon.ui.widgets.sessions import View, clock_text
 
@@ -23,39 +26,86 @@ class Fact(Struct, frozen=True):
     role: str = ""
 
 
+class Looked(Struct):
+    """What the process table says of an agent at this moment."""
+
+    process: Mapping[str, object] | None = None
+    children: Sequence[Mapping[str, object]] = ()
+    problem: str = ""
+    """Why there is nothing to say; "": nobody looked."""
+
+
+class Answer(Struct, frozen=True):
+    """What the overlay shows: a question, and the facts that answer it."""
+
+    question: str
+    facts: list[Fact]
+
+
+SPACE = Fact("", "")
+"""Between two subjects."""
+
+
 class Records(Struct):
     """What the store knows about a thread besides the board."""
 
     verdicts: list[read.VerdictRow] = field(default_factory=list[read.VerdictRow])
     block: read.BlockRow | None = None
+    open_blocks: int = 0
     notices: list[read.NoticeRow] = field(default_factory=list[read.NoticeRow])
+    testimony: list[read.Testimony] = field(default_factory=list[read.Testimony])
+    known: dict[str, object] = field(default_factory=dict[str, object])
 
 
 def load(conn: sqlite3.Connection, thread: Thread) -> Records:
-    """Verdicts as they were judged, the newest block, what else was said."""
+    """Verdicts as they were judged, the newest block, what each source said last."""
     row = thread.row
-    block = read.latest_block(conn, row.flow_id) if row.flow_id else None
-    verdicts = [v for v in read.verdicts(conn, row.sid) if v.agent_id == row.agent_id]
-    return Records(verdicts, block, read.notices(conn, row.sid, limit=4))
+    blocks = read.blocks(conn, row.flow_id) if row.flow_id else []
+    facts = read.facts(conn, row.sid).items()
+    return Records(
+        verdicts=[v for v in read.verdicts(conn, row.sid) if v.agent_id == row.agent_id],
+        block=blocks[-1] if blocks else None,
+        open_blocks=sum(not block.is_complete for block in blocks),
+        notices=read.notices(conn, row.sid, limit=4),
+        testimony=[t for t in read.testimony(conn, row.sid) if t.agent_id == row.agent_id],
+        known={name: fact.value for (agent_id, name), fact in facts if agent_id == row.agent_id},
+    )
 
 
-def thread_facts(thread: Thread, records: Records, view: View) -> list[Fact]:
-    """Why a thread has its state, as judged now and as stored."""
+def heading(thread: Thread, view: View) -> str:
+    """The question that the overlay answers."""
+    word = render.state(thread, view.now, view.limits).word
+    return f'Why "{word}"?'
+
+
+def thread_facts(
+    thread: Thread, records: Records, view: View, looked: Looked | None = None
+) -> list[Fact]:
+    """Why a thread has its state, as judged now and as stored; then what else is known of it."""
     shown = render.state(thread, view.now, view.limits, ascii=view.ascii_only)
-    session, row = thread.session, thread.row
+    verdict = thread.verdict(view.now, view.limits)
+    looked = looked or Looked()
     facts = [
-        Fact("state", f"{shown.glyph} {shown.label}", shown.color_role),
-        Fact("phase", _phase(row, view)),
+        Fact(
+            "state", f"{shown.glyph} {shown.label}  ({_phase(thread.row, view)})", shown.color_role
+        ),
         Fact("last byte", _last_byte(thread, records.block, view)),
-        Fact("threshold", _threshold(thread, view)),
-        Fact("process", _process(thread)),
-        Fact("open", _open(thread, records.block, view)),
-        Fact("agent", f"{_text(session.agent)} {_text(session.version)}  in {_text(session.cwd)}"),
-        Fact("session", _text(session.sid)),
+        _usual(thread, verdict.evidence, view),
+        Fact("process", _process(thread, verdict.evidence, looked, view)),
+        *_children(verdict.evidence, looked, view),
+        Fact("sources", sources_text(records.testimony, view)),
+        *_disagreements(thread.row.phase, records.testimony),
+        Fact("open", _open(thread, records)),
+        *_tools(thread, view),
     ]
-    if row.agent_id:
-        facts.append(Fact("subagent", _text(row.agent_id)))
-    return [*facts, *_judged(thread, view), *_stored(records, view), *_said(records, view)]
+    if verdict.word != "ok":
+        facts.append(Fact("verdict", f"{verdict.word}: {evidence_text(verdict.evidence)}", "error"))
+    facts += [Fact(label, text) for label, text in details(thread, records.known, view.now)]
+    facts.append(Fact("session", _text(thread.session.sid)))
+    facts.append(Fact("cwd", _text(thread.session.cwd)))
+    if thread.row.agent_id:
+        facts.append(Fact("subagent", _text(thread.row.agent_id)))
+    return [*facts, *_stored(records), *_said(records)]
 
 
 def _text(value: str | None) -> str:
@@ -75,50 +125,156 @@ def _phase(row: read.AgentRow, view: View) -> str:
 
 
 def _last_byte(thread: Thread, block: read.BlockRow | None, view: View) -> str:
-    text = _ago(thread.row.last_byte, view)
+    row = thread.row
+    text = _ago(row.last_byte, view)
+    if row.last_byte is not None:
+        text += f"{row.last_byte % 1:.3f}"[1:]
+    if row.last_told is not None and row.last_told > (row.last_byte or 0.0):
+        text = f"{_ago(row.last_told, view)}, told when it was over"
     if block is not None:
         text += f" (block {block.index} of {_text(block.flow_id)}, {_text(block.block_type)})"
     return text
 
 
-def _threshold(thread: Thread, view: View) -> str:
-    limits = view.limits
-    text = f"stalled after {limits.stalled_after:g} s without a byte that is due"
-    for call in thread.pending[:3]:
-        limit = limits.overdue_limit(call.tool_name)
-        text += f" · {_text(call.tool_name)} overdue after {render.timer(limit)}"
-    return text
+_SHOWN_ELSEWHERE = frozenset(
+    {"phase", "phase_since", "last_byte", "last_told", "threshold", "usual", "usual_count"}
+    | {"pid", "process", "version", "sampled_at", "setting"}
+)
+"""Parts of the evidence that have a line of their own."""
 
 
-def _process(thread: Thread) -> str:
-    session, process = thread.session, thread.process
-    if process is not None:
-        gone = clock_text(process.gone_since)
-        return f"pid {process.pid}: {one_line(process.reason, 80)} (since {gone})"
+def _usual(thread: Thread, evidence: Mapping[str, object], view: View) -> Fact:
+    """What is normal for this agent, as far as it was learned, and where patience ends."""
+    first = thread.row.phase in ("prompting", "retrying")
+    usual = thread.first_byte if first else thread.gap
+    label = "threshold" if usual is None else "usual gap"
+    parts: list[str] = []
+    if usual is not None:
+        what = "waits for a first byte" if first else "gaps of this agent"
+        parts.append(f"p99 {span(usual.p99)} over {usual.count:,} {what}")
+    limit = _seconds(evidence, "threshold") if "last_told" in evidence else None
+    limit = limit if limit is not None else view.limits.stall_limit(usual)
+    parts.append(f"stalled after {span(limit)} without a due byte")
+    return Fact(label, " · ".join(parts))
+
+
+def _tools(thread: Thread, view: View) -> list[Fact]:
+    """Each pending call with what is usual for such calls."""
+    facts: list[Fact] = []
+    for number, call in enumerate(thread.pending[:4]):
+        late = render.overdue_limit(call, thread, view.limits)
+        usual = thread.calls.get(call.tool_use_id)
+        words = [f"{_text(call.tool_name)} {render.timer(view.now - call.called_at)}"]
+        about = one_line(gist(call.input_preview), 60)
+        words += [about] if about else []
+        if usual is not None:
+            words.append(f"usual p99 {span(usual.p99)} of {usual.count:,} such calls")
+        words.append(f"overdue after {render.timer(late)}")
+        facts.append(Fact("" if number else "tools", ", ".join(words)))
+    return facts
+
+
+def _seconds(evidence: Mapping[str, object], *names: str) -> float | None:
+    for name in names:
+        value = evidence.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    return None
+
+
+def _process(thread: Thread, evidence: Mapping[str, object], looked: Looked, view: View) -> str:
+    """The process of a session: as it is now where it could be looked at, else as it was."""
+    session, gone = thread.session, thread.process
+    name = f"{_text(session.agent)} {one_line(session.version or '', 24)}".strip()
+    if gone is not None:
+        seen = f", last seen alive {clock_text(gone.alive_at)}" if gone.alive_at else ""
+        since = clock_text(gone.gone_since)
+        return f"{name}, pid {gone.pid}: {one_line(gone.reason, 80)} (since {since}{seen})"
     if session.pid is None:
-        return "pid not known"
-    return f"pid {session.pid}; nothing says that it is gone"
+        return f"{name}, pid not known"
+    info = looked.process or _table(evidence.get("process_info"))
+    if info is not None:
+        return f"{name}, alive, {process_text(info, view, named=False)}"
+    if looked.problem:
+        return f"{name}, pid {session.pid}: {looked.problem}"
+    return f"{name}, pid {session.pid}; nothing says that it is gone"
 
 
-def _open(thread: Thread, block: read.BlockRow | None, view: View) -> str:
-    open_blocks = 1 if block is not None and not block.is_complete else 0
-    plural = "" if len(thread.pending) == 1 else "s"
-    blocks = "1 block" if open_blocks else "no block"
-    text = f"{blocks}, {len(thread.pending)} tool{plural} pending"
-    for call in thread.pending[:4]:
-        text += f" · {_text(call.tool_name)} {render.timer(view.now - call.called_at)}"
-    return text
+def _children(evidence: Mapping[str, object], looked: Looked, view: View) -> list[Fact]:
+    """The processes below the agent's: what hangs, what works, what it left behind."""
+    left = _tables(evidence.get("left_running"))
+    running = looked.children if looked.process is not None else _tables(evidence.get("children"))
+    facts: list[Fact] = []
+    for label, tables in (("children", running), ("left behind", left)):
+        for number, child in enumerate(tables[:8]):
+            facts.append(Fact("" if number else label, process_text(child, view)))
+        if len(tables) > 8:
+            facts.append(Fact("", f"and {len(tables) - 8} more"))
+    return facts
 
 
-def _judged(thread: Thread, view: View) -> list[Fact]:
-    """The evidence of the verdict that holds now."""
-    verdict = thread.verdict(view.now, view.limits)
-    if verdict.word == "ok":
-        return []
-    return [Fact("verdict", f"{verdict.word}: {evidence_text(verdict.evidence)}", "error")]
+def _table(value: object) -> Mapping[str, object] | None:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
-def _stored(records: Records, view: View) -> list[Fact]:
+def _tables(value: object) -> Sequence[Mapping[str, object]]:
+    rows = cast("list[object]", value) if isinstance(value, list) else []
+    return [table for table in map(_table, rows) if table is not None]
+
+
+def process_text(process: Mapping[str, object], view: View, *, named: bool = True) -> str:
+    """ "pytest -x tests/, pid 4711, sleeping, cpu 0 %, since 13:10:02 (1m30s)"."""
+    command, pid, status = process.get("command"), process.get("pid"), process.get("status")
+    words = [one_line(command if isinstance(command, str) else "", 80) or render.UNKNOWN]
+    words = words if named else []
+    if isinstance(pid, int):
+        words.append(f"pid {pid}")
+    if isinstance(status, str) and status:
+        words.append(one_line(status, 20))
+    cpu, since = _seconds(process, "cpu_percent"), _seconds(process, "started")
+    if cpu is not None:
+        words.append(f"cpu {cpu:.0f} %")
+    if since is not None and abs(since) < 1e11:
+        words.append(f"since {clock_text(since)} ({span(max(0.0, view.now - since))})")
+    return ", ".join(words)
+
+
+FRESH = 3.0
+"""Seconds for which what a source said needs no age."""
+
+
+def sources_text(testimony: Sequence[read.Testimony], view: View) -> str:
+    """ "wire: text · registry: busy (38s old)"."""
+    said: list[str] = []
+    for one in sorted(testimony, key=lambda one: -one.time):
+        old = view.now - one.time
+        age = f" ({render.age(old)} old)" if old >= FRESH else ""
+        said.append(f"{_text(one.kind)}: {one_line(one.said, 40)}{age}")
+    return " · ".join(said) or "none tells of this agent besides its messages"
+
+
+_MEANINGS = {"busy": WORKING, "idle": frozenset({"idle", "ended"}), "waiting": {"permission"}}
+"""Phases that go with what the registry of Claude Code says of a session."""
+
+
+def _disagreements(phase: str, testimony: Sequence[read.Testimony]) -> list[Fact]:
+    facts: list[Fact] = []
+    for one in testimony:
+        word = one.said.split(" ", 1)[0].rstrip(":,")
+        expected = _MEANINGS.get(word) if one.kind in ("registry", "hook", "stream") else None
+        if expected is not None and phase not in expected:
+            said = f"{_text(one.kind)} says {one_line(one.said, 40)}, the other sources {phase}"
+            facts.append(Fact("disagree", said, "warning"))
+    return facts
+
+
+def _open(thread: Thread, records: Records) -> str:
+    blocks, calls = records.open_blocks, thread.pending
+    text = f"{blocks or 'no'} block{'' if blocks == 1 else 's'}, "
+    return text + f"{len(calls) or 'no'} tool{'' if len(calls) == 1 else 's'} pending"
+
+
+def _stored(records: Records) -> list[Fact]:
     facts: list[Fact] = []
     for number, verdict in enumerate(records.verdicts[:5]):
         until = "now" if verdict.until is None else clock_text(verdict.until)
@@ -138,75 +294,38 @@ def _stored_evidence(text: str) -> str:
     return evidence_text(cast("dict[str, object]", found))
 
 
-def evidence_text(evidence: dict[str, object]) -> str:
+def evidence_text(evidence: Mapping[str, object]) -> str:
     """Evidence in words; times of day for times."""
     words: list[str] = []
     for name, value in evidence.items():
+        if name in _SHOWN_ELSEWHERE or value is None or isinstance(value, list | dict):
+            continue
         if isinstance(value, float) and value > 1e8:
             shown = clock_text(value)
         elif isinstance(value, float):
             shown = f"{value:g}"
         else:
-            shown = render.UNKNOWN if value is None else one_line(str(value), 60)
+            shown = one_line(str(value), 60)
         words.append(f"{one_line(name, 24).replace('_', ' ')} {shown}")
     return ", ".join(words)
 
 
-def _said(records: Records, view: View) -> list[Fact]:
+def _said(records: Records) -> list[Fact]:
     facts: list[Fact] = []
     for number, notice in enumerate(records.notices):
-        text = f"{clock_text(notice.time)}  {_text(notice.name)}  {one_line(notice.data, 100)}"
-        facts.append(Fact("" if number else "notices", text))
+        words = " ".join(filter(None, (_text(notice.name), _notice_words(notice.data))))
+        facts.append(Fact("" if number else "notices", f"{clock_text(notice.time)}  {words}"))
     return facts
 
 
-def node_facts(node: Node, view: View) -> list[Fact]:
-    """What is known of a chosen round, message or block."""
-    if node.block is not None:
-        return _block_facts(node.block)
-    if node.message is not None:
-        return _message_facts(node.message)
-    if node.round is not None:
-        row = node.round
-        times = f"{clock_text(row.start_time)} – {clock_text(row.end_time)}"
-        return [
-            Fact("round", f"#{row.round_number}  {_text(row.round_id)}"),
-            Fact("times", times),
-            Fact("prompt", clean(row.user_prompt or render.UNKNOWN, newline=False)[:400]),
-        ]
-    return []
+_TELLING = ("message", "tool_name", "error", "error_type", "operation", "reason", "trigger", "text")
+"""Fields of a notice that say what it was about."""
 
 
-def _message_facts(row: read.MessageRow) -> list[Fact]:
-    spent = (
-        ("in", row.input_tokens),
-        ("out", row.output_tokens),
-        ("cache read", row.cache_read_tokens),
-        ("cache write", row.cache_write_tokens),
-    )
-    facts = [
-        Fact("message", f"{_text(row.flow_id)}  request {_text(row.request_id)}"),
-        Fact("model", _text(row.model)),
-        Fact("times", f"{clock_text(row.start_time)} – {clock_text(row.end_time)}"),
-        Fact("stop", _text(row.stop_reason)),
-        Fact("tokens", " · ".join(f"{name} {render.tokens(count)}" for name, count in spent)),
-    ]
-    if row.error:
-        facts.append(Fact("error", clean(row.error, newline=False)[:400], "error"))
-    return facts
-
-
-def _block_facts(row: read.BlockRow) -> list[Fact]:
-    times = f"{clock_text(row.start_time)} – {clock_text(row.complete_time)}"
-    facts = [
-        Fact("block", f"{row.index} of {_text(row.flow_id)}  {_text(row.block_type)}"),
-        Fact("text", f"{render.size(row.total_bytes)} in {row.delta_count} deltas"),
-        Fact("times", f"{times}, last byte {clock_text(row.last_time)}"),
-    ]
-    if row.tool_use_id:
-        facts.append(Fact("call", f"{_text(row.tool_name)}  {_text(row.tool_use_id)}"))
-        result = "failed " if row.result_is_error else ""
-        facts.append(Fact("result", result + clock_text(row.result_time)))
-    if row.is_cut:
-        facts.append(Fact("cut", "a delta was too long to keep; its size is known", "warning"))
-    return facts
+def _notice_words(data: str) -> str:
+    try:
+        found = _table(json.loads(data))
+    except ValueError:
+        return one_line(data, 80)
+    values = [found.get(name) for name in _TELLING] if found is not None else []
+    return one_line(" · ".join(value for value in values if isinstance(value, str)), 80)

@@ -1,13 +1,37 @@
 """Drilling into sessions, rounds and calls, going back, narrowing and searching."""
 
+import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING
 
+from agentmon.report.family import key_of
 from agentmon.ui import filters, sites
 from agentmon.ui import tree as trees
-from agentmon.ui.widgets.sessions import ORDERS, thread_key
+from agentmon.ui.places import Trail
+from agentmon.ui.widgets.sessions import ORDERS
 
 if TYPE_CHECKING:
     from agentmon.ui.screens.main import MainScreen
+
+
+OPENED_CALLS = 8
+"""Pending calls whose messages a jump opens."""
+
+
+def _ways(sid: str, flows: list[str], view: str, conn: sqlite3.Connection) -> list[trees.NodeKey]:
+    """The nodes to open so that some messages are in sight."""
+    return [key for flow_id in flows for key in trees.path(conn, sid, flow_id, view=view)]
+
+
+def _pin(site: sites.Site) -> trees.NodeKey | None:
+    """What the stream shows at a place; None: it follows what is written there."""
+    if site.flow_id is not None and site.index is not None:
+        return trees.block_key(site.flow_id, site.index)
+    if site.is_live:
+        return None
+    if site.flow_id is not None:
+        return trees.message_key(site.flow_id)
+    return trees.round_key(site.round_id) if site.round_id is not None else None
 
 
 class Going:
@@ -15,63 +39,96 @@ class Going:
 
     def __init__(self, screen: "MainScreen") -> None:
         self.screen = screen
+        self.trail = Trail()
 
-    def go(self, site: sites.Site) -> None:
+    async def go(self, site: sites.Site) -> None:
         """Chooses the thread; opens the way to the place and pins it, or follows what is live."""
         screen = self.screen
         thread = screen.board.thread(site.sid, site.agent_id)
-        chosen = thread_key(thread) if thread is not None else (site.sid, "")
+        chosen = key_of(thread) if thread is not None else (site.sid, "")
         opened = screen.rounds.opened_of(*chosen)
+        flows = [site.flow_id] if site.flow_id is not None else []
+        if thread is not None and site.is_live:
+            # what the thread waits for is opened with what it wrote last
+            flows += [call.flow_id for call in thread.pending[:OPENED_CALLS]]
+            flows += [thread.row.flow_id] if thread.row.flow_id is not None else []
         if site.round_id is not None:
             opened.set_open(trees.round_key(site.round_id), True)
-        pin = trees.round_key(site.round_id) if site.round_id is not None else None
-        if site.is_live:
-            pin = None
-        elif site.flow_id is not None:
-            pin = trees.message_key(site.flow_id)
-            opened.set_open(pin, True)
-            if site.index is not None:
-                pin = trees.block_key(site.flow_id, site.index)
-        screen.select(chosen, pin)
+        for key in await screen.feed.query(partial(_ways, site.sid, flows, chosen[1])):
+            opened.set_open(key, True)
+        screen.sessions.reveal(chosen, screen.board)
+        screen.select(chosen, _pin(site))
         screen.sessions.choose(chosen)
 
     # Drilling
 
-    def open(self) -> None:
-        """Sessions → rounds → (opens nodes) → stream."""
+    async def open(self) -> None:
+        """Sessions → rounds → (opens nodes, goes into subagents) → stream."""
         screen = self.screen
         match screen.desk.panel:
             case "sessions":
+                self.leave()
                 screen.focus_panel("rounds")
             case "pending":
-                self.show_call()
+                self.leave()
+                await self.show_call()
                 screen.focus_panel("stream")
             case "rounds":
-                node = screen.rounds.chosen
-                if node is None:
-                    return
-                if node.is_open is None:
-                    screen.focus_panel("stream")
-                else:
-                    self._set_open(node.key, not node.is_open)
+                self._open_node(screen.rounds.chosen)
             case _:
                 pass
 
+    def _open_node(self, node: trees.Node | None) -> None:
+        screen = self.screen
+        if node is None:
+            return
+        if node.agent is not None:
+            self.leave()
+            chosen = (node.agent.sid, node.agent.agent_id)
+            screen.visited[chosen] = node.agent
+            screen.sessions.reveal(chosen, screen.board)
+            screen.select(chosen)
+            screen.sessions.choose(chosen)
+        elif node.is_open is None:
+            self.leave()
+            screen.focus_panel("stream")
+        else:
+            self._set_open(node.key, not node.is_open)
+
+    def leave(self) -> None:
+        """Remembers where a person is, before something leads elsewhere."""
+        self.trail.leave(self.screen.here())
+
     def expand(self) -> None:
-        node = self.screen.rounds.chosen
+        """Opens the chosen line; one that is open already leads to the first line below it."""
+        screen = self.screen
+        if screen.desk.panel == "sessions":
+            if not screen.sessions.fold(screen.board, is_folded=False):
+                screen.desk.pane.move("down")
+            return
+        node = screen.rounds.chosen
         if node is not None and node.is_open is False:
             self._set_open(node.key, True)
         elif node is not None and node.is_open:
-            self.screen.desk.pane.move("down")
+            screen.desk.pane.move("down")
 
     def collapse(self) -> None:
-        node = self.screen.rounds.chosen
+        """Closes the chosen line; one that is closed already leads to the line above it."""
+        screen = self.screen
+        if screen.desk.panel == "sessions":
+            sessions = screen.sessions
+            if not sessions.fold(screen.board, is_folded=True):
+                above = sessions.above(sessions.cursor)
+                if above is not None:
+                    sessions.choose(above, by_person=True)
+            return
+        node = screen.rounds.chosen
         if node is None:
             return
         if node.is_open:
             self._set_open(node.key, False)
         elif node.parent is not None:
-            self.screen.rounds.choose(node.parent, by_person=True)
+            screen.rounds.choose(node.parent, by_person=True)
 
     def _set_open(self, key: trees.NodeKey, is_open: bool) -> None:
         """Opening by hand holds the tree where it is."""
@@ -81,7 +138,7 @@ class Going:
         self.screen.loader.ask()
 
     def back(self) -> None:
-        """Undoes one thing: input, filter, search, pin, zoom, focus."""
+        """Undoes one thing: input, search, the last way in, filter, pin, zoom, focus."""
         screen = self.screen
         if screen.filter_input.display:
             screen.filter_input.value = ""
@@ -89,6 +146,8 @@ class Going:
             self.filter_done()
         elif screen.rounds.search or screen.stream.search:
             self._set_search("")
+        elif (place := self.trail.back(screen.here())) is not None:
+            screen.return_to(place)
         elif screen.pin is not None:
             self.follow()
         elif screen.sessions.filter:
@@ -101,15 +160,16 @@ class Going:
 
     def follow(self) -> None:
         self.screen.pin = None
+        self.screen.rounds.cursor = None
         self.screen.stream.is_at_end = True
         self.screen.loader.ask()
 
-    def show_call(self) -> None:
+    async def show_call(self) -> None:
         """The stream and the tree of the chosen pending call."""
         call = self.screen.pending.chosen
         if call is None:
             return
-        self.go(
+        await self.go(
             sites.Site(
                 "call",
                 call.sid,

@@ -5,3 +5,9 @@ from textual.app import App
 
 class Host(App[None]):
     """Typed for screens; `agentmon.ui.app` has the real one."""
+
+    def to_terminal(self, sequence: str) -> None:
+        """Sends a control sequence of our own making to the terminal; nothing where there is none.
+        Never give it a text that an agent wrote."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)

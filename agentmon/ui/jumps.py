@@ -2,7 +2,9 @@
 
 from agentmon.core.health import Limits
 from agentmon.report import render
-from agentmon.report.board import Board
+from agentmon.report.board import Board, Thread
+from agentmon.report.known import name_of
+from agentmon.store.read import PendingRow
 from agentmon.ui.sites import Site
 
 STALLS = ("stalled", "overdue", "orphaned")
@@ -21,11 +23,34 @@ def board_sites(board: Board, kind: str, now: float, limits: Limits) -> list[Sit
         word = shown.word
         if word in STALLS if kind == "stall" else word == "permission":
             row = thread.row
-            since = row.last_byte if row.last_byte is not None else (row.phase_since or 0.0)
-            note = f"{thread.name}: {shown.label}"
-            site = Site(kind, row.sid, row.agent_id, since, note=note, is_live=True)
+            since = thread.last if thread.last is not None else (row.phase_since or 0.0)
+            note = f"{name_of(thread)}: {shown.label}"
+            call = waiting_call(thread, word)
+            site = Site(
+                kind,
+                row.sid,
+                row.agent_id,
+                since,
+                call.round_id if call is not None else None,
+                call.flow_id if call is not None else None,
+                call.index if call is not None else None,
+                note,
+                is_live=True,
+            )
             sites.append((STALLS.index(word) if word in STALLS else 0, site))
     return [site for _, site in sorted(sites, key=lambda pair: (pair[0], pair[1].time))]
+
+
+def waiting_call(thread: Thread, word: str) -> PendingRow | None:
+    """The call that a thread waits for: the oldest that is overdue, the one a person is asked
+    about. A stall is not about a call."""
+    calls = sorted(thread.pending, key=lambda call: call.called_at)
+    if not calls or word not in ("overdue", "permission"):
+        return None
+    if word == "overdue":
+        return calls[0]
+    asked = [call for call in calls if call.tool_name == thread.row.phase_detail]
+    return (asked or calls)[-1]
 
 
 class Tour:

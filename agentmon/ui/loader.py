@@ -43,6 +43,11 @@ class Loader:
         self._task: asyncio.Task[None] | None = None
 
     @property
+    def is_first(self) -> bool:
+        """Whether the board was never shown yet."""
+        return self._board_revision < 0
+
+    @property
     def is_idle(self) -> bool:
         """Whether everything asked for is shown; tests wait for it."""
         is_free = self._task is None or self._task.done()

@@ -6,6 +6,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from agentmon.report import board as boards
+from agentmon.report import known
+from agentmon.report.family import Key
+from agentmon.report.known import Known
 from agentmon.store import read
 from agentmon.ui import tree as trees
 
@@ -24,6 +27,8 @@ class Wanted(Struct):
     with_tree: bool = True
     known_result: str = ""
     """The tool_use_id of the result that the stream pane holds already."""
+    known_told: tuple[object, ...] = ()
+    """The `told_key` of the text that the stream pane holds already."""
 
 
 class Source(Struct):
@@ -38,6 +43,16 @@ class Source(Struct):
     result: read.ResultRow | None = None
     result_text: str | None = None
     """None: there is no result, or the pane has it."""
+    told_text: str | None = None
+    """The text of a block that was told whole; None: it was streamed, or the pane has it."""
+
+    @property
+    def told_key(self) -> tuple[object, ...]:
+        """Changes when a text that was told whole must be read; () for one that was streamed."""
+        block = self.block
+        if block is None or not block.uses_told:
+            return ()
+        return block.flow_id, block.index, block.revision, block.total_bytes
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -55,6 +70,8 @@ class Snapshot(Struct):
     """What one hop brought. None: not asked for."""
 
     board: boards.Board | None
+    known: dict[Key, Known]
+    """What sources told of the agents on the board."""
     tree: trees.Tree | None
     source: Source
     wanted: Wanted
@@ -65,6 +82,7 @@ def load(
 ) -> Snapshot:
     """Reads a snapshot; runs off the event loop."""
     board = boards.load(conn) if wanted.with_board else None
+    facts = known.load(conn, board) if board is not None else {}
     tree = None
     source = Source()
     if wanted.sid is not None:
@@ -75,7 +93,9 @@ def load(
             source.result = read.result(conn, source.block.tool_use_id)
             if source.block.tool_use_id != wanted.known_result:
                 source.result_text = result_text(source.result, data_dir)
-    return Snapshot(board, tree, source, wanted)
+        if source.block is not None and source.told_key not in ((), wanted.known_told):
+            source.told_text = read.told_text(conn, source.block.flow_id, source.block.index)
+    return Snapshot(board, facts, tree, source, wanted)
 
 
 def result_text(result: read.ResultRow | None, data_dir: Path) -> str:
@@ -99,6 +119,10 @@ def _source(conn: sqlite3.Connection, sid: str, agent_id: str, pin: trees.NodeKe
         case ("message", flow_id):
             block = read.latest_block(conn, flow_id)
             return Source(sid, agent_id, True, block, read.message(conn, flow_id))
+        case ("agent", inner):
+            source = _newest(conn, sid, inner)
+            source.is_pinned = True
+            return source
         case ("round", round_id):
             return Source(sid, agent_id, True, round=read.round_(conn, sid, round_id))
         case _:
@@ -113,9 +137,14 @@ def _newest(conn: sqlite3.Connection, sid: str, agent_id: str) -> Source:
             block = read.latest_block(conn, row.flow_id)
             if block is not None:
                 return Source(sid, agent_id, False, block, message)
-    for round_row in read.rounds(conn, sid, limit=3):
-        for message in reversed(read.messages(conn, sid, round_row.round_id)):
-            if (message.agent_id or "") == agent_id and message.block_count:
-                block = read.latest_block(conn, message.flow_id)
-                return Source(sid, agent_id, False, block, message, round_row)
+    if agent_id:
+        written = read.agent_messages(conn, sid, agent_id)
+    else:
+        newest = read.rounds(conn, sid, limit=3)
+        rows = [read.messages(conn, sid, row.round_id, agent_id="") for row in newest]
+        written = [message for messages in rows[::-1] for message in messages]
+    for message in reversed(written):
+        if message.block_count:
+            block = read.latest_block(conn, message.flow_id)
+            return Source(sid, agent_id, False, block, message)
     return Source(sid, agent_id)

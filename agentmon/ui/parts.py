@@ -4,14 +4,13 @@ Roles are names of theme variables (`success`, `text-muted`, …) or of the pane
 classes; what colour they are is the style sheet's business.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
 
 from agentmon.core.text import cells, fit, one_line
+from agentmon.report.table import fitted
 
 
 class Part(NamedTuple):
@@ -24,8 +23,6 @@ class Part(NamedTuple):
 Line = tuple[Part, ...]
 
 BLANK: Line = ()
-
-_FIRST_TEXT = re.compile(r'^\{\s*"[^"\\]*"\s*:\s*"((?:[^"\\]|\\.)*)')
 
 
 def width_of(line: Sequence[Part]) -> int:
@@ -127,26 +124,12 @@ def table_line(slots: Sequence[Slot], cells_by_name: Mapping[str, Part]) -> Line
     parts: list[Part] = []
     for number, (column, width) in enumerate(slots):
         text, role = cells_by_name.get(column.name, Part(""))
-        short = keep_end(text, width) if column.keep_end else one_line(text, width)
+        short = keep_end(text, width) if column.keep_end else fitted(text, width)
         pad = " " * max(0, width - cells(short))
         if number:
             parts.append(Part(" "))
         parts.append(Part(pad + short if column.right else short + pad, role))
     return tuple(parts)
-
-
-def gist(preview: str | None) -> str:
-    """What a call is about: the first argument where it is a text, else the arguments as they are.
-
-    Previews are shortened JSON, so the end may be missing.
-    """
-    found = _FIRST_TEXT.match(preview or "")
-    if found is None:
-        return preview or ""
-    try:
-        return str(json.loads(f'"{found[1]}"', strict=False))
-    except ValueError:
-        return found[1]
 
 
 def keep_end(text: str, width: int) -> str:

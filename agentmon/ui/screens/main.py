@@ -2,30 +2,29 @@
 
 import asyncio
 import gc
-import time
 from collections.abc import Hashable
 
-from textual import events, getters, on
-from textual.app import ComposeResult
-from textual.screen import Screen
+from textual import on
 from textual.widgets import Input
 
 from agentmon.config import Settings
-from agentmon.core.text import one_line
+from agentmon.core.attention import AttentionSettings
 from agentmon.engine.feed import Feed
+from agentmon.report import board as boards
 from agentmon.report import render
 from agentmon.report.board import Board
-from agentmon.ui import arrangement, commands, loading
+from agentmon.report.family import Key, key_of
+from agentmon.report.known import NOTHING_KNOWN, Known
+from agentmon.store.read import AgentRow
+from agentmon.ui import commands, loading, owner
 from agentmon.ui import tree as trees
 from agentmon.ui.actions import Actions
-from agentmon.ui.host import Host
+from agentmon.ui.attending import Attendant, words
 from agentmon.ui.loader import Loader
-from agentmon.ui.parts import Line, Part
-from agentmon.ui.widgets.bars import Footer, Header, Note, ProblemBar, TransportBar
-from agentmon.ui.widgets.desk import Desk
+from agentmon.ui.places import Place
+from agentmon.ui.screens.frame import Frame
 from agentmon.ui.widgets.lines import KeyedPane
 from agentmon.ui.widgets.rounds import as_node_key, is_pinnable
-from agentmon.ui.widgets.sessions import View, short_path
 
 TICK = 0.1
 """Seconds between looks at the revision."""
@@ -33,55 +32,42 @@ TICK = 0.1
 STAGGER = 0.012
 """Seconds between the paints of two panes, so that a key is never behind all of them."""
 
-NOTE_SECONDS = 4.0
 
-
-class MainScreen(Screen[None]):
+class MainScreen(Frame):
     """Sessions, pending tools, rounds and stream of one feed."""
 
-    app = getters.app(Host)
     BINDINGS = commands.bindings()
     AUTO_FOCUS = "#sessions"
 
-    def __init__(self, feed: Feed, settings: Settings, note: str = "") -> None:
-        super().__init__()
-        self.feed = feed
-        self.view = View(feed.now(), feed.limits, ascii_only=settings.ui.ascii)
+    def __init__(
+        self,
+        feed: Feed,
+        settings: Settings,
+        note: str = "",
+        attention: AttentionSettings | None = None,
+    ) -> None:
+        super().__init__(feed, settings, note)
         self.board = Board([], [])
-        self.selected: tuple[str, str] | None = None
+        self.known: dict[Key, Known] = {}
+        self.selected: Key | None = None
+        self.visited: dict[Key, AgentRow] = {}
+        """Subagents that a person went into and that may be over: they are not on the board."""
         self.pin: trees.NodeKey | None = None
         """What the stream shows; None: it follows the selected thread."""
         self.is_paused = False
         self.actions = Actions(self)
-        self.loader = Loader(feed, self._wanted, self._show, self._set_read_problem)
-        self.header = Header(id="header", view=self.view, feed=feed, note=note)
-        self.problem_bar = ProblemBar(id="problem", ascii_only=settings.ui.ascii)
-        self.desk = Desk(id="desk", view=self.view, feed=feed)
-        self.sessions, self.pending = self.desk.sessions, self.desk.pending
-        self.rounds, self.stream = self.desk.rounds, self.desk.stream
-        self.transport_bar = TransportBar(id="transport", view=self.view, feed=feed)
-        self.filter_input = Input(id="filter", compact=True)
-        self.footer = Footer(id="footer", ascii_only=settings.ui.ascii)
-        self._problems = {"read": "", "screen": ""}
-        self._note_until = 0.0
-
-    def compose(self) -> ComposeResult:
-        yield self.header
-        yield self.problem_bar
-        yield self.desk
-        yield self.transport_bar
-        yield self.filter_input
-        yield self.footer
-
-    @property
-    def is_replay(self) -> bool:
-        return self.feed.transport is not None
+        self.loader = Loader(feed, self._wanted, self._show, self.set_read_problem)
+        self._attention = attention or AttentionSettings()
+        self._attendant: Attendant | None = None
+        self._resuming: Place | None = None
 
     def on_mount(self) -> None:
         self.footer.is_replay = self.is_replay
-        self._show_problem()
+        self.show_problem()
         self.filter_input.display = False
         self.transport_bar.display = self.is_replay
+        if not self.is_replay:
+            self._attendant = Attendant(self.app, self._attention)
         self.set_interval(TICK, self.tick)
         self.set_interval(1.0, self.second)
         self._show_hints()
@@ -92,14 +78,9 @@ class MainScreen(Screen[None]):
 
     def on_unmount(self) -> None:
         self.loader.stop()
+        if self._attendant is not None:
+            self._attendant.leave()
         gc.unfreeze()
-
-    def on_resize(self, event: events.Resize) -> None:
-        shape = arrangement.shape(*event.size)
-        self.set_class(shape == "tiny", "-tiny")
-        self.header.is_tiny = shape == "tiny"
-        self.header.refresh()
-        self.desk.place(event.size)
 
     # Time
 
@@ -114,7 +95,10 @@ class MainScreen(Screen[None]):
     def second(self) -> None:
         """Ages and timers move on; lines that read the same are not painted again."""
         self.move_clock()
-        if not self.is_paused:
+        if self.is_paused:
+            self.run_worker(self._attend_held(), group="attention", exit_on_error=False)
+        else:
+            self._attend(self.board)
             if self.sessions.filter:
                 self.show_board()
             self._show_owner()
@@ -124,10 +108,8 @@ class MainScreen(Screen[None]):
         self.show_header()
         self.transport_bar.sync()
         self._show_hints()
-        self._show_problem()
-        if self.footer.message is not None and time.monotonic() > self._note_until:
-            self.footer.message = None
-            self.footer.sync()
+        self.show_problem()
+        self.fade_note()
 
     def move_clock(self) -> None:
         if not self.is_paused:
@@ -147,14 +129,21 @@ class MainScreen(Screen[None]):
         opened = self.rounds.opened_of(sid or "", agent_id).copy()
         known = self.stream.result_id
         return loading.Wanted(
-            sid, agent_id, self.pin, opened, with_tree=with_tree, known_result=known
+            sid,
+            agent_id,
+            self.pin,
+            opened,
+            with_tree=with_tree,
+            known_result=known,
+            known_told=self.stream.told_key,
         )
 
     async def _show(self, snapshot: loading.Snapshot) -> None:
         """Hands what came to the panes, one after the other; what is no longer wanted is left."""
         self.move_clock()
         if snapshot.board is not None:
-            self.board = snapshot.board
+            self.board, self.known = snapshot.board, snapshot.known
+            self.rounds.threads = {key_of(thread): thread for thread in self.board.threads}
         wanted = snapshot.wanted
         if (wanted.sid, wanted.agent_id) == (self.selected or (None, "")):
             if wanted.pin == self.pin:
@@ -163,12 +152,14 @@ class MainScreen(Screen[None]):
             if snapshot.tree is not None:
                 self.rounds.show(snapshot.tree)
                 self._place_tree_cursor()
+                self._resume()
                 await asyncio.sleep(STAGGER)
         if snapshot.board is not None:
             self.show_board()
 
     def show_board(self) -> None:
         """The board in its panes and in the header."""
+        self.sessions.known = self.known
         self.sessions.show(self.board)
         self.pending.show(self.board)
         if self.selected is not None and self.board.thread(self.selected[0]) is None:
@@ -194,6 +185,9 @@ class MainScreen(Screen[None]):
         if self.pin is not None:
             self.rounds.choose(self.pin)
             return
+        row = as_node_key(self.rounds.cursor)
+        if row is not None and not is_pinnable(row):
+            return  # a person reads a line that is only words
         block = self.stream.source.block
         if block is not None:
             key = trees.block_key(block.flow_id, block.index)
@@ -201,18 +195,28 @@ class MainScreen(Screen[None]):
                 self.rounds.choose(trees.message_key(block.flow_id))
 
     def _show_owner(self) -> None:
-        """Whose rounds these are, and its state, in the title of the panel."""
-        thread = self.board.thread(*self.selected) if self.selected else None
-        self.rounds.owner = ""
-        self.rounds.owner_note = ()
-        if thread is not None:
-            view = self.view
-            main = self.board.thread(thread.row.sid)
-            shown = render.state(thread, view.now, view.limits, ascii=view.ascii_only)
-            parent = "" if thread.is_main or main is None else f"{one_line(main.name, 24)}/"
-            self.rounds.owner = f"{parent}{one_line(thread.name, 24)}"
-            self.rounds.owner_note = (Part(f"{shown.glyph} {shown.label}", shown.color_role),)
-        self.rounds.sync()
+        """Whose rounds these are, its state, and what is wrong with it, in Rounds."""
+        key = self.selected
+        thread = self.board.thread(*key) if key is not None else None
+        visited = self.visited.get(key) if key is not None else None
+        known = self.known.get(key, NOTHING_KNOWN) if key is not None else NOTHING_KNOWN
+        self.rounds.belong_to(owner.owner(self.board, thread, visited, known, self.view))
+
+    async def _attend_held(self) -> None:
+        """A held picture keeps no news back."""
+        self._attend(await self.feed.query(boards.load))
+
+    def _attend(self, board: Board) -> None:
+        """Calls the person when something is new; never over a recording."""
+        if self._attendant is None or self.loader.is_first:
+            return
+        now, limits = self.feed.now(), self.view.limits
+        is_loading = self.feed.status().backlog is not None
+        alert = self._attendant.look(board, now, limits, is_loading=is_loading)
+        if alert is not None:
+            shown = render.look(alert.look)
+            glyph = shown.ascii if self.view.ascii_only else shown.glyph
+            self.say(f"{glyph} {words(alert)}", shown.role)
 
     # Words
 
@@ -220,59 +224,21 @@ class MainScreen(Screen[None]):
         """What to do while there is no agent."""
         if self.board.threads:
             return
-        lines: list[Line] = [(Part(" No agents seen yet.", "strong"),)]
-        looked_for = self.feed.status().looked_for
-        if looked_for:
-            lines.append((Part(" Looked for:", "text-muted"),))
-            lines += [(Part(f"   {short_path(place)}"),) for place in looked_for]
-        for words, command in (
-            ("Follow a log or folder", "agentmon PATH"),
-            ("See a lively board", "agentmon --demo"),
-            ("Ask what is wrong", "agentmon doctor"),
-        ):
-            lines.append((Part(f" {words:<24}", "text-muted"), Part(command, "accent")))
+        lines = owner.hints(self.feed.status())
         if lines != self.sessions.hints:
             self.sessions.hints = lines
             self.sessions.sync()
             self.desk.place()
 
-    def set_problem(self, text: str) -> None:
-        """A lasting problem of the screen itself."""
-        self._problems["screen"] = text
-        self._show_problem()
-
-    def _set_read_problem(self, text: str) -> None:
-        if text != self._problems["read"]:
-            self._problems["read"] = text
-            self._show_problem()
-
-    def _show_problem(self) -> None:
-        texts = (*self._problems.values(), self.feed.status().problem or "")
-        text = next(filter(None, texts), "")
-        self.problem_bar.text = text
-        self.problem_bar.display = bool(text)
-        self.problem_bar.sync()
-
-    def say(self, text: str, role: str = "warning") -> None:
-        """One sentence in the footer for a moment."""
-        self._note_until = time.monotonic() + NOTE_SECONDS
-        self.footer.message = Note(text, role)
-        self.footer.sync()
-
-    def _unsay(self) -> None:
-        if self.footer.message is not None:
-            self.footer.message = None
-            self.footer.sync()
-
     # Choosing
 
     @on(KeyedPane.Chosen)
-    def _chosen(self, message: KeyedPane.Chosen) -> None:
+    async def _chosen(self, message: KeyedPane.Chosen) -> None:
         message.stop()
         if message.pane is self.sessions:
             self._select(message.key)
         elif message.pane is self.pending and message.by_person:
-            self.actions.show_call()
+            await self.actions.show_call()
         elif message.pane is self.rounds and message.by_person:
             key = as_node_key(message.key)
             self.pin = key if is_pinnable(key) else None
@@ -293,17 +259,40 @@ class MainScreen(Screen[None]):
         self._show_owner()
         self.loader.ask()
 
-    def focus_panel(self, panel: str) -> None:
-        """Moves the focus; on a small screen brings the panel up."""
-        self.desk.choose(panel)
-        self.footer.panel = panel
-        self.footer.sync()
+    def here(self) -> Place:
+        """Where a person is now."""
+        pane, stream = self.desk.pane, self.stream
+        return Place(
+            panel=self.desk.panel,
+            selected=self.selected,
+            pin=self.pin,
+            row=pane.cursor if isinstance(pane, KeyedPane) else None,
+            rounds_top=self.rounds.top,
+            stream_key=stream.source.key,
+            stream_top=stream.top,
+            is_at_end=stream.is_at_end,
+        )
 
-    def on_descendant_focus(self) -> None:
-        """A click moves the focus too."""
-        for panel, pane in self.desk.panes.items():
-            if pane is self.focused and panel != self.desk.panel:
-                self.focus_panel(panel)
+    def return_to(self, place: Place) -> None:
+        """Goes back to a place; what has scrolled meanwhile is found again once it is loaded."""
+        if place.selected is not None:
+            self.sessions.reveal(place.selected, self.board)
+            self.select(place.selected, place.pin)
+            self.sessions.choose(place.selected)
+        self._resuming = place
+        self.focus_panel(place.panel)
+        pane = self.desk.pane
+        if isinstance(pane, KeyedPane) and place.row is not None:
+            pane.choose(place.row)
+
+    def _resume(self) -> None:
+        """Scrolls to where a person was, when what was there is shown again."""
+        place, self._resuming = self._resuming, None
+        if place is None or place.selected != self.selected:
+            return
+        self.rounds.scroll_rows(place.rounds_top)
+        if place.stream_key == self.stream.source.key and not place.is_at_end:
+            self.stream.scroll_rows(place.stream_top)
 
     # Keys
 
@@ -315,8 +304,13 @@ class MainScreen(Screen[None]):
         return commands.available(command, self.desk.panel, replay=self.is_replay)
 
     async def action_do(self, command_id: str) -> None:
-        self._unsay()
+        self.unsay()
         await self.actions.do(command_id)
+
+    async def overlay_left(self, command_id: str | None) -> None:
+        """An overlay was closed, perhaps by a key that means something here."""
+        if command_id is not None:
+            await self.action_do(command_id)
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -328,8 +322,3 @@ class MainScreen(Screen[None]):
     def _filter_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self.actions.filter_done()
-
-    def show_input(self, is_shown: bool) -> None:
-        """The filter line in place of the footer, or the other way round."""
-        self.filter_input.display = is_shown
-        self.footer.display = not is_shown

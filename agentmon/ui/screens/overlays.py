@@ -1,6 +1,6 @@
 """Overlays over the main screen: the keys (?), the evidence (i). Any of their keys closes them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from textual import getters
 from textual.app import ComposeResult
@@ -8,7 +8,7 @@ from textual.screen import ModalScreen
 
 from agentmon.core.text import cells, wrap
 from agentmon.ui import commands
-from agentmon.ui.evidence import Fact
+from agentmon.ui.evidence import Answer
 from agentmon.ui.host import Host
 from agentmon.ui.parts import BLANK, Line, Part, justify
 from agentmon.ui.widgets.lines import LinePane
@@ -25,10 +25,16 @@ MOVES = (
     "half_up",
 )
 CLOSERS = ("back", "help", "evidence", "open")
-OVERLAY = (*MOVES, *CLOSERS, "quit", "interrupt")
+PASSED_ON = ("tmux", "copy")
+"""Commands that the evidence leaves to the screen below it, over the same chosen thing."""
+
+OVERLAY = (*MOVES, *CLOSERS, *PASSED_ON, "quit", "interrupt")
 """Commands that mean something over the main screen."""
 
 MOST_WIDE = 100
+
+EVERY = 1.0
+"""Seconds after which evidence is looked at again."""
 
 
 class PagePane(LinePane):
@@ -38,6 +44,7 @@ class PagePane(LinePane):
         super().__init__(id=id, ascii_only=ascii_only)
         self.lines: list[Line] = []
         self.heading_text = ""
+        self.hint = "Esc back"
 
     @property
     def count(self) -> int:
@@ -45,7 +52,7 @@ class PagePane(LinePane):
 
     def title(self) -> tuple[Line, Line]:
         more = f"{min(self.top + self.page, self.count)}/{self.count}  "
-        hint = (more if self.count > self.page else "") + "Esc back"
+        hint = (more if self.count > self.page else "") + self.hint
         return (Part(self.heading_text, "title-focus"),), (Part(hint, "text-muted"),)
 
     def face(self, y: int) -> Face:
@@ -59,10 +66,14 @@ class PagePane(LinePane):
         return self.lines[index]
 
 
-class Overlay(ModalScreen[None]):
-    """A page of lines over the main screen, as high as it needs."""
+class Overlay(ModalScreen[str | None]):
+    """A page of lines over the main screen, as high as it needs.
+
+    Its result is the command whose key closed it, where that goes on below: see `PASSED_ON`.
+    """
 
     app = getters.app(Host)
+    passed_on: Sequence[str] = ()
     BINDINGS = [binding for binding in commands.bindings() if binding.id in OVERLAY]
 
     def __init__(self, *, ascii_only: bool) -> None:
@@ -101,11 +112,13 @@ class Overlay(ModalScreen[None]):
         if command_id in MOVES:
             self.page.move(command_id)
         elif command_id in CLOSERS:
-            self.dismiss()
+            self.dismiss(None)
         elif command_id == "quit":
             self.app.exit()
-        else:
+        elif command_id == "interrupt":
             self.app.exit(return_code=130)
+        elif command_id in self.passed_on:
+            self.dismiss(command_id)
 
 
 class HelpScreen(Overlay):
@@ -146,17 +159,40 @@ def _help(command: commands.Command, width: int) -> list[Line]:
 class EvidenceScreen(Overlay):
     """What a state rests on."""
 
-    def __init__(self, title: str, facts: Sequence[Fact], *, ascii_only: bool) -> None:
+    passed_on = PASSED_ON
+
+    def __init__(
+        self,
+        answer: Answer,
+        again: Callable[[], Awaitable[Answer]],
+        *,
+        ascii_only: bool,
+    ) -> None:
         super().__init__(ascii_only=ascii_only)
-        self.title_text = title
-        self.facts = facts
+        self.answer = answer
+        self._again = again
+        self.page.hint = "o its pane · Esc back"
 
     def heading(self) -> str:
-        return self.title_text
+        return self.answer.question
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.set_interval(EVERY, self.renew)
+
+    async def renew(self) -> None:
+        """Asks again: ages go on, and so may what they rest on."""
+        try:
+            answer = await self._again()
+        except Exception:
+            return  # what is shown was true; the screen below says what is wrong
+        if self.is_current and answer != self.answer:
+            self.answer = answer
+            self.fill()
 
     def lines(self, width: int) -> list[Line]:
         lines: list[Line] = []
-        for fact in self.facts:
+        for fact in self.answer.facts:
             rows = wrap(fact.text, max(10, width - 14))
             label = fact.label + " " * (11 - cells(fact.label))
             for number, row in enumerate(rows):

@@ -84,7 +84,9 @@ class Header(Bar):
         if self.is_paused:
             parts.append(Part("|| paused  " if self.view.ascii_only else "⏸ paused  ", "warning"))
         if status.backlog is not None:
-            parts.append(Part(f"reading {100 * status.backlog:.0f} %  ", "accent"))
+            words = one_line(status.note or "", 40) if width >= 100 else ""
+            share = f"{100 * status.backlog:.0f} %"
+            parts.append(Part(f"{words or 'reading'} {share}  ", "accent"))
         if width >= 100:
             parts += self._itself()
         elif width >= 70 and status.lag_ms is not None:
@@ -103,7 +105,7 @@ class Header(Bar):
         words.append(f"{status.rss_mb:.0f} MB")
         if status.cpu_percent >= 1:
             words.append(f"cpu {status.cpu_percent:.0f} %")
-        if status.note:
+        if status.note and status.backlog is None:
             words.append(one_line(status.note, 32))
         return [Part(" · ".join(words) + "   ", "text-muted")]
 

@@ -5,9 +5,11 @@ from collections.abc import Hashable
 from agentmon.core.text import one_line
 from agentmon.report import render
 from agentmon.report.board import Board, Thread
+from agentmon.report.known import name_of
+from agentmon.report.words import gist
 from agentmon.store.read import PendingRow
 from agentmon.ui.filters import NOTHING, Filter, Subject
-from agentmon.ui.parts import BLANK, Column, Line, Part, Slot, arrange, gist, table_line
+from agentmon.ui.parts import BLANK, Column, Line, Part, Slot, arrange, table_line
 from agentmon.ui.widgets.lines import KeyedPane
 from agentmon.ui.widgets.sessions import View, clock_text, subject
 
@@ -75,7 +77,7 @@ class PendingPane(KeyedPane):
     def _cells(self, call: PendingRow, thread: Thread | None) -> dict[str, Part]:
         view = self.view
         waited = view.now - call.called_at
-        word = call_state(call, thread, view)
+        word = render.call_word(call, thread, view.now, view.limits)
         shown = render.look(word)
         return {
             "glyph": Part(shown.ascii if view.ascii_only else shown.glyph, shown.role),
@@ -90,22 +92,12 @@ class PendingPane(KeyedPane):
         }
 
 
-def call_state(call: PendingRow, thread: Thread | None, view: View) -> str:
-    """What a pending call is: "permission", "overdue", or plainly "tool"."""
-    if thread is not None and thread.row.phase == "permission":
-        return "permission"
-    if view.now - call.called_at >= view.limits.overdue_limit(call.tool_name):
-        return "overdue"
-    return "tool"
-
-
 def _owner(call: PendingRow, thread: Thread | None) -> str:
     if thread is None:
         return one_line(call.sid, 8)
-    if thread.is_main:
-        return thread.name
+    name = name_of(thread)
     folder = (thread.session.cwd or "").rstrip("/").rpartition("/")[2]
-    return f"{folder}/{thread.name}" if folder else thread.name
+    return f"{folder}/{name}" if folder and not thread.is_main else name
 
 
 def _key(call: PendingRow) -> Hashable:

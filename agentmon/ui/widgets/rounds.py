@@ -1,18 +1,35 @@
-"""Rounds: the chosen session as round ▸ message ▸ block, newest round first."""
+"""Rounds: the chosen session as round ▸ message ▸ block, newest round first; subagents below the
+calls that started them."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import cast
+
+from msgspec import Struct
 
 from agentmon.core.text import one_line
 from agentmon.report import render
+from agentmon.report.board import Thread
+from agentmon.report.family import Key
+from agentmon.report.known import agent_name, agent_tokens
+from agentmon.report.words import gist
 from agentmon.store import read
-from agentmon.ui.parts import BLANK, Line, Part, gist, justify
-from agentmon.ui.tree import SIDE, Node, NodeKey, Opened, Tree
+from agentmon.ui.filters import Subject, parse
+from agentmon.ui.parts import BLANK, Line, Part, justify
+from agentmon.ui.tree import SIDE, SIDE_AGENT, Node, NodeKey, Opened, Tree
 from agentmon.ui.widgets.lines import KeyedPane
 from agentmon.ui.widgets.sessions import View, model_name
 
 SILENT_AFTER = 3.0
 """Seconds without a byte after which an open block says how long."""
+
+
+class Owner(Struct, frozen=True):
+    """Whose rounds are shown: name, what else is known of it, its state, what is wrong with it."""
+
+    name: str = ""
+    details: str = ""
+    state: Line = BLANK
+    why: tuple[Line, ...] = ()
 
 
 class RoundsPane(KeyedPane):
@@ -24,11 +41,13 @@ class RoundsPane(KeyedPane):
     def __init__(self, *, id: str, view: View) -> None:
         super().__init__(id=id, ascii_only=view.ascii_only)
         self.view = view
-        self.owner = ""
-        self.owner_note: Line = BLANK
+        self.owner = Owner()
         self.search = ""
-        self.opened: dict[tuple[str, str], Opened] = {}
-        self._shown: tuple[str, str] = ("", "")
+        self.opened: dict[Key, Opened] = {}
+        self.threads: Mapping[Key, Thread] = {}
+        """What the board has, for the state of running subagents."""
+        self._shown: Key = ("", "")
+        self._tree: list[Node] = []
         self._found: dict[Hashable, Node] = {}
 
     def opened_of(self, sid: str, agent_id: str) -> Opened:
@@ -37,13 +56,34 @@ class RoundsPane(KeyedPane):
     def show(self, tree: Tree | None) -> None:
         """The tree of a new revision, or of another session."""
         which = (tree.sid, tree.agent_id) if tree else ("", "")
+        if tree is None:
+            self.owner = Owner()
         if which != self._shown:
             self._shown = which
             self.cursor = None
             self.top = 0
-        nodes = tree.nodes if tree else []
-        self._found = {node.key: node for node in nodes}
-        self.set_keys([node.key for node in nodes])
+        self._tree = tree.nodes if tree else []
+        self._found = {node.key: node for node in self._tree}
+        self._set_rows()
+
+    def belong_to(self, owner: "Owner") -> None:
+        """Whose rounds these are; what is wrong with the newest one goes below its line."""
+        before, self.owner = self.owner, owner
+        if len(before.why) != len(owner.why):
+            self._set_rows()
+        self.sync()
+
+    def _set_rows(self) -> None:
+        keys: list[Hashable] = [node.key for node in self._tree]
+        newest = next((at for at, node in enumerate(self._tree) if node.round is not None), None)
+        if newest is not None:
+            keys[newest + 1 : newest + 1] = [why_key(at) for at in range(len(self.owner.why))]
+        self.set_keys(keys)
+
+    def heir(self, key: Hashable | None) -> Hashable | None:
+        """A reason that holds no longer hands the cursor to its round."""
+        row = as_node_key(key)
+        return self._tree[0].key if row is not None and row[0] == WHY and self._tree else None
 
     def node(self, key: Hashable | None) -> Node | None:
         return self._found.get(key)
@@ -57,30 +97,53 @@ class RoundsPane(KeyedPane):
         self.opened_of(*self._shown).set_open(key, is_open)
 
     def find(self, word: str, step: int) -> bool:
-        """Goes to the next (1) or previous (-1) line with the word, around the end."""
-        place = self.cursor_index
+        """Goes to the next (1) or previous (-1) line with the words of a filter, around the end."""
+        wanted, place = parse(word), self.cursor_index
         for distance in range(1, self.count + 1):
             index = (place + step * distance) % self.count
-            if word in "".join(part.text for part in self.draw(index, 400)).lower():
+            if wanted and wanted.matches(self._subject(index)):
                 return self.choose(self.keys[index], by_person=True)
         return False
+
+    def _subject(self, index: int) -> Subject:
+        """What a line can be found by."""
+        node = self._found.get(self.keys[index])
+        line = "".join(part.text for part in self.draw(index, 400))
+        if node is None:
+            return Subject(other=(line,))
+        agent = node.agent.agent_id if node.agent is not None else None
+        agent = agent or (node.message.agent_id if node.message is not None else None)
+        block, message = node.block, node.message
+        cut = message is not None and message.is_broken
+        status = block_state(block, is_cut=cut) if block is not None else ""
+        if block is None and message is not None:
+            status = message_state(message)[0]
+        tool = (block.tool_name or "") if block is not None else ""
+        return Subject((status,), (agent or "", line if node.agent else ""), (tool,), (), (line,))
 
     # Drawing
 
     def title(self) -> tuple[Line, Line]:
-        left = f"{self.NAME} · {self.owner}" if self.owner else self.NAME
-        right = self.owner_note
+        owner = self.owner
+        left = [Part(f"{self.NAME} · {owner.name}" if owner.name else self.NAME)]
+        if owner.details and self.size.width >= 64:
+            left.append(Part(f" · {owner.details}", "text-muted"))
+        right = owner.state
         if self.search:
             right = (Part(f"/{one_line(self.search, 24)}", "match"),)
-        return (Part(left),), right
+        return tuple(left), right
 
     def empty(self) -> list[Line]:
-        text = "No round yet." if self.owner else "Choose a session."
+        text = "No round yet." if self.owner.name else "Choose a session."
         return [(Part(f" {text}", "text-muted"),)]
 
     def draw(self, index: int, width: int) -> Line:
-        node = self._found[self.keys[index]]
-        if node.block is not None:
+        node = self._found.get(self.keys[index])
+        if node is None:
+            return (Part("   "), *self.owner.why[int(cast("NodeKey", self.keys[index])[1])])
+        if node.agent is not None:
+            left, right = self._agent(node.agent, width)
+        elif node.block is not None:
             left, right = self._block(node.block, node.message, width)
         elif node.message is not None:
             left, right = self._message(node.message, width)
@@ -131,23 +194,41 @@ class RoundsPane(KeyedPane):
         if row.orphaned_at is not None:
             return [self._word("orphaned", "orphaned")]
         if self.keys and row.round_id == self._newest_round and width >= 56:
-            return list(self.owner_note)
+            return list(self.owner.state)
         return [self._word("writing", "running")]
 
     @property
     def _newest_round(self) -> str:
-        first = self._found[self.keys[0]].round
-        return first.round_id if first is not None else ""
+        return next((node.round.round_id for node in self._tree if node.round is not None), "")
 
     def _word(self, look: str, word: str) -> Part:
         glyph = self._glyph(look)
         return Part(f"{glyph.text}{word}", glyph.role)
 
+    def _agent(self, row: read.AgentRow, width: int) -> tuple[Line, Line]:
+        """A subagent: its state, its task, what it has spent."""
+        thread = self.threads.get((row.sid, row.agent_id))
+        if thread is not None:
+            shown = render.state(thread, self.view.now, self.view.limits, ascii=self.ascii_only)
+            glyph, word, role = shown.glyph + " ", shown.label, shown.color_role
+        else:
+            name, word = agent_outcome(row)
+            glyph, role = self._glyph(name)
+        left = [Part(glyph, role), Part("agent ", "strong"), Part(one_line(agent_name(row), width))]
+        right: list[Part] = []
+        spent = agent_tokens(row)
+        if spent is not None and width >= 48:
+            right.append(Part(f"{render.tokens(spent)} tok  ", "text-muted"))
+        right.append(Part(word, role))
+        if thread is not None and width >= 64:
+            right.append(Part(f"  {self.view.when(thread.last)}", "text-muted"))
+        return tuple(left), tuple(right)
+
     def _message(self, row: read.MessageRow, width: int) -> tuple[Line, Line]:
         name, word = message_state(row)
         left: list[Part] = [self._glyph(name), Part(one_line(word, 28), render.look(name).role)]
         tag = f"  {model_name(row.model)}"
-        if row.agent_id:
+        if row.agent_id and row.agent_id == SIDE_AGENT:
             tag += f"  {'%' if self.ascii_only else '⚙'} {one_line(row.agent_id, 16)}"
         left.append(Part(tag))
         plural = "" if row.block_count == 1 else "s"
@@ -239,13 +320,33 @@ def block_state(row: read.BlockRow, *, is_cut: bool = False) -> str:
     return "complete"
 
 
+def agent_outcome(row: read.AgentRow) -> tuple[str, str]:
+    """The look and the word of a subagent that is not on the board any more."""
+    match row.status:
+        case "completed":
+            return "complete", "done"
+        case "failed":
+            return "failed", "failed"
+        case "stopped":
+            return "unknown", "stopped"
+        case _:
+            return ("complete", "done") if row.phase in ("idle", "ended") else ("tool", row.phase)
+
+
+def why_key(number: int) -> NodeKey:
+    return WHY, str(number)
+
+
+WHY = "why"
+
+
 def as_node_key(key: Hashable | None) -> NodeKey | None:
     """A cursor key of this pane, typed."""
     return cast("NodeKey", key) if isinstance(key, tuple) else None
 
 
-PINNABLE = ("round", "message", "block")
-"""Kinds of nodes that the stream pane can show; the side node is only a heading."""
+PINNABLE = ("round", "message", "block", "agent")
+"""Kinds of nodes that the stream pane can show; the others are only words."""
 
 
 def is_pinnable(key: NodeKey | None) -> bool:

@@ -1,7 +1,7 @@
 """Sessions: one line per agent, subagents below their session."""
 
 import os.path
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -11,6 +11,8 @@ from agentmon.core.health import Limits
 from agentmon.core.text import clean, one_line
 from agentmon.report import render
 from agentmon.report.board import Board, Thread
+from agentmon.report.family import Key, Member, Rollup, ancestors, key_of, lines, parents_of
+from agentmon.report.known import NOTHING_KNOWN, Known, context_fill, name_of, short_name, tokens_of
 from agentmon.ui.filters import NOTHING, Filter, Subject
 from agentmon.ui.parts import BLANK, Column, Line, Part, Slot, arrange, heading_line, table_line
 from agentmon.ui.widgets.lines import KeyedPane
@@ -21,23 +23,17 @@ ORDERS = ("start", "name", "state", "last byte")
 COLUMNS = (
     Column("glyph", 1),
     Column("agent", 12, grow=2, most=26, heading="agent"),
-    Column("state", 16, grow=3, most=22, heading="state"),
-    Column("round", 5, 2, right=True, heading="round"),
-    Column("last", 5, 1, right=True, heading="last"),
-    Column("tokens", 6, 3, right=True, heading="tokens"),
-    Column("context", 5, 6, right=True, heading="ctx"),
-    Column("model", 8, 4, grow=1, most=14, heading="model"),
-    Column("cwd", 14, 5, grow=3, keep_end=True, heading="cwd"),
+    Column("state", 18, grow=3, most=24, heading="state"),
+    Column("folded", 9, 1, grow=6, most=38, heading="folded"),
+    Column("round", 5, 3, right=True, heading="round"),
+    Column("last", 4, 2, right=True, heading="last"),
+    Column("tokens", 5, 4, right=True, heading="tok"),
+    Column("context", 4, 5, right=True, heading="ctx"),
+    Column("model", 10, 7, grow=1, most=14, heading="model"),
+    Column("cwd", 14, 6, grow=3, keep_end=True, heading="cwd"),
 )
 
-ThreadKey = tuple[str, str]
-"""(sid, agent id): the key of a line."""
-
 _RANK = ("permission", "stalled", "overdue", "orphaned")
-
-
-def thread_key(thread: Thread) -> ThreadKey:
-    return thread.row.sid, thread.row.agent_id
 
 
 def model_name(model: str | None) -> str:
@@ -53,10 +49,10 @@ def subject(thread: Thread, now: float, limits: Limits) -> Subject:
     """What a line can be filtered by."""
     shown = render.state(thread, now, limits)
     names = tuple(call.tool_name or "" for call in thread.pending)
-    session = thread.session
+    session, row = thread.session, thread.row
     return Subject(
-        status=(shown.word, thread.row.phase),
-        agent=(thread.name, session.agent),
+        status=(shown.word, row.phase),
+        agent=(name_of(thread), session.agent, row.agent_id, row.kind or ""),
         tool=names,
         cwd=(session.cwd or "",),
         other=(session.model or "", session.sid),
@@ -97,24 +93,59 @@ class SessionsPane(KeyedPane):
         self.order = ORDERS[0]
         self.filter: Filter = NOTHING
         self.hints: list[Line] = []
+        self.known: Mapping[Key, Known] = {}
+        self._folded: set[Key] = set()
         self._threads: dict[Hashable, Thread] = {}
+        self._members: dict[Hashable, Member] = {}
+        self._parents: dict[Key, Key] = {}
         self._ranks: dict[str, int] = {}
         self._total = 0
-        self._slots: tuple[int, list[Slot]] = (0, [])
+        self._slots: tuple[object, list[Slot]] = (None, [])
 
     def show(self, board: Board) -> None:
         """The board of a new revision."""
         self._total = len(board.threads)
         self._place([t for t in board.threads if t.is_main])
-        shown = [t for t in board.threads if self._is_wanted(t)]
-        shown.sort(key=self._sort_key)
-        self._threads = {thread_key(t): t for t in shown}
-        self.set_keys([thread_key(t) for t in shown])
+        shown = sorted((t for t in board.threads if self._is_wanted(t)), key=self._sort_key)
+        # what a filter finds is not folded away
+        members = lines(shown, set() if self.filter else self._folded, self._word)
+        self._threads = {key_of(thread): thread for thread in shown}
+        self._members = {member.key: member for member in members}
+        self._slots = (None, [])
+        self.set_keys([member.key for member in members])
+        self._parents = parents_of(board.threads)
+
+    def _word(self, thread: Thread) -> str:
+        return render.state(thread, self.view.now, self.view.limits).word
 
     def _is_wanted(self, thread: Thread) -> bool:
         return not self.filter or self.filter.matches(
             subject(thread, self.view.now, self.view.limits)
         )
+
+    # Folding
+
+    def fold(self, board: Board, *, is_folded: bool) -> bool:
+        """Folds away what is below the chosen line, or shows it; false where nothing is."""
+        member = self._members.get(self.cursor)
+        if member is None or not member.has_children:
+            return False
+        if (member.key in self._folded) == is_folded:
+            return False
+        (self._folded.add if is_folded else self._folded.discard)(member.key)
+        self.show(board)
+        return True
+
+    def above(self, key: Hashable | None) -> Key | None:
+        """The line above, in the tree."""
+        return self._parents.get(cast("Key", key)) if key is not None else None
+
+    def reveal(self, key: Key, board: Board) -> None:
+        """Unfolds whatever hides a line."""
+        hiding = self._folded.intersection(ancestors(key, parents_of(board.threads)))
+        if hiding:
+            self._folded -= hiding
+            self.show(board)
 
     def _sort_key(self, thread: Thread) -> tuple[int, bool, float, str]:
         row = thread.row
@@ -137,13 +168,16 @@ class SessionsPane(KeyedPane):
                 rank = _RANK.index(word) if word in _RANK else len(_RANK)
                 return rank + (word in ("idle", "ended", "dead")), thread.name.lower()
             case "last byte":
-                return -(thread.row.last_byte or session.last_time or 0.0), session.sid
+                return -(render.heard(thread) or 0.0), session.sid
             case _:
                 return -(session.first_time or 0.0), session.sid
 
     def heir(self, key: Hashable | None) -> Hashable | None:
-        """A subagent that is over hands the cursor to its session."""
-        return (cast("ThreadKey", key)[0], "") if isinstance(key, tuple) else None
+        """A subagent that is over or folded away hands the cursor to the next line above it."""
+        if not isinstance(key, tuple):
+            return None
+        above = ancestors(cast("Key", key), self._parents)
+        return next((line for line in above if line in self._members), (cast("Key", key)[0], ""))
 
     def reorder(self, order: str, board: Board) -> None:
         """Sorts anew, now."""
@@ -185,40 +219,67 @@ class SessionsPane(KeyedPane):
         return self.hints
 
     def _fitting(self, width: int) -> list[Slot]:
-        wide = 8 if self.view.absolute else 5
-        if self._slots[0] != width * 10 + wide:
+        wide = 8 if self.view.absolute else 4
+        if self._slots[0] != (width, wide):
+            has_folded = any(member.folded for member in self._members.values())
             columns = [
-                Column("last", wide, 1, right=True, heading="last") if c.name == "last" else c
-                for c in COLUMNS
+                Column("last", wide, column.priority, right=True, heading="last")
+                if column.name == "last"
+                else column
+                for column in COLUMNS
+                if column.name != "folded" or has_folded
             ]
-            self._slots = (width * 10 + wide, arrange(columns, width))
+            self._slots = ((width, wide), arrange(columns, width))
         return self._slots[1]
 
     def draw(self, index: int, width: int) -> Line:
-        thread = self._threads[self.keys[index]]
-        return table_line(self._fitting(width), self._cells(thread))
+        slots = self._fitting(width)
+        member = self._members[self.keys[index]]
+        room = next((slot.width for slot in slots if slot.column.name == "folded"), 0)
+        return table_line(slots, self._cells(member, room))
 
-    def _cells(self, thread: Thread) -> dict[str, Part]:
-        view, session, row = self.view, thread.session, thread.row
+    def _cells(self, member: Member, room: int) -> dict[str, Part]:
+        view, thread = self.view, member.thread
+        session = thread.session
         shown = render.state(thread, view.now, view.limits, ascii=view.ascii_only)
         role = shown.color_role
-        last = row.last_byte if row.last_byte is not None else session.last_time
-        muted = "text-muted"
-        name = thread.name if thread.is_main else f"{'`' if view.ascii_only else '└'} {thread.name}"
+        known = self.known.get(member.key, NOTHING_KNOWN)
         cells = {
             "glyph": Part(shown.glyph, role),
-            "agent": Part(name, "strong" if thread.is_main else ""),
+            "agent": Part(self._naming(member), "strong" if thread.is_main else ""),
             "state": Part(shown.label, role),
-            "last": Part(view.when(last), muted),
+            "last": Part(view.when(render.heard(thread)), "text-muted"),
+            "tokens": Part(render.tokens(tokens_of(thread))),
+            "context": Part(render.percent(context_fill(thread, known)), "text-muted"),
         }
+        if member.folded is not None:
+            cells["folded"] = self._folded_text(member.folded, room)
         if thread.is_main:
             count = session.round_count
             cells["round"] = Part(f"#{count}" if count else render.UNKNOWN)
-            cells["tokens"] = Part(render.tokens(render.spent(session)))
-            cells["context"] = Part(render.tokens(session.context_tokens or None), muted)
             cells["model"] = Part(model_name(session.model) if session.model else session.agent)
-            cells["cwd"] = Part(short_path(session.cwd), muted)
+            cells["cwd"] = Part(short_path(session.cwd), "text-muted")
         return cells
+
+    def _naming(self, member: Member) -> str:
+        ascii_only = self.view.ascii_only
+        lead = "+ " if ascii_only else "▸ "
+        mark = lead if member.folded is not None else ""
+        if member.depth:
+            mark = "  " * (member.depth - 1) + ("` " if ascii_only else "└ ") + mark
+        return mark + short_name(member.thread)
+
+    def _folded_text(self, folded: Rollup, room: int) -> Part:
+        """What is folded away, in words or, where there is no room for them, in signs."""
+        role = "warning" if folded.needs_you else "error" if folded.trouble else "text-muted"
+        if len(folded.words) <= room:
+            return Part(folded.words, role)
+        signs = ((folded.needs_you, "permission"), (folded.trouble, "stalled"))
+        text = f"+{folded.agents}"
+        for number, name in (*signs, (folded.working, "writing")):
+            look = render.look(name)
+            text += f" {look.ascii if self.view.ascii_only else look.glyph}{number}" * bool(number)
+        return Part(text, role)
 
 
 def short_path(path: str | None) -> str:

@@ -40,6 +40,8 @@ class StreamPane(LinePane):
         self.search = ""
         self.result_id = ""
         """The tool_use_id of the result that is shown."""
+        self.told_key: tuple[object, ...] = ()
+        """Of the text that is shown, where it was told whole."""
         self._index = WrapIndex()
         self._identity: tuple[object, ...] = ()
         self._position = 0
@@ -76,11 +78,12 @@ class StreamPane(LinePane):
         self._decoder.reset()
         self._position = 0
         self.result_id = ""
+        self.told_key = ()
         if source.block is not None:
-            if source.block.stored_bytes > WINDOW:
-                self._position = source.block.stored_bytes - WINDOW
-                self._note(f"the first {render.size(self._position)} are not shown", "text-muted")
-                self._index.begin()
+            if source.told_key:
+                self._show_told(source)
+            else:
+                self._skip_to_window(source.block.stored_bytes)
             self._read_on()
             self._lay_out_call(source)
         elif source.round is not None:
@@ -93,9 +96,27 @@ class StreamPane(LinePane):
             self.top = 0
         self.seen_rows = self.count
 
+    def _skip_to_window(self, size: int) -> int:
+        """Leaves out the start of a text that is longer than the window; how much."""
+        if size > WINDOW:
+            self._position = size - WINDOW
+            self._note(f"the first {render.size(self._position)} are not shown", "text-muted")
+            self._index.begin()
+        return self._position
+
+    def _show_told(self, source: Source) -> None:
+        """A text that was told whole, by a transcript."""
+        if source.told_text is None:
+            return
+        self.told_key = source.told_key
+        data = source.told_text.encode("utf-8", "replace")
+        start = self._skip_to_window(len(data))
+        self._position = 0
+        self._index.append(clean(data[start:].decode("utf-8", "ignore")))
+
     def _read_on(self) -> None:
         block = self.source.block
-        if block is None or block.stored_bytes <= self._position:
+        if block is None or block.uses_told or block.stored_bytes <= self._position:
             return
         data = self.feed.read_text(
             block.sid, block.flow_id, block.index, self._position, block.stored_bytes
@@ -114,8 +135,13 @@ class StreamPane(LinePane):
         block = source.block
         if block is None or block.block_type != "tool_use" or not block.is_complete:
             return
-        if block.total_bytes <= PRETTY_CAP and block.stored_bytes == block.total_bytes:
-            self._pretty(block.sid, block.flow_id, block.index, block.stored_bytes)
+        if block.total_bytes <= PRETTY_CAP:
+            whole = source.told_text
+            if not block.uses_told and block.stored_bytes == block.total_bytes:
+                size = block.stored_bytes
+                data = self.feed.read_text(block.sid, block.flow_id, block.index, 0, size)
+                whole = data.decode("utf-8", "replace")
+            self._pretty(whole or "")
         if source.result is None:
             return
         self.result_id = source.result.tool_use_id
@@ -130,10 +156,10 @@ class StreamPane(LinePane):
         self._index.begin("error" if word == "error" else "")
         self._index.append(clean((source.result_text or "").rstrip("\n")))
 
-    def _pretty(self, sid: str, flow_id: str, index: int, size: int) -> None:
+    def _pretty(self, arguments: str) -> None:
         """Arguments as name and value, with real line feeds, where they are a JSON object."""
         try:
-            parsed = json.loads(self.feed.read_text(sid, flow_id, index, 0, size))
+            parsed = json.loads(arguments)
         except ValueError:
             return
         if not isinstance(parsed, dict):
@@ -218,7 +244,9 @@ class StreamPane(LinePane):
             percent = 100 * (self.top + self.page) // max(1, self.count)
             return (Part(f"{min(percent, 100)} %  G end", "text-muted"),)
         if self.source.is_pinned:
-            return (Part("pinned · Esc follows", "accent"),)
+            return (
+                Part("pinned - f follows" if self.ascii_only else "pinned · f follows", "accent"),
+            )
         return (Part(f"following {down}", "success"),) if self.source.sid else BLANK
 
     def empty(self) -> list[Line]:
@@ -268,4 +296,4 @@ def _identity(source: Source) -> tuple[object, ...]:
         return source.key, 0, False, False
     is_call = block.block_type == "tool_use"
     has_result = is_call and block.result_time is not None
-    return source.key, block.revision, is_call and block.is_complete, has_result
+    return source.key, block.revision, is_call and block.is_complete, has_result, source.told_key
