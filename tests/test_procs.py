@@ -60,12 +60,16 @@ class Table:
 
 
 def wanted(**seen: float) -> Wanted:
-    """Pids and when they surely lived."""
-    return Wanted({int(pid.removeprefix("p")): Asked(at) for pid, at in seen.items()})
+    """Pids and when they surely lived; a session for each."""
+    return Wanted({pid: Asked(int(pid.removeprefix("p")), at) for pid, at in seen.items()})
+
+
+def asked_for(*asked: Asked) -> Wanted:
+    return Wanted({f"p{one.pid}": one for one in asked})
 
 
 def gone(looking: Processes, asked: Wanted, *looks: float) -> list[list[ProcessFact]]:
-    return [looking.look(asked, now).gone for now in looks]
+    return [list(looking.look(asked, now).gone.values()) for now in looks]
 
 
 def test_a_living_process_is_never_gone() -> None:
@@ -111,7 +115,7 @@ def test_start_ticks_are_exact() -> None:
     """Where a registry told them, the clock does not matter."""
     table = Table(p7=160.0, p8=100.0, p9=160.0)
     table.ticks = {7: 77, 8: 78}
-    asked = Wanted({7: Asked(150.0, 77), 8: Asked(150.0, 1), 9: Asked(150.0, 79)})
+    asked = asked_for(Asked(7, 150.0, 77), Asked(8, 150.0, 1), Asked(9, 150.0, 79))
     found = gone(table.processes(), asked, 200.0, 202.0)[1]
     assert [(fact.pid, fact.reason) for fact in found] == [(8, OTHER_PROCESS), (9, OTHER_PROCESS)]
 
@@ -121,13 +125,31 @@ def test_a_pid_taken_by_another_process_stays_gone() -> None:
     looking = table.processes()
     looking.look(wanted(p7=150.0), 200.0)
     table.born[7] = 201.0
-    (fact,) = looking.look(wanted(p7=150.0), 202.0).gone
+    ((fact,),) = gone(looking, wanted(p7=150.0), 202.0)
     assert (fact.gone_since, fact.pid) == (200.0, 7)
+
+
+def test_two_sessions_of_one_pid_are_told_apart() -> None:
+    """An old one whose process was killed, and one whose process has the same pid by chance."""
+    table = Table(p7=160.0)
+    asked = Wanted({"old": Asked(7, 150.0), "new": Asked(7, 190.0)})
+    looking = table.processes()
+    looking.look(asked, 200.0)
+    assert looking.look(asked, 202.0).gone == {"old": ProcessFact(7, 200.0, OTHER_PROCESS)}
+
+
+def test_a_session_that_goes_on_in_another_process() -> None:
+    looking = Table(p8=160.0).processes()
+    assert gone(looking, Wanted({"one": Asked(7, 150.0)}), 200.0) == [[]]
+    assert gone(looking, Wanted({"one": Asked(8, 170.0)}), 201.0, 202.0) == [[], []]
+    looking = Table().processes()
+    assert gone(looking, Wanted({"one": Asked(7, 150.0)}), 200.0) == [[]]
+    assert gone(looking, Wanted({"one": Asked(8, 170.0)}), 201.0) == [[]]
 
 
 def test_an_unknown_birth_and_impossible_pids_say_nothing() -> None:
     looking = Table(p7=None).processes()
-    asked = Wanted({7: Asked(150.0), 0: Asked(1.0), -4: Asked(1.0)})
+    asked = asked_for(Asked(7, 150.0), Asked(0, 1.0), Asked(-4, 1.0))
     assert gone(looking, asked, 200.0, 202.0) == [[], []]
     assert not looking.suspects
 
@@ -149,8 +171,8 @@ def test_a_clock_set_back_does_not_make_a_process_gone_at_once() -> None:
 # -- what processes do
 
 
-def sampled(seen: Seen, pid: int = 7) -> list[tuple[int, float | None]]:
-    details = seen.details.get(pid)
+def sampled(seen: Seen, sid: str = "p7") -> list[tuple[int, float | None]]:
+    details = seen.details.get(sid)
     return [(doing.pid, doing.cpu_percent) for doing in details.children] if details else []
 
 
@@ -158,7 +180,7 @@ def test_children_are_looked_at_now_and_then() -> None:
     table = Table(p7=100.0, p8=190.0)
     table.below, table.cpu = {7: [8]}, {8: 5.0}
     looking = table.processes()
-    asked = Wanted({7: Asked(200.0, details_from=210.0)})
+    asked = asked_for(Asked(7, 200.0, details_from=210.0))
     assert looking.look(asked, 209.0).details == {}
     assert sampled(looking.look(asked, 210.0)) == [(8, 25.0)]  # 5 s of 20
     table.cpu[8] = 5.0
@@ -173,7 +195,7 @@ def test_what_a_killed_agent_left_running() -> None:
     table = Table(p7=100.0, p8=190.0, p9=191.0, p10=192.0)
     table.below = {7: [8, 9, 10]}
     looking = table.processes()
-    asked = Wanted({7: Asked(200.0, details_from=200.0)})
+    asked = asked_for(Asked(7, 200.0, details_from=200.0))
     looking.look(asked, 210.0)
     del table.born[7], table.born[9]
     table.born[10] = 211.0  # another one by now
@@ -190,7 +212,7 @@ def test_a_process_that_ends_while_it_is_looked_at() -> None:
         return {}
 
     broken = Processes(table.born.__contains__, lambda _pid: 100.0, details=vanished)
-    assert broken.look(Wanted({7: Asked(200.0, details_from=0.0)}), 210.0).details == {}
+    assert broken.look(asked_for(Asked(7, 200.0, details_from=0.0)), 210.0).details == {}
 
 
 # -- sessions without a pid

@@ -83,11 +83,11 @@ async def test_a_session_answers_with_every_source(feed: StoreFeed) -> None:
 
 
 async def test_sources_that_disagree_are_named(feed: StoreFeed) -> None:
-    witness(feed.store, "registry", "idle", NOW - 2)
+    witness(feed.store, "registry", "status idle", NOW - 2)
     async with shown(feed, TALL) as screen:
         await screen.press("i")
         found = facts(screen)
-        assert found["disagree"] == "registry says idle, the other sources tool"
+        assert found["disagree"] == "registry says status idle, the other sources tool"
 
 
 async def test_a_stall_is_explained_where_the_jump_leads(store: UiStore) -> None:

@@ -220,6 +220,30 @@ async def test_the_tree_of_a_subagent_has_its_own_agents(feed: StoreFeed) -> Non
         assert trees.message_key("msg_lead") not in rounds.keys
 
 
+async def test_the_tree_is_searched_by_words(feed: StoreFeed) -> None:
+    async with shown(feed, (160, 50)) as screen:
+        rounds = screen.main.rounds
+        await screen.press("3", "g", "slash", *"tool:agent", "enter", "n")
+        assert rounds.cursor == trees.block_key("msg_lead", 1)
+        await screen.press("n")
+        assert rounds.cursor == trees.block_key("msg_lead", 2)
+        await screen.press("escape", "slash", *"agent:docs", "enter", "n")
+        assert rounds.cursor == trees.agent_key("a3d")
+        await screen.press("escape", "slash", *"status:complete tool:agent !find", "enter", "n")
+        assert rounds.cursor == trees.block_key("msg_lead", 2)
+        await screen.press("escape", "slash", *"nothing has this", "enter", "n")
+        assert "No match" in screen.text()
+
+
+async def test_a_jump_chooses_the_pending_call_too(feed: StoreFeed) -> None:
+    fill(feed.store)
+    async with shown(feed, (160, 50)) as screen:
+        await screen.press("p")
+        chosen = screen.main.pending.chosen
+        assert chosen is not None
+        assert chosen.tool_use_id == "toolu_rm"
+
+
 async def test_an_error_in_an_agent_that_is_over_is_found(feed: StoreFeed) -> None:
     feed.store.message(
         TEAM,

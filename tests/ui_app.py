@@ -15,7 +15,14 @@ from agentmon.ui.widgets.strips import LineWidget
 from tests.ui_store import StoreFeed
 
 _NAMES = {":": "colon", "!": "exclamation_mark"}
-_CHARACTERS = {"space": " ", "slash": "/", "question_mark": "?", "plus": "+", "minus": "-"}
+_CHARACTERS = {
+    "space": " ",
+    " ": " ",
+    "slash": "/",
+    "question_mark": "?",
+    "plus": "+",
+    "minus": "-",
+}
 
 
 def _character(key: str) -> str | None:

@@ -47,8 +47,8 @@ class Progress(Struct):
     bytes_left: int
 
 
-FIRST_COMMIT = 0.25
-"""Seconds after which there is something to look at, while the rest is read."""
+FIRST_COMMIT = 1 << 20
+"""Bytes after which somebody who waits gets something to look at; twice as many after that."""
 
 _KEPT_FREE = 16 << 20
 """Bytes: more than a chunk, its lines and a batch together."""
@@ -83,7 +83,6 @@ class Ingestion:
         known = self._store.known_sources()
         self.engine = Engine(data_dir, self._loader, known, forced=forced)
         self._started = time.monotonic()
-        self._committed = False
 
     def __enter__(self) -> "Ingestion":
         return self
@@ -127,13 +126,15 @@ class Ingestion:
 
     def _read_on(self, on_progress: Callable[[Progress], None] | None, batch_lines: int) -> None:
         engine = self.engine
+        early, committed = FIRST_COMMIT, 0
         while True:
             more = engine.pump(batch_lines)
             if not engine.is_whole:
                 continue
-            is_first = not self._committed and time.monotonic() - self._started > FIRST_COMMIT
-            if engine.is_due or is_first or not more:
-                self._committed = True
+            is_early = on_progress is not None and engine.bytes_read >= early
+            if engine.is_due or is_early or not more:
+                early = engine.bytes_read + 2 * (engine.bytes_read - committed)
+                committed = engine.bytes_read
                 self.commit()
                 if on_progress is not None:
                     on_progress(Progress(engine.bytes_read, engine.size_behind))

@@ -76,6 +76,8 @@ class Inputs:
         self._turn = 0
         self._registries: dict[str, Registry] = {}
         self._said: list[Event] = []
+        self._read_here: dict[str, int] = {}
+        """Bytes read since the store was asked, by path."""
         self._follow, self._stdin = False, 0
         self._since, self._only_recent = SINCE, False
 
@@ -95,6 +97,7 @@ class Inputs:
         self._follow, self._stdin = follow, stdin
         self._since, self._only_recent = since, only_recent
         self._queue = Queue(since)
+        self._read_here: dict[str, int] = {}
         self.expanded = expanded
         self._note(expanded.problems)
         self._add(expanded.files)
@@ -147,7 +150,8 @@ class Inputs:
             for one in self.expanded.found.values()
             if not one.is_pipe and (one.is_given or one.mtime >= since)
         ]
-        sizes = {one.path: self._unread(one) for one in found}
+        here = self._read_here
+        sizes = {one.path: max(0, self._unread(one) - here.get(one.path, 0)) for one in found}
         return [path for path, size in sizes.items() if size], sum(sizes.values())
 
     def _unread(self, found: Found) -> int:
@@ -197,6 +201,7 @@ class Inputs:
                 continue
             if self._read(reading) and reading.chunk is not None:
                 self._queue.took(path, reading.chunk.size, time.time())
+                self._read_here[path] = self._read_here.get(path, 0) + reading.chunk.size
                 return reading
             if self._queue.ended(path, time.time()):
                 self._let_go(path)

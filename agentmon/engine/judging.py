@@ -39,13 +39,17 @@ class Judge:
     def pids(self, board: Board) -> Wanted:
         """What a look at the process table is to find out about the sessions on a board."""
         wanted = Wanted()
+        families: dict[str, list[Thread]] = {}
+        for thread in board.threads:
+            families.setdefault(thread.row.sid, []).append(thread)
         for thread in board.threads:
             session, pid = thread.session, thread.session.pid
             if not thread.is_main or thread.row.phase in _NOT_RUNNING:
                 continue
             last = session.last_time or 0.0
             if pid is not None:
-                wanted.pids[pid] = Asked(last, thread.proc_start, _details_from(board, thread))
+                details_from = _details_from(families[session.sid])
+                wanted.named[session.sid] = Asked(pid, last, thread.proc_start, details_from)
             is_lost = thread.has_found_pid and thread.process is not None
             if session.agent == "codex" and (pid is None or is_lost):
                 wanted.nameless[session.sid] = last
@@ -56,7 +60,6 @@ class Judge:
     ) -> list[verdicts.Change | verdicts.Pid]:
         """What changed since the last judgement. `seen` None: nobody looked."""
         seen = seen or Seen()
-        missing = {fact.pid: fact for fact in seen.gone}
         changes: list[verdicts.Change | verdicts.Pid] = [
             verdicts.Pid(sid, pid, now) for sid, pid in seen.found.items()
         ]
@@ -70,13 +73,12 @@ class Judge:
         found: dict[Key, Verdict] = {}
         for thread in board.threads:
             key = thread.row.sid, thread.row.agent_id
-            thread.process = _process(thread, missing)
+            thread.process = _process(thread, seen.gone.get(thread.row.sid))
             thread.held = before.get(key)
             verdict = thread.verdict(now, self._limits)
             if verdict.word == "ok":
                 continue
-            details = seen.details.get(thread.session.pid or -1)
-            found[key] = _with_evidence(verdict, thread, details)
+            found[key] = _with_evidence(verdict, thread, seen.details.get(thread.row.sid))
         changes += self._changes(before, found, now)
         self._open = found
         return changes
@@ -100,27 +102,23 @@ class Judge:
                 )
 
 
-def _details_from(board: Board, main: Thread) -> float | None:
+def _details_from(threads: Iterable[Thread]) -> float | None:
     """From when on it is wanted what the process of a session does: some seconds after the last
     byte where one is due, and after a call that runs."""
-    starts = [call.called_at for call in main.pending]
-    for thread in board.threads:
-        if thread.row.sid != main.row.sid:
-            continue
+    starts: list[float] = []
+    for thread in threads:
         starts += [call.called_at for call in thread.pending]
         if thread.row.phase in BYTE_DUE and thread.last is not None:
             starts.append(thread.last)
     return min(starts) + DETAILS_AFTER if starts else None
 
 
-def _process(thread: Thread, missing: Mapping[int, ProcessFact]) -> ProcessFact | None:
-    """A process that was found gone stays gone for as long as its session says nothing."""
+def _process(thread: Thread, fact: ProcessFact | None) -> ProcessFact | None:
+    """A process that was found gone stays gone since then, for as long as it is missed."""
     if thread.row.phase in _NOT_RUNNING:
         return None
-    known, fact = thread.process, missing.get(thread.session.pid or -1)
-    if fact is not None and known is not None and known.pid == fact.pid:
-        return known
-    return fact
+    known = thread.process
+    return known if fact is not None and known is not None and known.pid == fact.pid else fact
 
 
 def _with_evidence(verdict: Verdict, thread: Thread, details: Details | None) -> Verdict:

@@ -40,8 +40,9 @@ OTHER_PROCESS = "pid belongs to a process started later"
 
 
 class Asked(Struct, frozen=True):
-    """A process worth looking at."""
+    """The process of a session."""
 
+    pid: int
     seen: float
     """When it surely lived: the latest event that names it."""
     proc_start: int | None = None
@@ -51,11 +52,12 @@ class Asked(Struct, frozen=True):
 
 
 class Wanted(Struct):
-    """What a look at the process table is to find out."""
+    """What a look at the process table is to find out, by session: two may name one pid, long
+    after each other."""
 
-    pids: dict[int, Asked] = field(default_factory=dict[int, Asked])
+    named: dict[str, Asked] = field(default_factory=dict[str, Asked])
     nameless: dict[str, float] = field(default_factory=dict[str, float])
-    """Sessions (of Codex) whose pid nobody names → their last sign of life."""
+    """Sessions (of Codex) that name no pid → their last sign of life."""
 
 
 class Doing(Struct, frozen=True):
@@ -81,10 +83,10 @@ class Details(Struct, frozen=True):
 
 
 class Seen(Struct):
-    """What a look found out."""
+    """What a look found out, by session."""
 
-    gone: list[ProcessFact] = field(default_factory=list[ProcessFact])
-    details: dict[int, Details] = field(default_factory=dict[int, Details])
+    gone: dict[str, ProcessFact] = field(default_factory=dict[str, ProcessFact])
+    details: dict[str, Details] = field(default_factory=dict[str, Details])
     found: dict[str, int] = field(default_factory=dict[str, int])
     """Nameless sessions → the process that has their file open."""
 
@@ -223,8 +225,9 @@ def _sample(process: Doing, children: list[Doing], last: Details | None, now: fl
 
 
 class _Missing(Struct):
-    """A pid that was missed: at the first look, at the last, and why."""
+    """A process that was missed: at the first look, at the last, and why."""
 
+    pid: int
     first: float
     last: float
     reason: str
@@ -232,9 +235,9 @@ class _Missing(Struct):
 
 
 class Processes:
-    """Looks at pids again and again and remembers since when each is missing.
+    """Looks at the processes of sessions again and again, remembers since when each is missing.
 
-    A pid is missing when nothing runs under it, or when what runs is another process: one with
+    A process is missing when nothing runs under its pid, or when what runs is another one: one with
     other start ticks than the registry told, or one started after the session was last heard from
     it (pid reuse, formats.md A.3.11). It is gone once two looks in a row, at least `LOOK_DISTANCE`
     apart, miss it.
@@ -253,29 +256,33 @@ class Processes:
         self._ticks = ticks
         self._look_into = details
         self._search = search
-        self._missing: dict[int, _Missing] = {}
-        self._alive: dict[int, float] = {}
-        self._sampled: dict[int, Details] = {}
+        self._missing: dict[str, _Missing] = {}
+        self._alive: dict[str, tuple[int, float]] = {}
+        """Session → its pid and the last look that saw it."""
+        self._sampled: dict[str, Details] = {}
         self._searched_at = float("-inf")
         self._itself = psutil.Process()
 
     def look(self, wanted: Wanted, now: float) -> Seen:
-        """`gone_since` is the first look that missed a pid. Pids that are not asked for again are
-        forgotten."""
-        missing: dict[int, _Missing] = {}
-        for pid, asked in wanted.pids.items():
-            reason = self._why_missing(pid, asked) if pid > 0 else ""
+        """`gone_since` is the first look that missed a process. Sessions that are not asked for
+        again are forgotten."""
+        missing: dict[str, _Missing] = {}
+        alive: dict[str, tuple[int, float]] = {}
+        for sid, asked in wanted.named.items():
+            reason = self._why_missing(asked) if asked.pid > 0 else ""
+            last = self._alive.get(sid)
             if reason:
-                missing[pid] = self._missed(pid, reason, now)
-            elif pid > 0:
-                self._alive[pid] = now
-        self._missing = missing
-        self._alive = {pid: at for pid, at in self._alive.items() if pid in wanted.pids}
-        gone = [
-            ProcessFact(pid, missed.first, missed.reason, missed.alive_at)
-            for pid, missed in missing.items()
+                missing[sid] = self._missed(sid, asked.pid, reason, now)
+                if last is not None and last[0] == asked.pid:
+                    alive[sid] = last
+            elif asked.pid > 0:
+                alive[sid] = asked.pid, now
+        self._missing, self._alive = missing, alive
+        gone = {
+            sid: ProcessFact(missed.pid, missed.first, missed.reason, missed.alive_at)
+            for sid, missed in missing.items()
             if missed.last - missed.first >= LOOK_DISTANCE
-        ]
+        }
         return Seen(gone, self._details(wanted, now), self._found(wanted, now))
 
     @property
@@ -283,14 +290,18 @@ class Processes:
         """Whether the last look missed anybody: only then a second one can tell more."""
         return bool(self._missing)
 
-    def _missed(self, pid: int, reason: str, now: float) -> _Missing:
-        known = self._missing.get(pid)
-        if known is None or now < known.first:  # a clock set back starts the distance anew
-            return _Missing(now, now, reason, self._alive.get(pid))
+    def _missed(self, sid: str, pid: int, reason: str, now: float) -> _Missing:
+        known = self._missing.get(sid)
+        # a clock set back starts the distance anew
+        if known is None or known.pid != pid or now < known.first:
+            last = self._alive.get(sid)
+            alive_at = last[1] if last is not None and last[0] == pid else None
+            return _Missing(pid, now, now, reason, alive_at)
         known.last = now
         return known
 
-    def _why_missing(self, pid: int, asked: Asked) -> str:
+    def _why_missing(self, asked: Asked) -> str:
+        pid = asked.pid
         if not self._pid_exists(pid):
             return NO_PROCESS
         ticks = self._ticks(pid) if asked.proc_start is not None else None
@@ -299,27 +310,28 @@ class Processes:
         born = self._create_time(pid)
         return OTHER_PROCESS if born is not None and born > asked.seen + BIRTH_TOLERANCE else ""
 
-    def _details(self, wanted: Wanted, now: float) -> dict[int, Details]:
+    def _details(self, wanted: Wanted, now: float) -> dict[str, Details]:
         """Of those wanted that live, not older than `SAMPLE_SECONDS`; and, of those that are gone,
         what they did last, with the children that they left running."""
         self._sampled = {
-            pid: self._left(sample) if pid in self._missing else sample
-            for pid, sample in self._sampled.items()
-            if pid in wanted.pids
+            sid: self._left(sample) if sid in self._missing else sample
+            for sid, sample in self._sampled.items()
+            if sid in wanted.named and wanted.named[sid].pid == sample.process.pid
         }
-        due = [
-            pid
-            for pid, asked in wanted.pids.items()
+        due: dict[str, int] = {
+            sid: asked.pid
+            for sid, asked in wanted.named.items()
             if asked.details_from is not None
-            and pid in self._alive
-            and pid not in self._missing
             and now >= asked.details_from
-            and (pid not in self._sampled or now - self._sampled[pid].at >= SAMPLE_SECONDS)
-        ]
-        if due:
-            for pid, (process, children) in self._look_into(due).items():
-                before = self._sampled.get(pid)
-                self._sampled[pid] = _sample(process, children, before, now)
+            and sid in self._alive
+            and sid not in self._missing
+            and (sid not in self._sampled or now - self._sampled[sid].at >= SAMPLE_SECONDS)
+        }
+        found = self._look_into(set(due.values())) if due else {}
+        for sid, pid in due.items():
+            if pid in found:
+                before = self._sampled.get(sid)
+                self._sampled[sid] = _sample(*found[pid], before, now)
         return dict(self._sampled)
 
     def _found(self, wanted: Wanted, now: float) -> dict[str, int]:

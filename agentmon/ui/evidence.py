@@ -151,7 +151,8 @@ def _usual(thread: Thread, evidence: Mapping[str, object], view: View) -> Fact:
     parts: list[str] = []
     if usual is not None:
         what = "waits for a first byte" if first else "gaps of this agent"
-        parts.append(f"p99 {span(usual.p99)} over {usual.count:,} {what}")
+        short = f"{1000 * usual.p99:.0f} ms" if usual.p99 < 1 else span(usual.p99)
+        parts.append(f"p99 {short} over {usual.count:,} {what}")
     limit = _seconds(evidence, "threshold") if "last_told" in evidence else None
     limit = limit if limit is not None else view.limits.stall_limit(usual)
     parts.append(f"stalled after {span(limit)} without a due byte")
@@ -260,8 +261,10 @@ _MEANINGS = {"busy": WORKING, "idle": frozenset({"idle", "ended"}), "waiting": {
 def _disagreements(phase: str, testimony: Sequence[read.Testimony]) -> list[Fact]:
     facts: list[Fact] = []
     for one in testimony:
-        word = one.said.split(" ", 1)[0].rstrip(":,")
-        expected = _MEANINGS.get(word) if one.kind in ("registry", "hook", "stream") else None
+        if one.kind != "registry":
+            continue
+        word = next((word for word in one.said.split() if word.strip(":,") in _MEANINGS), "")
+        expected = _MEANINGS.get(word.strip(":,"))
         if expected is not None and phase not in expected:
             said = f"{_text(one.kind)} says {one_line(one.said, 40)}, the other sources {phase}"
             facts.append(Fact("disagree", said, "warning"))

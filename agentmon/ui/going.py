@@ -18,6 +18,15 @@ OPENED_CALLS = 8
 """Pending calls whose messages a jump opens."""
 
 
+_BOARD = "status:stalled agent:api tool:Bash cwd:src !word"
+_EXAMPLES = {
+    "sessions": _BOARD,
+    "pending": _BOARD,
+    "rounds": "word status:failed tool:Bash agent:explore !word",
+}
+"""What can be typed after /, by panel."""
+
+
 def _ways(sid: str, flows: list[str], view: str, conn: sqlite3.Connection) -> list[trees.NodeKey]:
     """The nodes to open so that some messages are in sight."""
     return [key for flow_id in flows for key in trees.path(conn, sid, flow_id, view=view)]
@@ -59,6 +68,7 @@ class Going:
         screen.sessions.reveal(chosen, screen.board)
         screen.select(chosen, _pin(site))
         screen.sessions.choose(chosen)
+        screen.pending.show_of(site.sid, site.flow_id, site.index)
 
     # Drilling
 
@@ -193,9 +203,7 @@ class Going:
         screen = self.screen
         on_board = screen.desk.panel in ("sessions", "pending")
         found = screen.sessions.filter.text if on_board else screen.stream.search
-        screen.filter_input.placeholder = (
-            "status:stalled agent:api tool:Bash cwd:src !word" if on_board else "search"
-        )
+        screen.filter_input.placeholder = _EXAMPLES.get(screen.desk.panel, "search")
         screen.show_input(True)
         screen.filter_input.value = found
         screen.filter_input.focus()

@@ -62,6 +62,16 @@ class PendingPane(KeyedPane):
     def chosen(self) -> PendingRow | None:
         return self.call(self.cursor)
 
+    def show_of(self, sid: str, flow_id: str | None, index: int | None) -> None:
+        """Puts the cursor on a call, else on the first one of a session, where there is one."""
+        of_session = [(key, call) for key, (call, _) in self._calls.items() if call.sid == sid]
+        for key, call in of_session:
+            if (call.flow_id, call.index) == (flow_id, index):
+                self.choose(key)
+                return
+        if of_session:
+            self.choose(of_session[0][0])
+
     def title(self) -> tuple[Line, Line]:
         return (Part(self.NAME),), (Part(str(self.count), "accent"),) if self.keys else BLANK
 

@@ -22,8 +22,8 @@ ORDERS = ("start", "name", "state", "last byte")
 
 COLUMNS = (
     Column("glyph", 1),
-    Column("agent", 12, grow=2, most=26, heading="agent"),
-    Column("state", 18, grow=3, most=24, heading="state"),
+    Column("agent", 12, grow=4, most=30, heading="agent"),
+    Column("state", 18, grow=1, most=24, heading="state"),
     Column("folded", 9, 1, grow=6, most=38, heading="folded"),
     Column("round", 5, 3, right=True, heading="round"),
     Column("last", 4, 2, right=True, heading="last"),
@@ -152,11 +152,20 @@ class SessionsPane(KeyedPane):
         return (self._ranks[row.sid], bool(row.agent_id), row.last_start or 0.0, row.agent_id)
 
     def _place(self, mains: Sequence[Thread]) -> None:
-        """Gives new sessions a place; those that have one keep it."""
-        mains = [t for t in mains if t.row.sid not in self._ranks]
-        first = min(self._ranks.values(), default=0) - len(mains)
-        for offset, thread in enumerate(sorted(mains, key=self._order_key)):
+        """Gives new sessions a place; those that have one keep it.
+
+        What is before all that is shown goes above it, the rest below: old logs that are read in
+        the background don't push what is active out of sight.
+        """
+        known = [self._order_key(t) for t in mains if t.row.sid in self._ranks]
+        fresh = sorted((t for t in mains if t.row.sid not in self._ranks), key=self._order_key)
+        above = [t for t in fresh if not known or self._order_key(t) < min(known)]
+        first = min(self._ranks.values(), default=0) - len(above)
+        last = max(self._ranks.values(), default=first - 1) + 1
+        for offset, thread in enumerate(above):
             self._ranks[thread.row.sid] = first + offset
+        for offset, thread in enumerate(fresh[len(above) :]):
+            self._ranks[thread.row.sid] = max(last, first + len(above)) + offset
 
     def _order_key(self, thread: Thread) -> tuple[float | int, str]:
         session = thread.session
