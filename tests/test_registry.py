@@ -146,7 +146,9 @@ def test_a_session_that_was_left_has_no_status(folder: Folder) -> None:
     assert (left.sid, left.values) == (SID, {"status": None, "waiting_for": None})
     assert folder.registry.entries[81551].sid == NEXT
     path.unlink()
-    (gone,) = folder.poll()
+    said, gone = folder.poll()
+    assert isinstance(said, Notice)
+    assert (said.sid, said.name, said.kind) == (NEXT, "status", "gone")
     assert isinstance(gone, Facts)
     assert (gone.sid, gone.values["status"], gone.time) == (NEXT, None, folder.now)
     assert folder.registry.entries == {}

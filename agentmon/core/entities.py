@@ -155,6 +155,7 @@ class Entities:
         if session.kinds:
             state.changes.replaced.append(session.sid)
         session.unplaced.clear()
+        session.loose_stops.clear()
         session.calls.clear()
         session.tokens = [0, 0, 0, 0]
 

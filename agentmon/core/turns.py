@@ -131,6 +131,8 @@ class Turns(Streams):
             thread = self._thread(session, event.meta.agent_id)
             phases.agent_stopped(state, thread, time, event.meta.kind)
             return True
+        if _is_stand_in(event) and session.kinds & EXACT:
+            return True
         if event.round != "":
             told_rounds.end_round(state, session, event.round, time)
         if event.round is None:
@@ -159,6 +161,11 @@ class Turns(Streams):
         elif event.kind == "enqueue" and event.text:
             session.queued.append(event.text)
             del session.queued[:-_QUEUE_MEMORY]
+
+
+def _is_stand_in(event: TurnStop) -> bool:
+    """What `codex exec --json` prints has no times: a rollout or the wire knows better."""
+    return event.meta.kind == "stream" and event.meta.agent == "codex"
 
 
 def _rank(event: ToolResults, result: Result) -> int:

@@ -8,12 +8,13 @@ and doubles nothing.
 import select
 import time
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from operator import length_hint
 from pathlib import Path
 
 import msgspec
 
-from agentmon.core.events import Malformed, Unknown
+from agentmon.core.events import Event, Malformed, Unknown
 from agentmon.core.fold import Fold
 from agentmon.core.state import State
 from agentmon.engine.decoders import AnyDecoder, Decoders, Decoding, key_of, state_of
@@ -40,6 +41,11 @@ BATCH_BYTES = 16 << 20
 
 SLICE_BYTES = 256 << 10
 """Bytes after which a slice ends, whatever its lines: those of a transcript are long."""
+
+
+def _key(event: Event) -> tuple[object, ...]:
+    """What several events that are said at once have in common."""
+    return event.sid, event.flow, event.count, event.digest
 
 
 class Engine:
@@ -108,8 +114,8 @@ class Engine:
 
     def hear(self) -> None:
         """Takes in what is said beside the lines: by registries, of subagents."""
-        for event in self.inputs.said():
-            self.fold.line((event,))
+        for _, events in groupby(self.inputs.said(), key=_key):
+            self.fold.line(events)
             self._lines += 1
 
     # -- the loop

@@ -107,6 +107,7 @@ class Live:
         self._usage = (0.0, 0.0)
         self._note: str | None = None
         self._words: str | None = None
+        self._is_catching_up = False
 
     # -- what a watcher asks
 
@@ -240,6 +241,7 @@ class Live:
         engine = Engine(self.data_dir, loader, known, forced=self._format)
         engine.holds_huge = True
         self._engine = engine
+        self._is_catching_up = True
         self._add_inputs(engine)
         return engine
 
@@ -379,6 +381,7 @@ class Live:
     def _note_progress(self, engine: Engine) -> bool:
         """Whether what is read now is a backlog that nobody waits for; says how far it is."""
         found = engine.inputs.progress
+        self._is_catching_up = found is not None and found.is_recent
         before = self._backlog, self._words
         self._backlog, self._words = (None, None) if found is None else (found.share, found.words)
         if before[1] != self._words:
@@ -421,5 +424,7 @@ class Live:
 
     @property
     def is_writing(self) -> bool:
-        """Whether verdicts are this process's to judge: not while a child reads the backlog."""
-        return self._store is not None and self._writer is not None
+        """Whether verdicts are this process's to judge, and can be: not while a child, or itself,
+        still reads what was active lately, since old states would look like stalls."""
+        is_writer = self._store is not None and self._writer is not None
+        return is_writer and not self._is_catching_up

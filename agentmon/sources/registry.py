@@ -81,7 +81,7 @@ class Registry:
         for name in [name for name in self._read if name not in present]:
             gone = self._read.pop(name)
             self._seen.pop(name, None)
-            events.append(_over(gone, now))
+            events += _over(gone, now)
         self.entries = {found.pid: found.entry for found in self._read.values()}
         return events
 
@@ -120,7 +120,7 @@ class Registry:
             return []
         events = _events(found)
         if before is not None and before.entry.sid != found.entry.sid:
-            events.append(_over(before, found.time))
+            events += _over(before, found.time)
         return events
 
 
@@ -191,8 +191,10 @@ def _events(found: _Read) -> list[Event]:
     return events
 
 
-def _over(found: _Read, time: float) -> Event:
-    """The session of a file that is gone: nobody says its status any more."""
+def _over(found: _Read, time: float) -> list[Event]:
+    """The session of a file that is gone: it was left in order, since a kill leaves the file."""
     count, digest = line_key(b"over:" + found.mark)
+    base: Base = (found.entry.sid, found.meta, FLOW, count, None, time, digest)
     values: dict[str, object] = {"status": None, "waiting_for": None}
-    return Facts(found.entry.sid, found.meta, FLOW, count, None, time, digest, values)
+    gone = Notice(*base, "status", compact({"status": "gone"}), kind="gone")
+    return [gone, Facts(*base, values)]

@@ -324,6 +324,7 @@ DROP_STAND_INS = (
     f"DELETE FROM tool_results WHERE sid = ?"
     f" AND substr(tool_use_id, 1, {len(STAND_IN_CALL)}) = '{STAND_IN_CALL}'",
     f"DELETE FROM messages WHERE {_STANDING_IN}",
+    "DELETE FROM notices WHERE sid = ? AND name = 'stop_without_round'",
 )
 MOVE = "UPDATE messages SET round_id = ? WHERE sid = ? AND own_round = ?"
 RENAME = "UPDATE messages SET round_id = ? WHERE sid = ? AND round_id = ? AND own_round IS NULL"

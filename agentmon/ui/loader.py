@@ -1,6 +1,7 @@
 """When to load: one read at a time, of what changed and of what is looked at."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,6 +15,11 @@ BOARD_EVERY = 0.2
 
 BOARD_SHARE = 0.1
 """Most of the time that loading them may take; a board that is dear comes less often."""
+
+
+EAGER = 3.0
+"""Seconds after the start in which that does not count: everybody waits for the first board, and
+all of agentmon begins at once."""
 
 
 class Loader:
@@ -39,6 +45,7 @@ class Loader:
         self._board_revision = -1
         self._board_time = 0.0
         self._board_pause = BOARD_EVERY
+        self._began = time.monotonic()
         self._is_asked = True
         self._task: asyncio.Task[None] | None = None
 
@@ -85,12 +92,8 @@ class Loader:
         if with_board:
             self._board_revision, self._board_time = newest, time.monotonic()
         try:
-            read = partial(
-                loading.load, wanted=wanted, sums=self._sums, data_dir=self.feed.data_dir
-            )
-            snapshot = await self.feed.query(read)
-            if with_board:
-                took = time.monotonic() - self._board_time
+            snapshot, took = await self.feed.query(partial(self._read, wanted=wanted))
+            if with_board and time.monotonic() - self._began > EAGER:
                 self._board_pause = max(BOARD_EVERY, took / BOARD_SHARE)
             await self._show(snapshot)
         except Exception as error:
@@ -98,3 +101,11 @@ class Loader:
             self._fail(f"The store cannot be shown: {error}")
         else:
             self._fail("")
+
+    def _read(
+        self, conn: sqlite3.Connection, wanted: loading.Wanted
+    ) -> tuple[loading.Snapshot, float]:
+        """The snapshot, and the seconds that reading it took."""
+        began = time.perf_counter()
+        found = loading.load(conn, wanted=wanted, sums=self._sums, data_dir=self.feed.data_dir)
+        return found, time.perf_counter() - began

@@ -107,7 +107,7 @@ def recorded(folder: Path, seconds: float) -> Moment:
         run.commit()
         feed = Moment(folder, now)
         found = board.load(run.conn)
-        verdicts.write(run.conn, Judge(feed.limits).judge(found, [], now))
+        verdicts.write(run.conn, Judge(feed.limits).judge(found, None, now))
     return feed
 
 
