@@ -18,7 +18,7 @@ from agentmon.core.health import Limits
 from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.judging import Judge
-from agentmon.engine.live import Live
+from agentmon.engine.live import BACKLOG_BYTES, Live
 from agentmon.engine.places import inputs, limits
 from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board, known, render
@@ -161,6 +161,10 @@ def _feed(request: Request, stdin: int) -> Feed:
     db.make_folder(data_dir)
     db.create(data_dir).close()  # what keeps it from opening is said before there is a screen
     found = inputs(request.settings, request.paths)
+    since = request.settings.discover.since
+    if "-" not in request.paths and db.writer_of(data_dir) is None:
+        with Ingestion(data_dir, forced=request.format) as run:
+            run.read_first(found.expanded, since=since, at_least=BACKLOG_BYTES)
     return Live(
         data_dir,
         request.paths,

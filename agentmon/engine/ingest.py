@@ -50,6 +50,9 @@ class Progress(Struct):
 FIRST_COMMIT = 1 << 20
 """Bytes after which somebody who waits gets something to look at; twice as many after that."""
 
+FIRST_BYTES = 2 << 20
+"""Bytes of a backlog that are read before anything else is begun."""
+
 _KEPT_FREE = 16 << 20
 """Bytes: more than a chunk, its lines and a batch together."""
 
@@ -123,6 +126,19 @@ class Ingestion:
         self.engine.hear()
         with _hard_work():
             self._read_on(on_progress, batch_lines)
+
+    def read_first(
+        self, expanded: Expanded, *, since: float = SINCE, at_least: int, limit: int = FIRST_BYTES
+    ) -> None:
+        """Of a backlog of `at_least` bytes, what changed last: something to look at before the
+        screen is even loaded. Raises StoreError."""
+        engine = self.engine
+        engine.open_inputs(expanded, follow=False, since=since)
+        if engine.inputs.recent_backlog()[1] < at_least:
+            return
+        while (engine.bytes_read < limit or not engine.is_whole) and engine.pump(BATCH_LINES):
+            continue
+        self.commit()
 
     def _read_on(self, on_progress: Callable[[Progress], None] | None, batch_lines: int) -> None:
         engine = self.engine

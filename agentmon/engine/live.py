@@ -49,9 +49,6 @@ RETRY_SECONDS = 2.0
 BACKLOG_BYTES = 8 << 20
 """From how many unread bytes on a child process reads them."""
 
-FIRST_BYTES = 2 << 20
-"""Bytes of a backlog that are read before a child process takes over."""
-
 _FRESH = 60.0
 """Seconds: the age of an event that still tells how far behind the source we are."""
 
@@ -229,8 +226,6 @@ class Live:
             await self._only_read()
             return
         engine = self._open_engine(self._store)
-        if engine.inputs.recent_backlog()[1] > self._backlog_bytes:
-            await self._read_first(engine)
         paths, size = engine.inputs.recent_backlog()
         if size > self._backlog_bytes:
             engine = await self._read_backlog(engine, paths)
@@ -348,18 +343,6 @@ class Live:
         engine.committed(batch)
 
     # -- a backlog, read by a child
-
-    async def _read_first(self, engine: Engine) -> None:
-        """What changed last is there to look at before a child is even started."""
-        while engine.bytes_read < FIRST_BYTES or not engine.is_whole:
-            if not engine.pump(SLICE_LINES) or engine.waits_for_huge:
-                break
-            await asyncio.sleep(0)
-        if engine.waits_for_huge:
-            await self._prepare_huge(engine)
-            while not engine.is_whole:
-                engine.pump(SLICE_LINES)
-        await self._commit(engine)
 
     async def _read_backlog(self, engine: Engine, paths: Sequence[str]) -> Engine:
         """Lets a child process read what is there, then goes on from its position."""

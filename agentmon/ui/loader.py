@@ -17,6 +17,8 @@ BOARD_SHARE = 0.1
 """Most of the time that loading them may take; a board that is dear comes less often."""
 
 
+BOARD_EVERY_AT_FIRST = 0.05
+
 EAGER = 3.0
 """Seconds after the start in which that does not count: everybody waits for the first board, and
 all of agentmon begins at once."""
@@ -95,6 +97,8 @@ class Loader:
             snapshot, took = await self.feed.query(partial(self._read, wanted=wanted))
             if with_board and time.monotonic() - self._began > EAGER:
                 self._board_pause = max(BOARD_EVERY, took / BOARD_SHARE)
+            elif with_board:
+                self._board_pause = BOARD_EVERY_AT_FIRST
             await self._show(snapshot)
         except Exception as error:
             # The screen outlives whatever a read ran into; the next revision tries again.
