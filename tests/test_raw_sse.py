@@ -21,7 +21,9 @@ from agentmon.core.events import (
     Told,
     Unknown,
 )
+from agentmon.engine.ingest import Ingestion
 from agentmon.sources.raw_sse import FORMAT
+from agentmon.store import read
 from tests.stream_tools import (
     DATA,
     NOW,
@@ -250,3 +252,22 @@ def _is_broken(line: bytes) -> bool:
         return body.startswith(b"{") and not json.loads(body)
     except ValueError:
         return True
+
+
+def test_a_capture_has_no_pending_calls(tmp_path: Path) -> None:
+    """What the client answers is never in it: a call of it is not waited for."""
+    log = tmp_path / "capture.sse"
+    call = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}
+    said: list[dict[str, object]] = [
+        {"type": "message_start", "message": {"id": "msg_1", "model": "m", "usage": {}}},
+        {"type": "content_block_start", "index": 0, "content_block": call},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {}},
+        {"type": "message_stop"},
+    ]
+    log.write_text("".join(f"data: {json.dumps(one)}\n\n" for one in said))
+    with Ingestion(tmp_path / "store") as run:
+        run.read_all([str(log)])
+        (session,) = read.sessions(run.conn)
+        assert read.pending(run.conn) == []
+        assert [agent.phase for agent in read.agents(run.conn, session.sid)] == ["idle"]

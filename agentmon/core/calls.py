@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from agentmon.core.kinds import KIND_BIT
 from agentmon.core.model import Block, Call, Session, Thread
 
 NoResult = Callable[[str, float], None]
@@ -89,6 +90,9 @@ def block_completed(block: Block, no_result: NoResult) -> None:
         session.calls.pop(call_id, None)
         return
     if block.result_time is not None or block.no_result_at is not None:
+        return
+    if session.kinds == KIND_BIT["sse"]:
+        no_result(call_id, called)  # a raw capture of the API never has what the client answers
         return
     start = message.start_time or called
     session.calls[call_id] = Call(

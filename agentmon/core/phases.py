@@ -8,6 +8,7 @@ from agentmon.core import calls
 from agentmon.core.calls import NoResult, adopt, block_completed
 from agentmon.core.events import AgentSaid, Other, Prompt, Retry, Told, TurnAborted
 from agentmon.core.health import BYTE_DUE
+from agentmon.core.kinds import KIND_BIT
 from agentmon.core.model import Block, Message, Session, Thread
 from agentmon.core.notices import BACKGROUND, compacted, noticed, returned, wait_for_tools
 from agentmon.core.state import State
@@ -119,7 +120,7 @@ def _after_message(
     session, thread = message.session, message.thread
     if calls.calls_of(session, thread):
         wait_for_tools(state, session, thread, time, kind)
-    elif stop_reason == "tool_use":
+    elif stop_reason == "tool_use" and session.kinds != KIND_BIT["sse"]:
         set_phase(state, thread, "tool", time, kind=kind)
     elif stop_reason in _ASKS_ON:
         set_phase(state, thread, "prompting", time, kind=kind)

@@ -278,6 +278,8 @@ class RoundsPane(KeyedPane):
                 role = "error" if stalled else "text-muted"
                 return (Part(f"{int(silent)} s since the last byte", role),)
             return (Part("now", "success"),)
+        if row.uses_told and row.start_time == row.complete_time:
+            return (Part("—", "text-muted"),)  # told when it was over: nobody saw it begin
         if row.start_time is not None and row.complete_time is not None:
             return (Part(span(row.complete_time - row.start_time), "text-muted"),)
         return BLANK
