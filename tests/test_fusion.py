@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,15 @@ def test_told_twice_is_told_once(tmp_path: Path) -> None:
     assert_same(without_counts(again), without_counts(once))
     before, after = once[-1], again[-1]
     assert after["lines"] == before["lines"]
+
+
+def test_messages_that_share_a_request_id_stay_apart(tmp_path: Path) -> None:
+    tales = Storyteller(4).tales
+    same = [re.sub(rb'"requestId":"r\d+"', b'"requestId":"r1"', line) for line in tales.main]
+    whole = ingest(tmp_path / "a", write(tmp_path / "1", tales)[1])
+    found = ingest(tmp_path / "b", write(tmp_path / "2", Tales([], same, tales.agents))[1])
+    for kind in ("message", "block", "tool_result"):
+        assert count(found, kind) == count(whole, kind)
 
 
 def test_a_transcript_completes_what_the_wire_lost(tmp_path: Path) -> None:

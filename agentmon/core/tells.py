@@ -85,7 +85,7 @@ class Tells(Turns):
     def _named(self, event: Told) -> Message | None:
         asked = self._by_request(event.request_id)
         message = self._find(event.message_id)
-        if message is None and asked is not None and not asked.is_started:
+        if message is None and asked is not None and asked.written is not None:
             self._rename(asked, event.message_id)  # its stream is known, its start never came
             message = asked
         return message

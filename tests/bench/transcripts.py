@@ -148,7 +148,8 @@ class _Session:
             "stop_reason": "end_turn" if is_last else "tool_use",
             "usage": usage,
         }
-        return {"type": "assistant", "requestId": f"req_{self.sid[:8]}", "message": message}
+        request = f"req_{message['id']}"
+        return {"type": "assistant", "requestId": request, "message": message}
 
     def rollout(self, size: int) -> Iterator[str]:
         left = size
