@@ -257,7 +257,7 @@ def _is_broken(line: bytes) -> bool:
 def test_a_capture_has_no_pending_calls(tmp_path: Path) -> None:
     """What the client answers is never in it: a call of it is not waited for."""
     log = tmp_path / "capture.sse"
-    call = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}
+    call: dict[str, object] = {"type": "tool_use", "id": "toolu_1", "name": "w", "input": {}}
     said: list[dict[str, object]] = [
         {"type": "message_start", "message": {"id": "msg_1", "model": "m", "usage": {}}},
         {"type": "content_block_start", "index": 0, "content_block": call},
