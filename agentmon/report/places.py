@@ -54,7 +54,8 @@ def empty_state(looked_for: Sequence[str], width: int = 80) -> list[str]:
     lines = ["No agents seen yet."]
     if looked_for:
         lines += ["Looked for:", *(f"  {one_line(place, width - 2)}" for place in looked_for)]
-    return [*lines, *(one_line(f"{words:<25} {how}", width) for words, how in WAYS_ON)]
+    ways = (f"{words}: {how}" if words else f"  {how}" for words, how in WAYS_ON)
+    return [*lines, *(one_line(way, width) for way in ways)]
 
 
 def check_places(discovery: Discovery, now: float) -> list[Check]:

@@ -98,7 +98,9 @@ def plain_line(found: Glance, *, ascii: bool = False) -> str:
     """The same in words."""
     text = render.summary(found.counts)
     if found.age:
-        text += f" · read {render.age(found.age)} ago, no agentmon runs"
+        age = render.age(found.age)
+        when = "now" if age == "now" else f"{age} ago"
+        text += f" · read {when}, no agentmon runs"
     return in_ascii(text) if ascii else text
 
 
