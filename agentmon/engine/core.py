@@ -39,7 +39,7 @@ BATCH_LINES = 20_000
 BATCH_BYTES = 16 << 20
 """Bytes read after which a batch is due: results are held until they are committed."""
 
-SLICE_BYTES = 256 << 10
+SLICE_BYTES = 64 << 10
 """Bytes after which a slice ends, whatever its lines: those of a transcript are long."""
 
 

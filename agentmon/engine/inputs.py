@@ -27,6 +27,9 @@ from agentmon.store.statements import SourceValues
 
 _BINARY_SAMPLE = 64 << 10
 
+LARGE = 64 << 20
+"""Bytes from which a transcript is a backlog of its own."""
+
 _AGENT_FILE = re.compile(r"/([0-9a-fA-F-]{36})/subagents/(?:.+/)?agent-([A-Za-z0-9-]+)\.jsonl\Z")
 """<session>/subagents/agent-<id>.jsonl (formats.md C.1)."""
 
@@ -143,12 +146,18 @@ class Inputs:
         self._queue.add(found, now, self._unread)
 
     def recent_backlog(self) -> tuple[list[str], int]:
-        """Files that were active lately and are not read yet, and how many bytes that is."""
+        """Large files that were active lately and are not read yet, and how many bytes that is.
+
+        Transcripts are many and small: they are read between two turns of whoever asks, so that
+        what grows meanwhile is heard at once.
+        """
         since = time.time() - self._since
         found = [
             one
             for one in self.expanded.found.values()
-            if not one.is_pipe and (one.is_given or one.mtime >= since)
+            if not one.is_pipe
+            and (one.is_given or one.mtime >= since)
+            and (one.kind not in ("transcript", "rollout") or one.size >= LARGE)
         ]
         here = self._read_here
         sizes = {one.path: max(0, self._unread(one) - here.get(one.path, 0)) for one in found}
