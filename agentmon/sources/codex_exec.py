@@ -29,18 +29,19 @@ from agentmon.core.events import (
     Unknown,
 )
 from agentmon.sources import codex_items as codex
-from agentmon.sources.codex_items import Item, mapping, text_of
+from agentmon.sources.codex_items import Item, text_of
 from agentmon.sources.decoding import (
     Context,
     Decoded,
     Format,
     Record,
+    RecordDecoder,
+    is_uuid,
     line_key,
     malformed,
-    objects,
+    mapping,
 )
 from agentmon.sources.payloads import Base, compact
-from agentmon.sources.stream_records import is_uuid
 
 _KIND: Kind = "stream"
 _META = Meta("codex", kind=_KIND)
@@ -79,7 +80,7 @@ class _Memory(Struct):
     """Tokens of the thread so far: they are told as sums."""
 
 
-class ExecDecoder:
+class ExecDecoder(RecordDecoder):
     """Decodes the output of one run, or of several one after the other."""
 
     def __init__(self, context: Context) -> None:
@@ -96,16 +97,6 @@ class ExecDecoder:
             **dict.fromkeys(_STARTS, self._started),
             **dict.fromkeys(_ITEMS, self._item),
         }
-
-    def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
-        """The events of a line; several records where lines were glued."""
-        out: list[Decoded] = []
-        for found in objects(data, offset):
-            if isinstance(found, tuple):
-                out += self.record(*found, offset)
-            else:
-                out.append(found)
-        return out
 
     def record(self, row: Record, raw: bytes, offset: int) -> list[Decoded]:
         """The events of a record that is parsed already."""

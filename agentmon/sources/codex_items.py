@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from agentmon.core.events import Result, ToldBlock
+from agentmon.sources.decoding import mapping
 from agentmon.sources.envelopes import integer
 from agentmon.sources.payloads import compact, optional_text
 
@@ -71,11 +72,6 @@ SPAWN = "spawn_agent"
 
 _DESCRIPTION = 200
 """Characters kept of what a subagent was asked to do."""
-
-
-def mapping(value: object) -> Item:
-    """An object, or an empty one where something else stands."""
-    return cast(Item, value) if isinstance(value, dict) else {}
 
 
 def items(value: object) -> list[object]:

@@ -24,7 +24,8 @@ from agentmon.core.events import (
     ToolResults,
 )
 from agentmon.sources import codex_items as codex
-from agentmon.sources.codex_items import Item, index_of, mapping, text_of
+from agentmon.sources.codex_items import Item, index_of, text_of
+from agentmon.sources.decoding import mapping
 from agentmon.sources.payloads import Base, optional_text
 
 MAX_OPEN = 32

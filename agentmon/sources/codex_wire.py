@@ -31,11 +31,19 @@ from agentmon.core.events import (
 )
 from agentmon.sources import codex_items as codex
 from agentmon.sources import codex_responses as responses
-from agentmon.sources.codex_items import Item, mapping, text_of
-from agentmon.sources.decoding import Bad, Context, Decoded, Record, malformed, objects
+from agentmon.sources.codex_items import Item, text_of
+from agentmon.sources.decoding import (
+    Bad,
+    Context,
+    Decoded,
+    Record,
+    RecordDecoder,
+    is_uuid,
+    malformed,
+    mapping,
+)
 from agentmon.sources.envelopes import epoch_of, integer, read_meta
 from agentmon.sources.payloads import BUILDERS, Base, Head, optional_text, scrub
-from agentmon.sources.stream_records import is_uuid
 
 MAX_PROCESSES = 64
 """Processes whose responses are remembered; those silent for longest are forgotten."""
@@ -57,7 +65,7 @@ class _Memory(Struct):
         return found
 
 
-class CodexDecoder:
+class CodexDecoder(RecordDecoder):
     """Decodes the codex rows of one wire log."""
 
     def __init__(self, context: Context) -> None:
@@ -66,16 +74,6 @@ class CodexDecoder:
             with suppress(msgspec.DecodeError):
                 self._memory = msgspec.json.decode(context.state, type=_Memory)
         self._metas: dict[tuple[str, str, str], tuple[Meta, str | None]] = {}
-
-    def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
-        """The events of a line; several rows where lines were glued."""
-        out: list[Decoded] = []
-        for found in objects(data, offset):
-            if isinstance(found, tuple):
-                out += self.record(*found, offset)
-            else:
-                out.append(found)
-        return out
 
     def record(self, row: Record, raw: bytes, offset: int) -> list[Decoded]:
         """The events of a row that is parsed already."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias, cast
@@ -31,6 +32,18 @@ class Context(Struct, frozen=True):
     """What `save` gave when the input was last left; b"" at its beginning."""
 
 
+UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
+
+
+def is_uuid(value: object) -> bool:
+    return isinstance(value, str) and UUID.match(value) is not None
+
+
+def mapping(value: object) -> Record:
+    """The value if it is an object, else an empty one."""
+    return cast(Record, value) if isinstance(value, dict) else {}
+
+
 class LineDecoder(Protocol):
     """Turns the lines of one input into events. Never raises on input."""
 
@@ -46,6 +59,27 @@ class LineDecoder(Protocol):
         """Everything it remembers of the lines so far, small; b"" where no line depends on another.
         The store keeps it with the position, so a restart goes on as if there had been none."""
         ...
+
+
+class RecordDecoder(ABC):
+    """A `LineDecoder` of JSON lines, each a record."""
+
+    def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
+        """The events of a line; several records where lines were glued."""
+        out: list[Decoded] = []
+        try:
+            for found in objects(data, offset):
+                if isinstance(found, Malformed):
+                    out.append(found)
+                else:
+                    out += self.record(*found, offset)
+        except RecursionError:
+            out.append(malformed("nested too deeply", data, offset))
+        return out
+
+    @abstractmethod
+    def record(self, row: Record, raw: bytes, offset: int) -> list[Decoded]:
+        """The events of a record that is parsed already."""
 
 
 class Format(Struct, frozen=True):

@@ -12,10 +12,9 @@ from importlib import import_module
 from itertools import islice
 from typing import cast
 
-from agentmon.sources.decoding import Context, Format, LineDecoder, Record
+from agentmon.sources.decoding import Context, Format, LineDecoder, Record, mapping
 from agentmon.sources.json_pieces import JsonError, JsonReader, Tree
 from agentmon.sources.lines import BOM
-from agentmon.sources.transcript_records import mapping
 
 SAMPLE = 64 << 10
 """Bytes of an input's beginning that are looked at."""

@@ -32,13 +32,15 @@ from agentmon.sources.decoding import (
     Decoded,
     Format,
     Record,
+    RecordDecoder,
+    is_uuid,
     line_key,
     malformed,
-    objects,
+    mapping,
 )
 from agentmon.sources.payloads import BUILDERS, Base, Head, build_hook, optional_text
-from agentmon.sources.stream_records import is_uuid, items, number, whole_number
-from agentmon.sources.transcript_records import mapping, read_user
+from agentmon.sources.stream_records import items, number, whole_number
+from agentmon.sources.transcript_records import read_user
 
 _KIND: Kind = "hook"
 _FLOW = "hook"
@@ -102,7 +104,7 @@ def _shrink(kept: dict[str, Any]) -> None:
         del kept[next(iter(kept))]
 
 
-class HookDecoder:
+class HookDecoder(RecordDecoder):
     """Decodes the hook events of any number of sessions."""
 
     def __init__(self, context: Context) -> None:
@@ -122,16 +124,6 @@ class HookDecoder:
             "subagent_start": _subagent_start,
             "subagent_stop": _subagent_stop,
         }
-
-    def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
-        """The events of a line; several hook events where lines were glued."""
-        out: list[Decoded] = []
-        for found in objects(data, offset):
-            if isinstance(found, tuple):
-                out += self.record(*found, offset)
-            else:
-                out.append(found)
-        return out
 
     def record(self, row: Record, raw: bytes, offset: int) -> list[Decoded]:
         """The events of an object that is parsed already."""

@@ -22,11 +22,11 @@ from agentmon.sources.decoding import (
     Record,
     line_key,
     malformed,
+    mapping,
     objects,
 )
 from agentmon.sources.payloads import Base, optional_text
 from agentmon.sources.stream_records import API_EVENTS, api_event
-from agentmon.sources.transcript_records import mapping
 
 _KIND: Kind = "sse"
 _FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9-]*:|:|HTTP/")

@@ -15,14 +15,13 @@ import msgspec
 from msgspec import Struct
 
 from agentmon.core.events import Event, Facts, Meta, Notice
-from agentmon.sources.decoding import Record, encode, line_key
+from agentmon.sources.decoding import UUID, Record, encode, line_key, mapping
 from agentmon.sources.payloads import Base, compact, optional_text
 from agentmon.sources.small_files import read_small
-from agentmon.sources.transcript_records import mapping, number_field, text_field
+from agentmon.sources.transcript_records import number_field, text_field
 
 FLOW = "registry"
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _NAME = re.compile(r"[0-9]{1,10}\.json\Z")
 _SETTLED = 0.1
 """Seconds after which another write is sure to change the file's time stamp."""
@@ -132,7 +131,7 @@ def _read(path: str, now: float) -> _Read | None:
         return None
     fields = mapping(value)
     sid, pid = fields.get("sessionId"), number_field(fields, "pid")
-    if not isinstance(sid, str) or _UUID.match(sid) is None or pid is None or pid != int(pid):
+    if not isinstance(sid, str) or UUID.match(sid) is None or pid is None or pid != int(pid):
         return None
     start = fields.get("procStart")
     status = text_field(fields, "status")

@@ -17,7 +17,8 @@ from agentmon.core.events import (
     TurnStop,
 )
 from agentmon.sources import codex_items as codex
-from agentmon.sources.codex_items import Item, mapping, text_of
+from agentmon.sources.codex_items import Item, text_of
+from agentmon.sources.decoding import mapping
 from agentmon.sources.payloads import Base, optional_text
 from agentmon.sources.rollout_thread import Thread
 

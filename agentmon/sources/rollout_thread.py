@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 
 from msgspec import Struct, field
 
-from agentmon.sources.codex_items import Item, index_of, mapping, text_of
-from agentmon.sources.decoding import Bad
+from agentmon.sources.codex_items import Item, index_of, text_of
+from agentmon.sources.decoding import Bad, is_uuid, mapping
 from agentmon.sources.envelopes import epoch_of
 from agentmon.sources.payloads import optional_text
-from agentmon.sources.stream_records import is_uuid
 
 _NAME = re.compile(
     r"rollout-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d)-([0-9a-fA-F-]{36})\.jsonl(?:\.\w+)?\Z"

@@ -28,16 +28,17 @@ from agentmon.core.events import (
 )
 from agentmon.sources import codex_items as codex
 from agentmon.sources import rollout_records as records
-from agentmon.sources.codex_items import Item, index_of, kind_of, mapping, text_of
+from agentmon.sources.codex_items import Item, index_of, kind_of, text_of
 from agentmon.sources.decoding import (
     Bad,
     Context,
     Decoded,
     Format,
     Record,
+    RecordDecoder,
     line_key,
     malformed,
-    objects,
+    mapping,
 )
 from agentmon.sources.envelopes import epoch_of
 from agentmon.sources.payloads import Base, optional_text
@@ -73,7 +74,7 @@ _QUIET_ITEMS = frozenset({"agent_message", "additional_tools", "ghost_snapshot"}
 """What stands among the items and is neither the model's nor an answer to it."""
 
 
-class RolloutDecoder:
+class RolloutDecoder(RecordDecoder):
     """Decodes the records of one rollout."""
 
     def __init__(self, context: Context) -> None:
@@ -84,16 +85,6 @@ class RolloutDecoder:
             with suppress(msgspec.DecodeError):
                 self._thread = msgspec.json.decode(context.state, type=Thread)
         self._metas: dict[tuple[str | None, ...], Meta] = {}
-
-    def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
-        """The events of a line; several records where lines were glued."""
-        out: list[Decoded] = []
-        for found in objects(data, offset):
-            if isinstance(found, tuple):
-                out += self.record(*found, offset)
-            else:
-                out.append(found)
-        return out
 
     def record(self, row: Record, raw: bytes, offset: int) -> list[Decoded]:
         """The events of a record that is parsed already."""

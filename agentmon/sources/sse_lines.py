@@ -6,7 +6,6 @@ Slow path: stdlib json, which takes lone surrogates, NaN, invalid UTF-8 and glue
 """
 
 import json
-import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -15,7 +14,7 @@ from zlib import crc32
 import msgspec
 
 from agentmon.core.events import Delta, Event, Malformed, Marker, Meta, Unknown
-from agentmon.sources.decoding import Bad, Context, Decoded, malformed, objects
+from agentmon.sources.decoding import UUID, Bad, Context, Decoded, malformed, objects
 from agentmon.sources.envelopes import (
     Envelope,
     decode_any,
@@ -36,7 +35,6 @@ from agentmon.sources.payloads import (
 )
 from agentmon.sources.typed import TYPED
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 DELTA = "claude.content_block_delta"
 DELTA_PREFIX = b'{"event":"claude.content_block_delta"'
 """How nine lines of ten begin; a hint for the fast path, never a decision."""
@@ -291,7 +289,7 @@ class Decoder:
     def _is_sid(self, sid: str) -> bool:
         if sid in self._good_sids:
             return True
-        if _UUID.match(sid) is None:
+        if UUID.match(sid) is None:
             return False
         if len(self._good_sids) > 10_000:
             self._good_sids.clear()

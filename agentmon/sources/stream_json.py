@@ -34,14 +34,16 @@ from agentmon.sources.decoding import (
     Decoded,
     Format,
     Record,
+    RecordDecoder,
+    is_uuid,
     line_key,
     malformed,
-    objects,
+    mapping,
 )
 from agentmon.sources.payloads import BUILDERS, Base, Head, compact, optional_text
 from agentmon.sources.stream_clock import Clock
 from agentmon.sources.stream_records import Memory, items
-from agentmon.sources.transcript_records import SYNTHETIC_MODEL, content_blocks, mapping, read_user
+from agentmon.sources.transcript_records import SYNTHETIC_MODEL, content_blocks, read_user
 
 _KIND: Kind = "stream"
 _FLOW = "stream"
@@ -56,7 +58,7 @@ _INPUT_SIDE = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
 """What the usage of an `assistant` record is right about; its output count is not final."""
 
 
-class StreamJsonDecoder:
+class StreamJsonDecoder(RecordDecoder):
     """Decodes the records of one stream."""
 
     def __init__(self, context: Context) -> None:
@@ -77,16 +79,6 @@ class StreamJsonDecoder:
             "conversation_reset": self._reset,
             "control_request": system.control_request,
         }
-
-    def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
-        """The events of a line; several records where lines were glued."""
-        out: list[Decoded] = []
-        for found in objects(data, offset):
-            if isinstance(found, tuple):
-                out += self.record(*found, offset)
-            else:
-                out.append(found)
-        return out
 
     def record(self, row: Record, raw: bytes, offset: int) -> list[Decoded]:
         """The events of a record that is parsed already."""
@@ -122,7 +114,7 @@ class StreamJsonDecoder:
         sid = row.get("session_id")
         if sid is None:
             sid = memory.sid  # the control protocol names no session
-        elif not (isinstance(sid, str) and records.is_uuid(sid)):
+        elif not (isinstance(sid, str) and is_uuid(sid)):
             raise Bad("sid is not a UUID")
         else:
             memory.sid = sid

@@ -4,24 +4,15 @@ Pure helpers: what a value of a record means, and the state that a decoder keeps
 that a restart in the middle goes on as if there had been none (formats.md E, F.1).
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any, cast
 
 from msgspec import Struct, field
 
 from agentmon.core.events import Event, Told, ToldBlock, WholeBlock
-from agentmon.sources.decoding import Record
+from agentmon.sources.decoding import Record, mapping
 from agentmon.sources.payloads import BUILDERS, Base, Head
-from agentmon.sources.transcript_records import (
-    INTERRUPTS,
-    NOTHING_SAID,
-    SYNTHETIC_MODEL,
-    mapping,
-    todo_list,
-)
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
+from agentmon.sources.transcript_records import INTERRUPTS, NOTHING_SAID, SYNTHETIC_MODEL, todo_list
 
 API_EVENTS = frozenset(
     {
@@ -39,10 +30,6 @@ API_EVENTS = frozenset(
 
 CUT_OFF = "Your response above was cut off mid-stream"
 """How the client asks on after a stream that broke (capture: a synthetic user record)."""
-
-
-def is_uuid(value: object) -> bool:
-    return isinstance(value, str) and _UUID.match(value) is not None
 
 
 def items(value: object) -> list[object]:

@@ -5,10 +5,10 @@
 from collections.abc import Callable
 
 from agentmon.core.events import AgentSaid, Event, Facts, Notice, Other, Retry, SessionStart
-from agentmon.sources.decoding import Record
+from agentmon.sources.decoding import Record, mapping
 from agentmon.sources.payloads import Base, compact, optional_text
 from agentmon.sources.stream_records import Memory, items, number, whole_number
-from agentmon.sources.transcript_records import AGENT_STATUS, mapping
+from agentmon.sources.transcript_records import AGENT_STATUS
 
 _ALIVE = frozenset(
     {

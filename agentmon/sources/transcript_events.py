@@ -8,9 +8,10 @@ from collections.abc import Callable
 from agentmon.core.events import Notice
 from agentmon.sources import transcript_records as records
 from agentmon.sources import transcript_turns as turns
+from agentmon.sources.decoding import mapping
 from agentmon.sources.payloads import compact
 from agentmon.sources.transcript_memory import AI_TITLE, CUSTOM_TITLE, Row
-from agentmon.sources.transcript_records import mapping, number_field, text_field
+from agentmon.sources.transcript_records import number_field, text_field
 from agentmon.sources.transcript_tasks import notified
 
 _QUIET = frozenset(

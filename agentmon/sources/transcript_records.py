@@ -9,7 +9,7 @@ from typing import cast
 from msgspec import Struct
 
 from agentmon.core.events import Result, ToldBlock
-from agentmon.sources.decoding import Record
+from agentmon.sources.decoding import Record, mapping
 from agentmon.sources.payloads import compact, optional_text, result_text
 
 Blocks = list[object]
@@ -53,11 +53,6 @@ AGENT_STATUS = {
     "interrupted": "stopped",
 }
 """Words of the client for how a subagent is, by the four that events know."""
-
-
-def mapping(value: object) -> Record:
-    """The value if it is an object, else an empty one."""
-    return cast(Record, value) if isinstance(value, dict) else {}
 
 
 def text_field(record: Record, name: str) -> str | None:

@@ -1,9 +1,9 @@
 """What a transcript tells of background tasks: subagents and commands that outlive their call."""
 
 from agentmon.sources import transcript_records as records
-from agentmon.sources.decoding import Record
+from agentmon.sources.decoding import Record, mapping
 from agentmon.sources.transcript_memory import Row
-from agentmon.sources.transcript_records import mapping, text_field
+from agentmon.sources.transcript_records import text_field
 
 _SPAWNING = frozenset({"Agent", "Task"})
 """Tools whose call runs a subagent (formats.md C.8)."""

@@ -14,10 +14,10 @@ from agentmon.core.events import (
     TurnStop,
 )
 from agentmon.sources import transcript_records as records
-from agentmon.sources.decoding import Record
+from agentmon.sources.decoding import Record, mapping
 from agentmon.sources.payloads import compact, usage
 from agentmon.sources.transcript_memory import OpenMessage, Row
-from agentmon.sources.transcript_records import count_field, mapping, number_field, text_field
+from agentmon.sources.transcript_records import count_field, number_field, text_field
 from agentmon.sources.transcript_tasks import notified, read_call, read_outcome
 
 _WRITES_DETAILS = (2, 1, 330)

@@ -14,22 +14,24 @@ from agentmon.core.events import AgentSaid, Meta, Unknown
 from agentmon.sources import transcript_memory as memory
 from agentmon.sources import transcript_records as records
 from agentmon.sources.decoding import (
+    UUID,
     Bad,
     Context,
     Decoded,
     Format,
     Record,
+    RecordDecoder,
     encode,
     line_key,
     malformed,
-    objects,
+    mapping,
 )
 from agentmon.sources.envelopes import epoch_of
 from agentmon.sources.payloads import Base
 from agentmon.sources.small_files import read_small
 from agentmon.sources.transcript_events import CHAINED, KNOWN, read
 from agentmon.sources.transcript_memory import Row
-from agentmon.sources.transcript_records import mapping, text_field
+from agentmon.sources.transcript_records import text_field
 
 FLOW = "transcript"
 AGENT_FLOW = "agent-meta"
@@ -40,8 +42,7 @@ SIDECHAIN = "sidechain"
 SIDE = "side"
 """Agent id of what is nobody's turn: warm-up runs, the run that compacts."""
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
-_UUID_TAIL = re.compile(r"(?<![0-9a-fA-F-])" + _UUID.pattern)
+_UUID_TAIL = re.compile(r"(?<![0-9a-fA-F-])" + UUID.pattern)
 _AGENT_FILE = re.compile(r"agent-(.{1,120}?)\.(?:jsonl|meta\.json)\Z")
 
 
@@ -55,25 +56,13 @@ def owner_of(path: str) -> tuple[str | None, str | None]:
     return sid, found.group(1) if found else None
 
 
-class TranscriptDecoder:
+class TranscriptDecoder(RecordDecoder):
     """Decodes one transcript file, of a session or of a subagent."""
 
     def __init__(self, context: Context) -> None:
         self._memory = memory.restore(context.state)
         self._path_sid, self._path_agent = owner_of(context.path)
         self._metas: dict[tuple[str | None, str | None, str | None], Meta] = {}
-
-    def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
-        events: list[Decoded] = []
-        try:
-            for found in objects(data, offset):
-                if isinstance(found, tuple):
-                    events += self.record(found[0], found[1], offset)
-                else:
-                    events.append(found)
-        except RecursionError:
-            events.append(malformed("nested too deeply", data, offset))
-        return events
 
     def record(self, row: Record, raw: bytes, offset: int) -> list[Decoded]:
         try:
@@ -108,20 +97,20 @@ class TranscriptDecoder:
         forked files say where they come from (formats.md C.2). ("", …): no session is named."""
         uuid = text_field(record, "uuid")
         sid: object = record.get("sessionId")
-        if isinstance(sid, str) and _UUID.match(sid):
+        if isinstance(sid, str) and UUID.match(sid):
             self._memory.sid = sid
         forked = mapping(record.get("forkedFrom"))
         asked = record.get("requestSessionId") if kind == "assistant" else None
         if forked.get("sessionId"):
             sid, uuid = forked["sessionId"], text_field(forked, "messageUuid") or uuid
-        elif isinstance(asked, str) and _UUID.match(asked):
+        elif isinstance(asked, str) and UUID.match(asked):
             sid = asked
         if sid is None:
             known = self._path_sid or self._memory.sid
             if not known and kind in CHAINED:
                 raise Bad("no sessionId")
             return known, uuid
-        if not isinstance(sid, str) or _UUID.match(sid) is None:
+        if not isinstance(sid, str) or UUID.match(sid) is None:
             raise Bad("sid is not a UUID")
         return sid, uuid
 
@@ -174,7 +163,7 @@ def read_agent_meta(path: str, agent_id: str, sid: str) -> AgentSaid | None:
     except (ValueError, RecursionError):
         return None
     found = mapping(value)
-    if not found or _UUID.match(sid) is None:
+    if not found or UUID.match(sid) is None:
         return None
     count, digest = line_key(encode(f"{agent_id}:") + raw)
     meta = Meta(agent_id=text_field(found, "parentAgentId"), kind="transcript")
