@@ -177,6 +177,24 @@ async def test_new_message_is_followed_unless_pinned(feed: StoreFeed) -> None:
         assert "words of msg_new_2" in screen.text()
 
 
+async def test_new_rounds_come_into_sight_also_above_many(feed: StoreFeed) -> None:
+    async with shown(feed, (80, 24)) as screen:
+        await screen.press("j")
+        for number in range(24):
+            feed.store.round(INFRA, f"r-more-{number:02}", f"words {number:02}", NOW + number)
+            feed.revision += 1
+            await screen.settle()
+            assert f"words {number:02}" in screen.text()
+        await screen.press("3", "j", "j", "j", "j", "j", "j", "j", "j")
+        top = screen.main.rounds.top
+        assert top > 0
+        feed.store.round(INFRA, "r-last", "words of the last", NOW + 99)
+        feed.revision += 1
+        await screen.settle()
+        assert "words of the last" not in screen.text()
+        assert screen.main.rounds.top == top + 1
+
+
 async def test_call_shows_arguments_and_result(feed: StoreFeed) -> None:
     async with shown(feed, (160, 50)) as screen:
         await screen.press("e", "4")

@@ -54,6 +54,8 @@ class MainScreen(Frame):
         """Subagents that a person went into and that may be over: they are not on the board."""
         self.pin: trees.NodeKey | None = None
         """What the stream shows; None: it follows the selected thread."""
+        self._followed: trees.NodeKey | None = None
+        """The newest prompt, where the tree stands at it because nothing was answered yet."""
         self.is_paused = False
         self.actions = Actions(self)
         self.loader = Loader(feed, self._wanted, self._show, self.set_read_problem)
@@ -186,8 +188,12 @@ class MainScreen(Frame):
             self.rounds.choose(self.pin)
             return
         row = as_node_key(self.rounds.cursor)
-        if row is not None and not is_pinnable(row):
+        if row is not None and not is_pinnable(row) and row != self._followed:
             return  # a person reads a line that is only words
+        self._followed = self.rounds.unanswered
+        if self._followed is not None:
+            self.rounds.choose(self._followed)
+            return
         block = self.stream.source.block
         if block is not None:
             key = trees.block_key(block.flow_id, block.index)

@@ -7,6 +7,7 @@ depends on the visible rows only. Panes scroll themselves: no scroll bars, no la
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import events
 from textual.message import Message
@@ -184,6 +185,9 @@ def _is_gap(part: Part) -> bool:
 class KeyedPane(LinePane):
     """Rows with keys and a cursor. The cursor stays on its key, at its place on the screen."""
 
+    STAYS_AT_TOP: ClassVar[bool] = False
+    """Whether rows that come above the first one in sight push it down, rather than stay unseen."""
+
     @dataclass
     class Chosen(Message):
         """The cursor came to another row; `by_person` or because rows changed."""
@@ -231,7 +235,8 @@ class KeyedPane(LinePane):
                 self.cursor = heir
             else:
                 self.cursor = self.keys[min(place, len(self.keys) - 1)] if self.keys else None
-        self.top = max(0, min(self.cursor_index - offset, self.last_top))
+        stays = self.STAYS_AT_TOP and self.top == 0 and self.cursor_index < self.page
+        self.top = 0 if stays else max(0, min(self.cursor_index - offset, self.last_top))
         self.sync()
         if self.cursor != before:
             self.post_message(self.Chosen(self, self.cursor, by_person=False))

@@ -37,6 +37,7 @@ class RoundsPane(KeyedPane):
 
     NUMBER = 3
     NAME = "Rounds"
+    STAYS_AT_TOP = True  # a new round is what everybody wants to see
 
     def __init__(self, *, id: str, view: View) -> None:
         super().__init__(id=id, ascii_only=view.ascii_only)
@@ -84,6 +85,14 @@ class RoundsPane(KeyedPane):
         """A reason that holds no longer hands the cursor to its round."""
         row = as_node_key(key)
         return self._tree[0].key if row is not None and row[0] == WHY and self._tree else None
+
+    @property
+    def unanswered(self) -> NodeKey | None:
+        """The newest round, while it is only a prompt: what is written is not in sight there."""
+        node = next((node for node in self._tree if node.round is not None), None)
+        if node is None or node.round is None or node.total is None or node.total.messages:
+            return None
+        return None if node.round.is_complete or node.round.is_aborted else node.key
 
     def node(self, key: Hashable | None) -> Node | None:
         return self._found.get(key)
