@@ -77,6 +77,11 @@ class Fold(Tells):
 
     def line(self, events: Iterable[Event | Malformed]) -> None:
         """Takes the events of one line. A line none of whose events is new does not count."""
+        if isinstance(events, list | tuple) and len(events) == 1:
+            (only,) = events
+            if self._malformed(only) if isinstance(only, Malformed) else self.event(only):
+                self.state.counts.lines += 1
+            return
         is_new = False
         key: tuple[object, ...] | None = None
         took, said = False, list[Event]()

@@ -159,7 +159,7 @@ class RoundsPane(KeyedPane):
         elif node.round is not None:
             left, right = self._round(node, node.round, width)
         else:
-            left, right = (Part("Warm-up and side traffic", "text-muted"),), BLANK
+            left, right = (Part("Messages without a prompt", "text-muted"),), BLANK
         return justify((Part(" " + self._lead(node)), *left), (*right, Part(" ")), width)
 
     def _lead(self, node: Node) -> str:
