@@ -73,14 +73,15 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings=CONTEXT, invoke_without_command=True)
 @click.version_option(__version__, message="agentmon %(version)s")
 def main() -> None:
-    """Watch AI coding agents from the wire, in a terminal.
+    """Watch AI coding agents in a terminal.
 
     agentmon PATH follows logs (files, folders, FIFOs, "-"); alone it follows what it finds.
     See `agentmon watch --help` for the options of the screen.
 
     \b
     agentmon --demo                     a lively board, no agent needed
-    agentmon ~/centralized-logs         every sse_lines.jsonl below a folder
+    agentmon                            the agents of this machine
+    agentmon ~/centralized-logs         every log below a folder
     agentmon --replay run/sse_lines.jsonl
     agentmon --once --json              the board, once, for a script
 
