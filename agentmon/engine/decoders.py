@@ -99,10 +99,6 @@ class Decoders:
             return None, b""
         return left.format, left.state
 
-    def close(self, key: str) -> None:
-        """The input is not read for a while; `save` was called after its last lines."""
-        self._open.pop(key, None)
-
 
 def key_of(values: SourceValues) -> str:
     return state_of(values).key

@@ -48,8 +48,6 @@ class Reading(Struct):
     source: Input
     chunk: Chunk | None = None
     at: int = 0
-    keys: set[str] = set()
-    """Of the states its chunks had."""
 
 
 class Inputs:
@@ -100,7 +98,7 @@ class Inputs:
         self._follow, self._stdin = follow, stdin
         self._since, self._only_recent = since, only_recent
         self._queue = Queue(since)
-        self._read_here: dict[str, int] = {}
+        self._read_here = {}
         self.expanded = expanded
         self._note(expanded.problems)
         self._add(expanded.files)
@@ -247,7 +245,6 @@ class Inputs:
         reading.chunk, reading.at = chunk, 0
         if chunk is None:
             return False
-        reading.keys.add(chunk.state.key)
         self.received = _changed(reading.path)
         return True
 
