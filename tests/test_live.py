@@ -78,6 +78,8 @@ async def test_the_text_of_a_block_as_it_grows(tmp_path: Path) -> None:
         await until(lambda: found.read_text(SID, "m1", 0, 4, 99) == b"two")
         assert found.read_text(SID, "m1", 0, 1, 3) == b"ne"
         assert found.read_text(SID, "m9", 0, 0, 9) == b""
+        # The text is in its file before the row that says so is committed.
+        await until_lines(found, 4)
         row = await found.query(lambda conn: read.block(conn, "m1", 0))
         assert row is not None
         assert row.stored_bytes == 7
