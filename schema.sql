@@ -95,6 +95,7 @@ CREATE TABLE rounds (
   PRIMARY KEY (sid, round_id)
 ) WITHOUT ROWID;
 CREATE INDEX rounds_by_start ON rounds (sid, start_time) WHERE prompts > 0;
+CREATE INDEX rounds_by_id ON rounds (round_id) WHERE prompts > 0;
 CREATE INDEX rounds_open ON rounds (sid) WHERE prompts > 0 AND end_time IS NULL AND is_closed = 0;
 
 CREATE TABLE prompts (

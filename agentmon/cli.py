@@ -14,8 +14,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from agentmon import __version__, cli_scripts, config
-from agentmon.cli_options import (
+from agentmon import __version__, config
+from agentmon.commands import scripts
+from agentmon.commands.options import (
     clear_errors,
     data_dir_option,
     format_option,
@@ -316,8 +317,8 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
         click.echo(f"{row['key']} = {row['value']!r}    # {row['origin']}: {row['help']}")
 
 
-main.add_command(cli_scripts.status)
-main.add_command(cli_scripts.wait)
+main.add_command(scripts.status)
+main.add_command(scripts.wait)
 
 
 def run() -> NoReturn:

@@ -9,7 +9,8 @@ import pytest
 
 from agentmon.core.health import Limits
 from agentmon.report import status
-from agentmon.report.status import Ambiguous, Outcome, Until, Waiting, wait
+from agentmon.report.naming import Ambiguous, find_session
+from agentmon.report.status import Outcome, Until, Waiting, wait
 from agentmon.store import db
 from tests.ui_store import NOW, UiStore, fill
 
@@ -145,11 +146,11 @@ def test_what_is_gone_is_not_waited_for(written: UiStore) -> None:
 
 def test_a_session_goes_by_its_id_the_start_of_it_or_its_name(written: UiStore) -> None:
     for name in (API, "a0000", "api-server"):
-        assert status.find_session(written.conn, name) == API
-    assert status.find_session(written.conn, "nobody") is None
+        assert find_session(written.conn, name) == API
+    assert find_session(written.conn, "nobody") is None
     written.session("a0000000-0000-4000-8000-000000000009", "/w/other")
     with pytest.raises(Ambiguous, match="2 sessions answer to 'a0000'"):
-        status.find_session(written.conn, "a0000")
+        find_session(written.conn, "a0000")
 
 
 def test_a_session_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:

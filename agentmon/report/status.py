@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 
 from agentmon.core.health import Limits
 from agentmon.report import board, render
+from agentmon.report.naming import find_session
 from agentmon.report.table import in_ascii
 from agentmon.store import db, read
 
@@ -127,31 +128,6 @@ class Outcome(Struct, frozen=True):
     @property
     def exit_code(self) -> int:
         return 0 if self.word == "held" else 1
-
-
-class Ambiguous(Exception):
-    """More than one session answers to a name; the message lists them."""
-
-
-def find_session(conn: sqlite3.Connection, name: str) -> str | None:
-    """The session of a sid, of the start of one, or of the name on the board. Raises Ambiguous."""
-    if read.session(conn, name) is not None:
-        return name
-    rows = read.sessions(conn, limit=1000)
-    starting = [row.sid for row in rows if row.sid.startswith(name)]
-    if not starting:
-        named = [row for row in rows if _name(conn, row) == name]
-        running = [row.sid for row in named if row.end_time is None]
-        starting = running or [row.sid for row in named[:1]]
-    if len(starting) > 1:
-        shown = ", ".join(starting[:4])
-        raise Ambiguous(f"{len(starting)} sessions answer to {name!r}: {shown}")
-    return starting[0] if starting else None
-
-
-def _name(conn: sqlite3.Connection, session: read.SessionRow) -> str:
-    """What the board calls a session."""
-    return next((board.Thread(row, session, []).name for row in read.agents(conn, session.sid)), "")
 
 
 class Waiting:

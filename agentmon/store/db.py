@@ -19,7 +19,7 @@ from agentmon.store.migrations import MIGRATIONS
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 DB_NAME = "agentmon.db"
 LOCK_NAME = "writer.lock"
 BUSY_SECONDS = 5.0

@@ -78,12 +78,26 @@ CREATE TABLE testimony (
 """
 
 
+_QUESTIONS = """
+CREATE INDEX rounds_by_id ON rounds (round_id) WHERE prompts > 0;
+"""
+
+
 def _add_every_agent(conn: sqlite3.Connection) -> None:
     """Version 2: sources besides the wire, what they told, and what they said last."""
-    for statement in _EVERY_AGENT.split(";"):
+    _run(conn, _EVERY_AGENT)
+
+
+def _add_questions(conn: sqlite3.Connection) -> None:
+    """Version 3: what queries, search, exports and retention need."""
+    _run(conn, _QUESTIONS)
+
+
+def _run(conn: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";"):
         if statement.strip():
             conn.execute(statement)
 
 
-MIGRATIONS: tuple[tuple[int, Migration], ...] = ((2, _add_every_agent),)
+MIGRATIONS: tuple[tuple[int, Migration], ...] = ((2, _add_every_agent), (3, _add_questions))
 """(version it leads to, step), in order."""

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,11 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         click.echo(f"agentmon: {self.format_message()}", err=True)
+
+
+def now() -> float:
+    """Epoch seconds. Commands ask here, so that what they say of a moment can be asked again."""
+    return time.time()
 
 
 def data_dir_option(fn: F) -> F:

@@ -2,14 +2,14 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from agentmon import config
-from agentmon.cli_options import (
+from agentmon.commands import options
+from agentmon.commands.options import (
     Failure,
     clear_errors,
     data_dir_option,
@@ -42,7 +42,7 @@ def status(tmux: bool, ascii_: bool | None, data_dir: Path | None, as_json: bool
     loaded = settings(ui__ascii=ascii_, store__data_dir=None if data_dir is None else str(data_dir))
     where = config.data_dir(loaded.settings, os.environ)
     with clear_errors():
-        found = statuses.glance(where, time.time(), limits(loaded.settings))
+        found = statuses.glance(where, options.now(), limits(loaded.settings))
     if as_json:
         print_json(statuses.as_json(found))
         return
@@ -81,6 +81,7 @@ def wait(
     agentmon wait --session api-server --until permission && notify-send "api-server asks"
     agentmon wait --session 5b1d2c3e --until idle --timeout 10m
     """
+    from agentmon.report import naming
     from agentmon.report import status as statuses
 
     loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
@@ -95,7 +96,7 @@ def wait(
                 timeout=seconds,
                 tell=lambda text: click.echo(f"agentmon: {text}", err=True),
             )
-        except statuses.Ambiguous as problem:
+        except naming.Ambiguous as problem:
             raise Failure(str(problem)) from problem
     if as_json:
         print_json({"outcome": outcome.word, "reason": outcome.reason})
