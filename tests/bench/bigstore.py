@@ -75,6 +75,15 @@ def _write(conn: sqlite3.Connection, rows: dict[str, list[Row]]) -> None:
             found.clear()
 
 
+def sid_of(number: int) -> str:
+    return f"{number:08x}-0000-4000-8000-{number:012x}"
+
+
+def round_of(session: int, ordinal: int) -> str:
+    """The id of a round, counted from 1."""
+    return f"r-{session:06x}-{ordinal:06x}"
+
+
 class _Maker:
     """The rows of all sessions, one after the other."""
 
@@ -90,7 +99,7 @@ class _Maker:
             yield from self._session(number, longest if number == 0 else others, sessions)
 
     def _session(self, number: int, rounds: int, sessions: int) -> Iterator[tuple[str, Row]]:
-        sid = f"{number:08x}-0000-4000-8000-{number:012x}"
+        sid = sid_of(number)
         is_live = number < LIVE
         end = self._now - 1 if is_live else self._now - DAYS * 86_400 * number / sessions
         first = end - rounds * ROUND_SECONDS
@@ -100,7 +109,7 @@ class _Maker:
         for ordinal in range(1, rounds + 1):
             start = first + (ordinal - 1) * ROUND_SECONDS
             is_open = is_live and ordinal == rounds
-            round_id = f"r-{number:06x}-{ordinal:06x}"
+            round_id = round_of(number, ordinal)
             text = phrase(self._rng, 12)
             done = None if is_open else start + ROUND_SECONDS - 1
             yield "rounds", (sid, round_id, 1, text, start, done, int(not is_open))
