@@ -54,7 +54,13 @@ def format_option(fn: F) -> F:
 
 def since_option(fn: F) -> F:
     return click.option(
-        "--since", metavar="TIME", help="From when on: 1h, 2d, or a date and time such as 2026-03-01T09:30."
+        "--since", metavar="TIME", help="From when on: 1h, 2d, or a time such as 2026-03-01T09:30."
+    )(fn)
+
+
+def ascii_option(fn: F) -> F:
+    return click.option(
+        "--ascii", "ascii_", is_flag=True, default=None, help="No glyphs beyond ASCII."
     )(fn)
 
 
@@ -123,10 +129,11 @@ def print_rows(rows: Iterable[object]) -> None:
 
 
 class Store(NamedTuple):
-    """A store that is open for reading, and the folder it is in."""
+    """A store that is open for reading, the folder it is in, and the settings."""
 
     conn: sqlite3.Connection
     data_dir: Path
+    settings: config.Settings
 
 
 def _refuse_older(conn: sqlite3.Connection, where: Path) -> None:
@@ -141,18 +148,19 @@ def _refuse_older(conn: sqlite3.Connection, where: Path) -> None:
 
 
 @contextmanager
-def reading(data_dir: Path | None) -> Generator[Store, None, None]:
+def reading(data_dir: Path | None, **overrides: object) -> Generator[Store, None, None]:
     """The store of a command that reads; what goes wrong is one sentence. Raises Failure."""
     from agentmon.report.naming import Unclear
     from agentmon.store import db
 
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
+    overrides["store__data_dir"] = None if data_dir is None else str(data_dir)
+    loaded = settings(**overrides)
     where = config.data_dir(loaded.settings, os.environ)
     with clear_errors():
         conn = db.open_reading(where)
         try:
             _refuse_older(conn, where)
-            yield Store(conn, where)
+            yield Store(conn, where, loaded.settings)
         except Unclear as problem:
             raise Failure(str(problem)) from problem
         except sqlite3.Error as problem:

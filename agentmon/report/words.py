@@ -6,6 +6,7 @@ A value that is not known is "—", never 0.
 import json
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 UNKNOWN = "—"
 
@@ -30,6 +31,25 @@ def timer(seconds: float | None) -> str:
     minutes, whole = divmod(max(int(seconds), 0), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
+
+
+def span(seconds: float | None) -> str:
+    """How long something took: "12ms", "3.4s", then as a running time."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 0.9995:
+        return f"{max(seconds, 0.0) * 1000:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 59.95 else timer(seconds)
+
+
+def moment(time: float | None) -> str:
+    """A local time: "2026-03-01 09:30:12"."""
+    if time is None:
+        return UNKNOWN
+    try:
+        return f"{datetime.fromtimestamp(time).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return UNKNOWN
 
 
 def tokens(count: int | None) -> str:
