@@ -117,15 +117,12 @@ def print_json(value: object) -> None:
 
 def print_rows(rows: Iterable[object]) -> None:
     """A JSON array, one row a line, each as soon as it is there."""
+    from agentmon.report.bodies import json_rows
+
     utf8_output()
     # on a terminal also those controls are escaped that JSON lets through
-    is_ascii = sys.stdout.isatty()
-    write = sys.stdout.write
-    mark = "[\n"
-    for row in rows:
-        write(mark + json.dumps(row, ensure_ascii=is_ascii))
-        mark = ",\n"
-    write("[]\n" if mark == "[\n" else "\n]\n")
+    for piece in json_rows(rows, ascii=sys.stdout.isatty()):
+        sys.stdout.write(piece)
 
 
 class Store(NamedTuple):

@@ -13,6 +13,9 @@ SETTLE = 50
 """Rows that are waited for before columns get their widths."""
 
 
+WIDE = 10_000
+
+
 def width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
@@ -28,10 +31,12 @@ def print_table(
     paint: Painter,
     *,
     nothing: str,
+    wide: bool = False,
 ) -> None:
-    """A table row by row; where there is none, a sentence on stderr."""
+    """A table row by row, as wide as the terminal (or as it needs to be, `wide`); where there are
+    no rows, a sentence on stderr."""
     utf8_output()
-    coming = lines(columns, rows, width(), paint, settle_by=SETTLE)
+    coming = lines(columns, rows, WIDE if wide else width(), paint, settle_by=SETTLE)
     title, count = next(coming), 0
     for line in coming:
         sys.stdout.write(line + "\n" if count else f"{title}\n{line}\n")
@@ -69,3 +74,8 @@ def say_age(seconds: float) -> None:
         from agentmon.report.words import age
 
         sys.stderr.write(f"agentmon: as of {age(seconds)} ago, no agentmon runs\n")
+
+
+def print_lines(found: Iterable[str]) -> None:
+    """Lines as they come."""
+    print_pieces(line + "\n" for line in found)

@@ -1,21 +1,15 @@
 """Texts that may be large, piece by piece: indented and cleaned for a terminal, or as JSON."""
 
-import codecs
+import csv
+import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from agentmon.core.text import clean
+from agentmon.store.content import decoded
 
 LONG_LINE = 1 << 16
 """Characters of a line that are held until its end; a longer one is passed on in parts."""
-
-
-def decoded(pieces: Iterable[bytes]) -> Iterator[str]:
-    """UTF-8 as text; a character may lie in two pieces."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for piece in pieces:
-        yield decoder.decode(piece)
-    yield decoder.decode(b"", final=True)
 
 
 def cleaned(pieces: Iterable[bytes], indent: str = "") -> Iterator[str]:
@@ -48,3 +42,23 @@ def json_with(
     for text in decoded(pieces):
         yield json.dumps(text, ensure_ascii=ascii)[1:-1]
     yield '"}'
+
+
+def json_rows(rows: Iterable[object], *, ascii: bool = False) -> Iterator[str]:
+    """A JSON array, one row a line, each as soon as it is there."""
+    mark = "[\n"
+    for row in rows:
+        yield mark + json.dumps(row, ensure_ascii=ascii)
+        mark = ",\n"
+    yield "[]\n" if mark == "[\n" else "\n]\n"
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """CSV line by line; None is empty."""
+    line = io.StringIO()
+    write = csv.writer(line, lineterminator="\n").writerow
+    for row in rows:
+        write(row)
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import cast
 
 from agentmon.core.text import one_line
 from agentmon.report.bodies import cleaned
 from agentmon.report.render import look
 from agentmon.report.round_content import Entry, Record
 from agentmon.report.table import Cell, Painter
-from agentmon.report.words import UNKNOWN, gist, moment, size, span, tokens
+from agentmon.report.words import UNKNOWN, moment, size, span, tokens
 
 _STEP = "  "
 _HEAD = 160
@@ -17,9 +18,11 @@ _HEAD = 160
 
 def written(entries: Iterable[Entry], paint: Painter) -> Iterator[str]:
     """The text piece by piece, lines ended."""
+    before = ""
     for entry in entries:
         indent = _STEP * entry.depth + (_STEP if entry.kind in _INSIDE else "")
-        blank = "" if entry.kind in ("round", *_INSIDE) else "\n"
+        follows = entry.kind in ("round", *_INSIDE) or entry.kind == before == "notice"
+        blank, before = "" if follows else "\n", entry.kind
         yield f"{blank}{indent}{_headline(entry, paint)}\n"
         if entry.text is not None:
             for piece in cleaned(entry.text(), indent + _STEP):
@@ -138,14 +141,25 @@ def _agent(record: Record) -> list[Cell]:
     ]
 
 
+_TELLING = ("tool_name", "message", "operation", "prompt", "trigger", "source", "reason", "type")
+
+
 def _notice(record: Record) -> list[Cell]:
-    data = record["data"]
     return [
         Cell("· notice", dim=True),
         _plain(record["name"]),
         _clock(record["time"]),
-        Cell(one_line(gist(str(data)) if data else "", _HEAD), dim=True),
+        Cell(one_line(_telling(record["data"]), _HEAD), dim=True),
     ]
+
+
+def _telling(data: object) -> str:
+    """What a notice is about: the first field that tells it."""
+    if not isinstance(data, dict):
+        return "" if data is None else str(data)
+    given = cast("dict[str, object]", data)
+    found = (given.get(name) for name in _TELLING)
+    return next((text for text in found if isinstance(text, str) and text), "")
 
 
 def _verdict(record: Record) -> list[Cell]:

@@ -59,6 +59,11 @@ def tokens(count: int | None) -> str:
     return _scaled(count, 1000, ("", "k", "M", "G"), "")
 
 
+def counted(count: int, noun: str) -> str:
+    """ "1 message", "1,200 messages"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(share: float | None) -> str:
     """A share as "34%"."""
     return UNKNOWN if share is None else f"{min(share, 9.99) * 100:.0f}%"
