@@ -28,6 +28,10 @@ PAGE = 100
 """Sessions that are read at once."""
 
 
+CALLS = 25
+"""Pending calls whose sessions are read at once."""
+
+
 def boards(conn: sqlite3.Connection, sessions: Iterable[read.SessionRow]) -> Iterator[Board]:
     """The sessions with their agents and pending calls, some at a time."""
     coming = iter(sessions)
@@ -110,15 +114,13 @@ def pending(
     conn: sqlite3.Connection, *, sid: str | None = None, tool: str | None = None
 ) -> Iterator[Waiting]:
     """Pending calls of all sessions or of one, oldest call first, with their boards."""
-    found: dict[str, Board] = {}
-    for call in read.pending(conn, sid=sid, limit=-1):
-        if tool is not None and call.tool_name != tool:
-            continue
-        if call.sid not in found:
-            session = read.session(conn, call.sid)
-            calls = read.pending(conn, sid=call.sid)
-            found[call.sid] = of_sessions(conn, [session] if session else [], calls)
-        yield found[call.sid], call
+    found = read.pending(conn, sid=sid, limit=-1)
+    calls = iter([call for call in found if tool is None or call.tool_name == tool])
+    while page := list(islice(calls, CALLS)):
+        sids = dict.fromkeys(call.sid for call in page)
+        sessions = [row for sid in sids if (row := read.session(conn, sid)) is not None]
+        board = of_sessions(conn, sessions, page)
+        yield from ((board, call) for call in page)
 
 
 def pending_json(waiting: Waiting, now: float, limits: Limits) -> Record:

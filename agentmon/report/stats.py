@@ -147,7 +147,7 @@ def _tools(blocks: Iterable[BlockFact]) -> list[Stats]:
             "calls": len(of),
             "returned": sum(call.result_time is not None for call in of),
             "pending": sum(call.is_pending for call in of),
-            "errors": sum(call.is_error for call in of),
+            "errors": sum(call.is_error == 1 for call in of),
             **durations([call.duration for call in of if call.duration is not None]),
         }
         for name, of in groups.items()
@@ -218,8 +218,9 @@ def union(spans: Iterable[Span]) -> float:
     """Seconds that are covered by at least one span."""
     total, end = 0.0, float("-inf")
     for start, stop in sorted(spans):
-        total += max(0.0, stop - max(start, end))
-        end = max(end, stop)
+        if stop > end:
+            total += stop - (start if start > end else end)
+            end = stop
     return total
 
 

@@ -3,16 +3,17 @@ session only."""
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import starmap
 
 from msgspec import Struct
 
 
-class MessageFact(Struct, frozen=True):
-    """A message as far as it is counted."""
+class MessageFact(Struct, gc=False):
+    """A message as far as it is counted; flags as the store has them, 0 or 1."""
 
     agent_id: str | None
     model: str | None
-    is_complete: bool
+    is_complete: int
     error: str | None
     input_tokens: int | None
     output_tokens: int | None
@@ -34,8 +35,8 @@ class MessageFact(Struct, frozen=True):
         return sum(n or 0 for n in (self.input_tokens, self.cache_write_tokens, self.output_tokens))
 
 
-class BlockFact(Struct, frozen=True):
-    """A block as far as it is counted."""
+class BlockFact(Struct, gc=False):
+    """A block as far as it is counted; flags as the store has them, 0 or 1."""
 
     flow_id: str
     index: int
@@ -46,12 +47,12 @@ class BlockFact(Struct, frozen=True):
     delta_count: int
     total_bytes: int
     stored_bytes: int
-    uses_told: bool
+    uses_told: int
     start_time: float | None
     last_time: float | None
     complete_time: float | None
     result_time: float | None
-    is_error: bool
+    is_error: int | None
     no_result_at: float | None
 
     @property
@@ -68,13 +69,13 @@ class BlockFact(Struct, frozen=True):
         return max(0.0, self.result_time - self.complete_time)
 
 
-class RoundFact(Struct, frozen=True):
+class RoundFact(Struct, gc=False):
     """A round as far as it is counted."""
 
     start_time: float
     end_time: float | None
-    is_complete: bool
-    is_aborted: bool
+    is_complete: int
+    is_aborted: int
 
 
 _MESSAGES = """
@@ -99,22 +100,17 @@ _VERDICTS = "SELECT verdict, COUNT(*) FROM verdicts WHERE sid = ? GROUP BY verdi
 
 def message_facts(conn: sqlite3.Connection, sid: str) -> Iterator[MessageFact]:
     """The messages of a session, oldest first."""
-    for agent, model, complete, *rest in conn.execute(_MESSAGES, (sid,)):
-        yield MessageFact(agent, model, bool(complete), *rest)
+    return starmap(MessageFact, conn.execute(_MESSAGES, (sid,)))
 
 
 def block_facts(conn: sqlite3.Connection, sid: str) -> Iterator[BlockFact]:
     """The blocks of a session, message by message."""
-    for row in conn.execute(_BLOCKS, (sid,)):
-        values = list(row)
-        values[9], values[14] = bool(values[9]), bool(values[14])
-        yield BlockFact(*values)
+    return starmap(BlockFact, conn.execute(_BLOCKS, (sid,)))
 
 
 def round_facts(conn: sqlite3.Connection, sid: str) -> Iterator[RoundFact]:
     """The rounds of a session, oldest first."""
-    for start, end, complete, aborted in conn.execute(_ROUNDS, (sid,)):
-        yield RoundFact(start, end, bool(complete), bool(aborted))
+    return starmap(RoundFact, conn.execute(_ROUNDS, (sid,)))
 
 
 def prompt_times(conn: sqlite3.Connection, sid: str) -> list[float]:
