@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from agentmon import config
 from agentmon.commands.options import utf8_output
-from agentmon.report.table import Cell, Column, Painter, lines
+from agentmon.report.table import Cell, Column, Painter, in_ascii, lines
 
 SETTLE = 50
 """Rows that are waited for before columns get their widths."""
@@ -76,6 +76,6 @@ def say_age(seconds: float) -> None:
         sys.stderr.write(f"agentmon: as of {age(seconds)} ago, no agentmon runs\n")
 
 
-def print_lines(found: Iterable[str]) -> None:
+def print_lines(found: Iterable[str], paint: Painter) -> None:
     """Lines as they come."""
-    print_pieces(line + "\n" for line in found)
+    print_pieces((in_ascii(line) if paint.ascii else line) + "\n" for line in found)

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 @click.argument("tool_use_id")
 @click.option("--input", "is_input", is_flag=True, help="The exact input, JSON.")
 @click.option("--result", "is_result", is_flag=True, help="The exact result.")
+@ascii_option
 @data_dir_option
 @json_option
 def tool(
-    tool_use_id: str, is_input: bool, is_result: bool, data_dir: Path | None, as_json: bool
+    tool_use_id: str,
+    is_input: bool,
+    is_result: bool,
+    ascii_: bool | None,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """One tool call: where it was made, how long it took, what came back.
 
@@ -38,14 +44,14 @@ def tool(
     if is_input and is_result:
         raise click.UsageError("give one of --input and --result")
     now = options.now()
-    with reading(data_dir) as store:
+    with reading(data_dir, ui__ascii=ascii_) as store:
         found = tool_call.find(store.conn, tool_use_id)
         if not is_input and not is_result:
             if as_json:
                 options.print_json(tool_call.as_json(found, now))
             else:
-                options.utf8_output()
-                click.echo("\n".join(tool_call.as_text(found, now, printing.width())))
+                lines = tool_call.as_text(found, now, printing.width())
+                printing.print_lines(lines, printing.painter(store.settings))
             return
         name = "input" if is_input else "result"
         of = tool_call.input_of if is_input else tool_call.result_of

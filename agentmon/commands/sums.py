@@ -40,7 +40,7 @@ def stats(session: str, ascii_: bool | None, data_dir: Path | None, as_json: boo
             options.print_json(found)
             return
         paint = printing.painter(store.settings)
-        printing.print_lines(sums.as_text(found, printing.width(), paint))
+        printing.print_lines(sums.as_text(found, printing.width(), paint), paint)
 
 
 @click.command()
@@ -71,7 +71,6 @@ def dashboard(since: str | None, ascii_: bool | None, data_dir: Path | None, as_
             options.print_json(overview.as_json(conn, as_of, judged, since=begin))
             return
         paint, width = printing.painter(store.settings), printing.width()
-        printing.print_lines(
-            overview.written(conn, as_of, judged, since=begin, width=width, paint=paint)
-        )
+        found = overview.written(conn, as_of, judged, since=begin, width=width, paint=paint)
+        printing.print_lines(found, paint)
         printing.say_age(now - as_of)

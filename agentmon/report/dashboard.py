@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from agentmon.core.health import Limits
@@ -18,8 +19,8 @@ from agentmon.core.text import one_line
 from agentmon.report import known, render
 from agentmon.report.board import Board, Thread
 from agentmon.report.listing import boards
-from agentmon.report.table import Cell, Column, Painter, in_ascii, table
-from agentmon.report.words import age, counted, gist, span, tokens
+from agentmon.report.table import Cell, Column, Painter, table
+from agentmon.report.words import age, counted, gist, micros, span, tokens
 from agentmon.store import read, read_overview
 from agentmon.store.read_overview import SessionSum
 
@@ -27,6 +28,12 @@ Section = dict[str, Any]
 
 TOP = 5
 """How many of the busiest and the slowest."""
+
+
+def _exact(row: Struct) -> Section:
+    """A row as plain values, its durations without noise."""
+    found = asdict(row)
+    return {n: micros(v) if n.endswith("duration") else v for n, v in found.items()}
 
 
 def sections(
@@ -38,16 +45,16 @@ def sections(
     yield "sessions", _sessions(threads, now, limits)
     sums = read_overview.session_sums(conn, since)
     yield "tokens", _tokens(sums)
-    yield "rounds", asdict(read_overview.round_sums(conn, since))
+    yield "rounds", _exact(read_overview.round_sums(conn, since))
     tools = read_overview.tool_sums(conn, since)
     tools.sort(key=lambda tool: (-tool.calls, tool.tool_name or ""))
-    yield "tools", {"rows": [asdict(tool) for tool in tools]}
+    yield "tools", {"rows": [_exact(tool) for tool in tools]}
     yield "errors", _errors(conn, sums, sum(tool.errors for tool in tools), since)
     yield "busiest", {"rows": _busiest(sums, names)}
     slow = read_overview.slow_rounds(conn, since, TOP)
-    yield "slowest_rounds", {"rows": [_named(asdict(row), names) for row in slow]}
+    yield "slowest_rounds", {"rows": [_named(_exact(row), names) for row in slow]}
     called = read_overview.slow_calls(conn, since, TOP, [tool.tool_name for tool in tools])
-    yield "slowest_calls", {"rows": [_named(asdict(row), names) for row in called]}
+    yield "slowest_calls", {"rows": [_named(_exact(row), names) for row in called]}
 
 
 def as_json(
@@ -147,8 +154,7 @@ def written(
 ) -> Iterator[str]:
     """Line by line, section by section as each is known."""
     for name, section in sections(conn, now, limits, since=since):
-        for line in _WRITERS[name](section, now, width, paint):
-            yield in_ascii(line) if paint.ascii and not paint.color else line
+        yield from _WRITERS[name](section, now, width, paint)
 
 
 def _sessions_text(found: Section, now: float, width: int, paint: Painter) -> list[str]:

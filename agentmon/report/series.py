@@ -7,13 +7,16 @@ bucket, a mean is unknown (empty, null, left out).
 
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from msgspec import Struct
 
 from agentmon.report.bodies import csv_lines
+from agentmon.report.words import micros
 from agentmon.store.read_series import Arrivals
 from agentmon.store.read_stats import (
     BlockFact,
@@ -164,7 +167,7 @@ def _row(bucket: Mapping[str, tuple[float, int]], time: float, metrics: Sequence
     for name in metrics:
         total, count = bucket.get(name, (0.0, 0))
         if METRICS[name].is_mean:
-            row[name] = total / count if count else None
+            row[name] = micros(total / count) if count else None
         else:
             row[name] = int(total)
     return row
@@ -211,12 +214,8 @@ PARQUET_ROWS = 10_000
 
 def need_parquet() -> None:
     """Raises NoParquet."""
-    try:
-        import pyarrow as _  # noqa: F401
-    except ImportError as problem:
-        raise NoParquet(
-            "parquet needs pyarrow: `python3 -m pip install 'agentmon[parquet]'`"
-        ) from problem
+    if find_spec("pyarrow") is None:
+        raise NoParquet("parquet needs pyarrow: `python3 -m pip install 'agentmon[parquet]'`")
 
 
 def write_parquet(rows: Iterable[Row], metrics: Sequence[str], out: BinaryIO) -> None:
@@ -224,17 +223,14 @@ def write_parquet(rows: Iterable[Row], metrics: Sequence[str], out: BinaryIO) ->
 
     Raises ImportError: see `need_parquet`.
     """
-    import pyarrow
-    from pyarrow import parquet
-
-    arrow: Any = pyarrow
+    arrow: Any = import_module("pyarrow")
+    parquet: Any = import_module("pyarrow.parquet")
     fields = [arrow.field("time", arrow.timestamp("us", "UTC"), nullable=False)]
     for name in metrics:
         kind = arrow.float64() if METRICS[name].is_mean else arrow.int64()
         fields.append(arrow.field(name, kind, nullable=METRICS[name].is_mean))
     schema = arrow.schema(fields)
-    make: Callable[..., Any] = parquet.ParquetWriter
-    with make(out, schema) as writer:
+    with parquet.ParquetWriter(out, schema) as writer:
         for page in _pages(rows, PARQUET_ROWS):
             columns = {"time": [round((row["time"] or 0) * 1e6) for row in page]}
             columns |= {name: [row[name] for row in page] for name in metrics}

@@ -19,7 +19,7 @@ from agentmon.core.text import one_line
 from agentmon.report.board import Thread
 from agentmon.report.naming import Unclear
 from agentmon.report.table import Cell, Column, Painter, table
-from agentmon.report.words import UNKNOWN, counted, moment, size, span, tokens
+from agentmon.report.words import UNKNOWN, counted, micros, moment, size, span, tokens
 from agentmon.store import read
 from agentmon.store.read_stats import (
     BlockFact,
@@ -59,7 +59,7 @@ def stats(conn: sqlite3.Connection, sid: str) -> Stats:
         "pid": session.pid,
         "first_time": first,
         "last_time": last,
-        "duration": max(0.0, last - first) if first is not None and last is not None else None,
+        "duration": micros(last - first) if first is not None and last is not None else None,
         "end_time": session.end_time,
         "end_reason": session.end_reason,
         "prompts": len(prompts),
@@ -91,10 +91,10 @@ def _rounds(rounds: Sequence[RoundFact]) -> Stats:
 def durations(seconds: Sequence[float]) -> Stats:
     """Sum, mean, median and longest of some durations; null where there are none."""
     return {
-        "total_duration": sum(seconds) if seconds else None,
-        "mean_duration": fmean(seconds) if seconds else None,
-        "median_duration": median(seconds) if seconds else None,
-        "max_duration": max(seconds, default=None),
+        "total_duration": micros(sum(seconds) if seconds else None),
+        "mean_duration": micros(fmean(seconds) if seconds else None),
+        "median_duration": micros(median(seconds) if seconds else None),
+        "max_duration": micros(max(seconds, default=None)),
     }
 
 
@@ -194,7 +194,7 @@ def _busy(
     ended = [(r.start_time, r.end_time) for r in rounds if r.end_time is not None]
     asked = {"prompting": _waits(messages, blocks, prompts)}
     found = {**asked, **spans, "round": ended}
-    return {name: union(of) if of else None for name, of in found.items()}
+    return {name: micros(union(of)) if of else None for name, of in found.items()}
 
 
 def _waits(

@@ -33,6 +33,11 @@ def timer(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
 
 
+def micros(seconds: float | None) -> float | None:
+    """A duration without the noise of subtracting two times: whole microseconds."""
+    return None if seconds is None else round(seconds, 6)
+
+
 def span(seconds: float | None) -> str:
     """How long something took: "12ms", "3.4s", then as a running time."""
     if seconds is None:

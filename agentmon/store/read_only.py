@@ -67,6 +67,7 @@ class ReadOnly:
         conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE)
         conn.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         self._add_functions(data_dir)
+        _connect_modules(conn)
         conn.set_authorizer(self._authorize)
         conn.set_progress_handler(self._progress, STEPS)
 
@@ -149,6 +150,17 @@ class ReadOnly:
 
         self._conn.create_function("block_text", 2, block_text)
         self._conn.create_function("result_text", 1, result_text)
+
+
+def _connect_modules(conn: sqlite3.Connection) -> None:
+    """SQLite makes a virtual table at its first use, which the authorizer would have to let pass:
+    so each is used once before there is one."""
+    names = [f"pragma_{name}('')" for name in sorted(_DESCRIBING)]
+    names += ["json_each('[]')", "json_tree('[]')"]
+    sql = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
+    names += ['"' + name.replace('"', '""') + '"' for (name,) in conn.execute(sql).fetchall()]
+    for name in names:
+        conn.execute(f"SELECT 1 FROM {name} LIMIT 0").fetchall()
 
 
 def _joined(pieces: Iterator[bytes]) -> str:

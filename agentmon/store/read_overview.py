@@ -60,19 +60,17 @@ class SlowCall(Struct, frozen=True):
 
 
 _SUMS = """
-SELECT s.sid, COUNT(*), TOTAL(m.input_tokens), TOTAL(m.output_tokens), TOTAL(m.cache_read_tokens),
-       TOTAL(m.cache_write_tokens), COUNT(m.error)
+SELECT s.sid, COUNT(*), COALESCE(SUM(m.input_tokens), 0), COALESCE(SUM(m.output_tokens), 0),
+       COALESCE(SUM(m.cache_read_tokens), 0), COALESCE(SUM(m.cache_write_tokens), 0),
+       COUNT(m.error)
 FROM sessions s CROSS JOIN messages m ON m.sid = s.sid AND m.start_time >= ?1
-WHERE s.last_time >= ?1 GROUP BY s.sid
+WHERE s.last_time >= ?1 GROUP BY +s.sid
 """
 
 
 def session_sums(conn: sqlite3.Connection, since: float) -> list[SessionSum]:
     """What each session did since then."""
-    return [
-        SessionSum(sid, count, *map(int, tokens), errors)
-        for sid, count, *tokens, errors in conn.execute(_SUMS, (since,))
-    ]
+    return [SessionSum(*row) for row in conn.execute(_SUMS, (since,))]
 
 
 _SINCE = """

@@ -128,7 +128,7 @@ def drain(rows: Iterable[object]) -> int:
 
 def queries(bench: Bench) -> Row:
     """The 95th percentile of each question's first rows, over a store of a million blocks."""
-    folder = bench.folder("queries")
+    folder = bench.new_folder("queries")
     if not db.database(folder).is_file():
         big_store.make(folder, ROUNDS)
     asking = Asking(folder, ROUNDS)
