@@ -121,8 +121,10 @@ def print_rows(rows: Iterable[object]) -> None:
 
     utf8_output()
     # on a terminal also those controls are escaped that JSON lets through
-    for piece in json_rows(rows, ascii=sys.stdout.isatty()):
+    for number, piece in enumerate(json_rows(rows, ascii=sys.stdout.isatty())):
         sys.stdout.write(piece)
+        if number == 0:
+            sys.stdout.flush()
 
 
 class Store(NamedTuple):

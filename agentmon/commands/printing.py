@@ -41,6 +41,8 @@ def print_table(
     for line in coming:
         sys.stdout.write(line + "\n" if count else f"{title}\n{line}\n")
         count += 1
+        if count == 1:
+            sys.stdout.flush()
     if not count:
         sys.stdout.flush()
         sys.stderr.write(f"agentmon: {nothing}\n")
