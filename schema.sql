@@ -380,15 +380,17 @@ CREATE VIEW v_agents AS
 
 -- One user prompt until its stop.
 CREATE VIEW v_rounds AS
-  SELECT r.sid, r.round_id,
+  SELECT r.sid, r.round_id,                    -- key
          (SELECT COUNT(*) FROM rounds e
           WHERE e.sid = r.sid AND e.prompts > 0
-            AND (e.start_time, e.round_id) <= (r.start_time, r.round_id)) AS round_number,
+            AND (e.start_time, e.round_id) <= (r.start_time, r.round_id))
+           AS round_number,                    -- within the session, from 1
          r.user_prompt,                        -- the first of its prompts
          r.prompts,                            -- how many it has
-         r.start_time,
-         COALESCE(r.end_time, CASE WHEN r.abort_ends THEN r.aborted_at END) AS end_time,
-         COALESCE(r.end_time, CASE WHEN r.abort_ends THEN r.aborted_at END) - r.start_time
+         r.start_time,                         -- its first prompt
+         COALESCE(r.end_time, CASE WHEN r.abort_ends THEN r.aborted_at END)
+           AS end_time,                        -- its last stop
+         ROUND(COALESCE(r.end_time, CASE WHEN r.abort_ends THEN r.aborted_at END) - r.start_time, 6)
            AS duration,
          r.is_complete,                        -- its stop was told
          r.is_aborted,                         -- over without one
@@ -397,19 +399,23 @@ CREATE VIEW v_rounds AS
   FROM rounds r WHERE r.prompts > 0;
 
 CREATE VIEW v_prompts AS
-  SELECT p.sid, p.round_id, p.ordinal, p.time, p.text,
+  SELECT p.sid, p.round_id,
+         p.ordinal,                            -- within the session
+         p.time, p.text,
          p.is_queued,                          -- written while a round ran
-         p.pid
+         p.pid                                 -- the process it was written to
   FROM prompts p;
 
 -- One response of the API. round_id is NULL for warm-up and side traffic.
 CREATE VIEW v_messages AS
   SELECT m.flow_id, m.request_id, m.sid, r.round_id,
          m.agent_id,                           -- NULL: the main agent
-         m.role, m.model, m.stop_reason, m.start_time, m.end_time,
-         m.end_time - m.start_time AS duration,
+         m.role, m.model, m.stop_reason,       -- as the API has them
+         m.start_time,                         -- message_start
+         m.end_time,                           -- message_stop
+         ROUND(m.end_time - m.start_time, 6) AS duration,
          m.last_time,                          -- its last byte
-         m.is_complete,
+         m.is_complete,                        -- it has its end or its stop reason
          m.error,                              -- why it was broken off
          m.input_tokens, m.output_tokens, m.cache_read_tokens, m.cache_write_tokens
   FROM messages m
@@ -417,24 +423,26 @@ CREATE VIEW v_messages AS
 
 -- One content block, key (flow_id, block_index). `agentmon sql` has block_text(flow_id, block_index).
 CREATE VIEW v_blocks AS
-  SELECT b.flow_id, b.block_index, b.sid, m.round_id, m.agent_id,
-         b.block_type, b.tool_use_id, b.tool_name,
-         b.delta_count,
+  SELECT b.flow_id, b.block_index, m.sid, r.round_id, m.agent_id,
+         b.block_type,                         -- thinking, text, tool_use, …
+         b.tool_use_id, b.tool_name,           -- of a call
+         b.delta_count,                        -- increments of text
          b.total_bytes,                        -- UTF-8 bytes of its text
-         b.start_time,
+         b.start_time,                         -- content_block_start
          b.last_time,                          -- its last delta
-         b.complete_time,
-         b.complete_time - b.start_time AS duration,
+         b.complete_time,                      -- content_block_stop, or what came after it
+         ROUND(b.complete_time - b.start_time, 6) AS duration,
          b.is_complete
-  FROM content_blocks b LEFT JOIN messages m USING (flow_id);
+  FROM content_blocks b JOIN messages m USING (flow_id)
+  LEFT JOIN rounds r ON r.sid = m.sid AND r.round_id = m.round_id AND r.prompts > 0;
 
 -- A tool call with what came back of it.
 CREATE VIEW v_tool_calls AS
-  SELECT b.tool_use_id, b.tool_name, b.sid, m.round_id, m.agent_id, b.flow_id, b.block_index,
+  SELECT b.tool_use_id, b.tool_name, m.sid, r.round_id, m.agent_id, b.flow_id, b.block_index,
          b.input_preview,                      -- the argument that tells what it does, shortened
          b.complete_time AS called_at,         -- its arguments were complete
          b.result_time,
-         MAX(0, b.result_time - b.complete_time) AS duration,
+         ROUND(MAX(0, b.result_time - b.complete_time), 6) AS duration,
          b.result_is_error AS is_error,        -- the result says is_error; NULL: it does not say
          CASE WHEN b.result_time IS NOT NULL THEN 'returned'
               WHEN b.no_result_at IS NOT NULL THEN 'unseen'    -- it returned, nobody told how
@@ -443,7 +451,8 @@ CREATE VIEW v_tool_calls AS
               ELSE 'pending' END AS state,
          (SELECT t.content_size FROM tool_results t WHERE t.tool_use_id = b.tool_use_id)
            AS result_bytes
-  FROM content_blocks b LEFT JOIN messages m USING (flow_id)
+  FROM content_blocks b JOIN messages m USING (flow_id)
+  LEFT JOIN rounds r ON r.sid = m.sid AND r.round_id = m.round_id AND r.prompts > 0
   WHERE b.tool_use_id IS NOT NULL;
 
 -- What came back. `agentmon sql` has result_text(tool_use_id) for the whole of a large one.
@@ -461,7 +470,7 @@ CREATE VIEW v_verdicts AS
   SELECT v.verdict_id, v.sid, v.agent_id,      -- agent_id '': the main agent
          v.verdict, v.since,
          v.until,                              -- NULL: it held when it was judged last
-         v.until - v.since AS duration,
+         ROUND(v.until - v.since, 6) AS duration,
          NULLIF(v.tool_use_id, '') AS tool_use_id,
          v.evidence                            -- JSON
   FROM verdicts v;

@@ -249,5 +249,7 @@ def test_a_session_of_one_moment(
 
 
 def test_each_metric_says_what_it_counts(small: Ask) -> None:
-    text = small("timeseries", sid_of(1), "--list").decode()
+    text = small("timeseries", "--list").decode()
     assert {line.split()[0] for line in text.splitlines()} == set(series.METRICS)
+    with pytest.raises(click.UsageError, match="give a SID"):
+        small("timeseries")

@@ -24,7 +24,7 @@ Format = Literal["csv", "json", "parquet", "prometheus"]
 
 
 @click.command()
-@click.argument("session", metavar="SID")
+@click.argument("session", metavar="SID", required=False)
 @click.option(
     "--interval", default="60", show_default=True, metavar="TIME", help="Length of a bucket."
 )
@@ -50,7 +50,7 @@ Format = Literal["csv", "json", "parquet", "prometheus"]
 @data_dir_option
 @json_option
 def timeseries(
-    session: str,
+    session: str | None,
     interval: str,
     names: tuple[str, ...],
     is_list: bool,
@@ -76,6 +76,8 @@ def timeseries(
         for metric in series.METRICS.values():
             click.echo(f"{metric.name:<20} {metric.help}")
         return
+    if session is None:
+        raise click.UsageError("give a SID, or --list")
     metrics = _metrics(names)
     length = options.seconds(interval, "--interval")
     kind: Format = "json" if as_json else format_

@@ -48,8 +48,8 @@ SESSIONS = (
     Column("session", 8, 8),
     Column("name", 6, 24),
     Column("agent", 6, 8, keep=3),
-    Column("process", 7, 8),
-    Column("state", 6, 22),
+    Column("process", 8, 8),
+    Column("state", 10, 22),
     Column("rounds", 6, 6, keep=2, right=True),
     Column("tokens", 6, 6, keep=1, right=True),
     Column("last", 4, 4, right=True),
@@ -234,8 +234,8 @@ def stalled_cells(silent: Silent, now: float) -> Cells:
 
 ROUNDS = (
     Column("#", 2, 6, right=True),
-    Column("round", 8, 24, keep=3),
-    Column("begun", 5, 19, keep=4),
+    Column("round", 12, 24, keep=3),
+    Column("begun", 19, 19, keep=4),
     Column("took", 5, 8, right=True),
     Column("end", 4, 8),
     Column("calls", 5, 5, keep=2, right=True),

@@ -73,6 +73,7 @@ class ReadOnly:
 
     def close(self) -> None:
         self._conn.close()
+        self._inner.close()
 
     def query(self, sql: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
         """The names of the columns, and the rows as they are asked for. Raises QueryError; the rows
@@ -135,7 +136,8 @@ class ReadOnly:
 
         They read through a connection of their own, which no foreign SQL ever sees.
         """
-        inner = sqlite3.connect(reading_uri(database(data_dir)), uri=True, timeout=BUSY_SECONDS)
+        uri = reading_uri(database(data_dir))
+        inner = self._inner = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
         contents = Contents(inner, data_dir)
 
         def block_text(flow_id: object, index: object) -> str | None:
