@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from agentmon import __version__, config
-from agentmon.commands import scripts
+from agentmon.commands import lists, queries, scripts, sql, sums, timeseries
 from agentmon.commands.options import (
     clear_errors,
     data_dir_option,
@@ -319,6 +319,17 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
 
 main.add_command(scripts.status)
 main.add_command(scripts.wait)
+main.add_command(lists.sessions)
+main.add_command(lists.pending)
+main.add_command(lists.stalled)
+main.add_command(lists.unbalanced)
+main.add_command(queries.rounds)
+main.add_command(queries.show)
+main.add_command(queries.tool)
+main.add_command(sums.stats)
+main.add_command(sums.dashboard)
+main.add_command(timeseries.timeseries)
+main.add_command(sql.sql)
 
 
 def run() -> NoReturn:

@@ -6,6 +6,7 @@ A value that is not known is "—", never 0.
 import json
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 UNKNOWN = "—"
 
@@ -32,11 +33,40 @@ def timer(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
 
 
+def micros(seconds: float | None) -> float | None:
+    """A duration without the noise of subtracting two times: whole microseconds."""
+    return None if seconds is None else round(seconds, 6)
+
+
+def span(seconds: float | None) -> str:
+    """How long something took: "12ms", "3.4s", then as a running time."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 0.9995:
+        return f"{max(seconds, 0.0) * 1000:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 59.95 else timer(seconds)
+
+
+def moment(time: float | None) -> str:
+    """A local time: "2026-03-01 09:30:12"."""
+    if time is None:
+        return UNKNOWN
+    try:
+        return f"{datetime.fromtimestamp(time).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return UNKNOWN
+
+
 def tokens(count: int | None) -> str:
     """A count of tokens in at most five characters: "999", "18.2k", "182k", "1.2M"."""
     if count is None:
         return UNKNOWN
     return _scaled(count, 1000, ("", "k", "M", "G"), "")
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 message", "1,200 messages"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(share: float | None) -> str:

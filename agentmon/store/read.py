@@ -3,8 +3,9 @@
 Paging is by key, never by OFFSET; each query is served by an index of `schema.sql`.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agentmon.store.read_sums import errors, round_sum
@@ -83,6 +84,12 @@ def sessions(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) 
     """Sessions active since then, newest activity first."""
     sql = _SESSION + " WHERE s.last_time >= ? ORDER BY s.last_time DESC LIMIT ?"
     return [_session(row) for row in _all(conn, sql, (since, limit))]
+
+
+def each_session(conn: sqlite3.Connection, *, since: float = 0.0) -> Iterator[SessionRow]:
+    """The same without a limit, as they are asked for."""
+    sql = _SESSION + " WHERE s.last_time >= ? ORDER BY s.last_time DESC"
+    yield from map(_session, conn.execute(sql, (since,)))
 
 
 def session(conn: sqlite3.Connection, sid: str) -> SessionRow | None:
@@ -200,10 +207,22 @@ def messages(
     limit: int = 1000,
 ) -> list[MessageRow]:
     """The messages of a round, oldest first; of one thread where `agent_id` says ("" the main)."""
+    return list(each_message(conn, sid, round_id, agent_id=agent_id, limit=limit))
+
+
+def each_message(
+    conn: sqlite3.Connection,
+    sid: str,
+    round_id: str,
+    *,
+    agent_id: str | None = None,
+    limit: int = -1,
+) -> Iterator[MessageRow]:
+    """The same as they are asked for, all of them."""
     where, args = _of_agent(agent_id)
     sql = f"""{_MESSAGE} WHERE m.sid = ? AND m.round_id = ? {where}
     ORDER BY m.start_time, m.flow_id LIMIT ?"""
-    return [_message(row) for row in _all(conn, sql, (sid, round_id, *args, limit))]
+    yield from map(_message, conn.execute(sql, (sid, round_id, *args, limit)))
 
 
 def _of_agent(agent_id: str | None) -> tuple[str, tuple[object, ...]]:
@@ -338,12 +357,17 @@ def notices(
     return [NoticeRow(*row) for row in _all(conn, sql, (sid, *args, limit))]
 
 
-def open_verdicts(conn: sqlite3.Connection, *, limit: int = 1000) -> list[VerdictRow]:
-    """Verdicts that held when they were last judged."""
-    sql = """
+def open_verdicts(
+    conn: sqlite3.Connection, *, sids: Sequence[str] | None = None, limit: int = 1000
+) -> list[VerdictRow]:
+    """Verdicts that held when they were last judged; all there are of these sessions."""
+    where, args = "", (limit,)
+    if sids is not None:
+        where, args = "AND sid IN (SELECT value FROM json_each(?))", (json.dumps(list(sids)), -1)
+    sql = f"""
     SELECT sid, agent_id, tool_use_id, verdict, since, until, evidence FROM verdicts
-    WHERE until IS NULL ORDER BY since DESC LIMIT ?"""
-    return [VerdictRow(*row) for row in _all(conn, sql, (limit,))]
+    WHERE until IS NULL {where} ORDER BY since DESC LIMIT ?"""
+    return [VerdictRow(*row) for row in _all(conn, sql, args)]
 
 
 def verdicts(conn: sqlite3.Connection, sid: str, *, limit: int = 50) -> list[VerdictRow]:
