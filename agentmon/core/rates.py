@@ -18,13 +18,12 @@ delta, or with all of them in one moment, there is no rate, with one there is no
 """
 
 import heapq
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from msgspec import Struct, field
 
-from agentmon.core.spans import MAIN, Block, Message, Round, runs
+from agentmon.core.spans import MAIN, Block, Message, Round, answers
 from agentmon.core.yardsticks import percentile
 
 LONGEST = 5
@@ -119,7 +118,7 @@ def _between(start: float | None, end: float | None) -> float | None:
 
 def round_rate(round_: Round, deltas: Mapping[Key, Deltas]) -> RoundRate:
     """The rates of a round; its writing time is the sum over its messages."""
-    asked = _asked(round_)
+    asked = answers(round_)
     found: list[MessageRate] = []
     pauses: list[Pause] = []
     for message in round_.messages:
@@ -185,36 +184,6 @@ def _sum(rates: Sequence[Rate]) -> Rate:
         total("seconds"),
         *(per_second(name) for name in ("bytes", "deltas", "tokens")),
     )
-
-
-def _asked(round_: Round) -> dict[str, float]:
-    """When what each message answers came."""
-    causes: dict[str, list[float]] = {MAIN: [round_.start, *round_.prompts]}
-    callers: dict[str, tuple[str, float]] = {}
-    for run in runs(round_, 0.0):
-        callers[run.id] = run.block.agent_id, run.start
-        if run.block.result_at is not None:
-            causes.setdefault(run.block.agent_id, []).append(run.block.result_at)
-    lasts: dict[str, float] = {}
-    for message in round_.messages:
-        if message.end is not None:
-            lasts[message.agent_id] = max(lasts.get(message.agent_id, 0.0), message.end)
-    for agent in round_.agents:
-        caller = callers.get(agent.call or "")
-        if caller is not None:
-            causes.setdefault(agent.agent_id, []).append(caller[1])
-            causes.setdefault(caller[0], []).append(lasts.get(agent.agent_id, caller[1]))
-    for times in causes.values():
-        times.sort()
-    asked: dict[str, float] = {}
-    before: dict[str, float] = {}
-    for message in round_.messages:
-        times = causes.get(message.agent_id, [])
-        place = bisect_right(times, message.start)
-        if place and times[place - 1] >= before.get(message.agent_id, times[0]):
-            asked[message.flow_id] = times[place - 1]
-        before[message.agent_id] = message.start
-    return asked
 
 
 # Pauses

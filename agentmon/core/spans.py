@@ -19,6 +19,7 @@ Times are epoch seconds, lengths seconds. "Now" is the end of what is still open
   start of its own: what passed since the end before it is model time.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
@@ -143,6 +144,37 @@ def runs(round_: Round, now: float) -> list[Run]:
                 run = Run(name or place, block, block.end, end, is_open, parent)
                 found[run.id] = run
     return sorted(found.values(), key=lambda run: (run.start, run.id))
+
+
+def answers(round_: Round) -> dict[str, float]:
+    """When what each message answers came, by flow_id: the last prompt, result or end of a
+    subagent in its thread by its start, unless the message before it answered that already."""
+    causes: dict[str, list[float]] = {MAIN: [round_.start, *round_.prompts]}
+    callers: dict[str, tuple[str, float]] = {}
+    for run in runs(round_, 0.0):
+        callers[run.id] = run.block.agent_id, run.start
+        if run.block.result_at is not None:
+            causes.setdefault(run.block.agent_id, []).append(run.block.result_at)
+    lasts: dict[str, float] = {}
+    for message in round_.messages:
+        if message.end is not None:
+            lasts[message.agent_id] = max(lasts.get(message.agent_id, 0.0), message.end)
+    for agent in round_.agents:
+        caller = callers.get(agent.call or "")
+        if caller is not None:
+            causes.setdefault(agent.agent_id, []).append(caller[1])
+            causes.setdefault(caller[0], []).append(lasts.get(agent.agent_id, caller[1]))
+    for times in causes.values():
+        times.sort()
+    found: dict[str, float] = {}
+    before: dict[str, float] = {}
+    for message in round_.messages:
+        times = causes.get(message.agent_id, [])
+        place = bisect_right(times, message.start)
+        if place and times[place - 1] >= before.get(message.agent_id, times[0]):
+            found[message.flow_id] = times[place - 1]
+        before[message.agent_id] = message.start
+    return found
 
 
 # Overlaps

@@ -187,7 +187,7 @@ class _Filler:
 class Read(NamedTuple):
     """The deltas of a block, and of which state of it."""
 
-    count: int
+    number: int
     revision: int
     deltas: Deltas
 
