@@ -180,7 +180,9 @@ def _chart(round_: Round, now: float, path: list[Step], width: int, paint: Paint
         line = f"{paint(Cell(gantt.label(row, shared.label)))} {mark} "
         cells_ = gantt.bar_cells(row.bars, window, ascii=paint.ascii)
         line += "".join(paint(cell) for cell in cells_)
-        lines.append(line + (" " if shared.bars else "") + gantt.length(row).rjust(gantt.TIME_CELLS))
+        lines.append(
+            line + (" " if shared.bars else "") + gantt.length(row).rjust(gantt.TIME_CELLS)
+        )
     if shared.bars:
         line = gantt.legend(width - 20, ascii=paint.ascii)
         lines.append("".join(paint(cell) for cell in line) + "* critical path")
