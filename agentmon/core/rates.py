@@ -23,7 +23,7 @@ from itertools import pairwise
 
 from msgspec import Struct, field
 
-from agentmon.core.spans import MAIN, Block, Message, Round, answers
+from agentmon.core.spans import MAIN, Block, Message, Round, answers, length
 from agentmon.core.yardsticks import percentile
 
 LONGEST = 5
@@ -113,7 +113,7 @@ class RoundRate(Struct):
 
 
 def _between(start: float | None, end: float | None) -> float | None:
-    return max(0.0, end - start) if start is not None and end is not None else None
+    return max(0.0, length(start, end)) if start is not None and end is not None else None
 
 
 def round_rate(round_: Round, deltas: Mapping[Key, Deltas]) -> RoundRate:
@@ -198,7 +198,7 @@ def _pauses(message: Message, deltas: Mapping[Key, Deltas]) -> list[Pause]:
     )
     flow_id = message.flow_id
     return [
-        Pause(later - earlier, earlier, flow_id, index)
+        Pause(length(earlier, later), earlier, flow_id, index)
         for (earlier, _), (later, index) in pairwise(moments)
     ]
 

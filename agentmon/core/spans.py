@@ -32,6 +32,12 @@ AWAITING = frozenset({"wait_agent", "wait", "TaskOutput", "AgentOutputTool"})
 """Tools that do nothing but wait for agents that were started before."""
 
 
+def length(start: float, end: float) -> float:
+    """The seconds between two moments, in whole microseconds: a float of epoch seconds holds no
+    more, and what it holds beyond is noise."""
+    return round(end - start, 6)
+
+
 class Block(Struct, frozen=True):
     """A content block in time; `called_at` and `result_at` are those of a tool call."""
 
@@ -125,7 +131,7 @@ class Run(Struct, frozen=True):
 
     @property
     def seconds(self) -> float | None:
-        return None if self.end is None else self.end - self.start
+        return None if self.end is None else length(self.start, self.end)
 
 
 def runs(round_: Round, now: float) -> list[Run]:
@@ -190,7 +196,7 @@ class Overlap(Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        return self.end - self.start
+        return length(self.start, self.end)
 
 
 def ancestors(run: Run, by_id: Mapping[str, Run]) -> Iterator[str]:
@@ -262,7 +268,8 @@ def load(found: Iterable[Run]) -> Load:
             most, most_at = at_once, at
     if timed and not most:
         most, most_at = 1, min(run.start for run in timed)
-    return Load(len(known), len(known) - len(timed), most, most_at, tool, busy)
+    unknown = len(known) - len(timed)
+    return Load(len(known), unknown, most, most_at, round(tool, 6), round(busy, 6))
 
 
 # The critical path
@@ -285,7 +292,7 @@ class Step(Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        return self.end - self.start
+        return length(self.start, self.end)
 
 
 class _Ended(Struct, frozen=True):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from agentmon.core import spans
 from agentmon.core.spans import MAIN, Agent, Block, Message, Round, Step, answers, runs
 from agentmon.core.text import cells, fit
 from agentmon.report.table import Cell, fitted
@@ -117,7 +118,8 @@ class _Rows:
         is_open = any(one.end is None for one in messages)
         bars = (Bar(start, end, "agent"),)
         key = ("agent", agent.agent_id)
-        yield Row(key, depth, "agent", name, bars, end - start, is_open, agent=agent)
+        took = spans.length(start, end)
+        yield Row(key, depth, "agent", name, bars, took, is_open, agent=agent)
         for message in messages:
             yield from self._message(message, depth + 1)
 
@@ -178,7 +180,7 @@ class _Rows:
 
 
 def _length(bars: Sequence[Bar]) -> float | None:
-    return bars[0].end - bars[0].start if bars else None
+    return spans.length(bars[0].start, bars[0].end) if bars else None
 
 
 # Drawing

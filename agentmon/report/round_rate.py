@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from agentmon.core.rates import BlockRate, Deltas, MessageRate, Pauses, Rate, RoundRate, flow
 from agentmon.core.spans import MAIN, Round
+from agentmon.core.text import clean, cut, one_line
 from agentmon.report.chart import sparkline
 from agentmon.report.round_spans import head, round_json
 from agentmon.report.table import Cell, Column, Painter, table
@@ -123,7 +124,7 @@ def as_text(
     width = max(width, 28)
     paint = Painter(ascii=ascii, color=color)
     lines = [paint(Cell(head(round_, now, width), bold=True)), ""]
-    lines += [paint(Cell(line)) for line in sums(rates)]
+    lines += [paint(Cell(cut(clean(line, newline=False), width))) for line in sums(rates)]
     lines += ["", *_flow(round_, deltas, now, width, paint), ""]
     names = {agent.agent_id: agent.name or agent.agent_id for agent in round_.agents}
     found: list[list[Cell]] = []
@@ -135,7 +136,7 @@ def as_text(
     lines += table(_COLUMNS, found, width, paint) if found else ["Nothing was written yet."]
     if any(one.rate.tokens_per_second is not None for one in rates.messages):
         words = "~ estimated: a message's output tokens by its blocks' shares of the bytes"
-        lines += ["", paint(Cell(words[:width], "text-muted"))]
+        lines += ["", paint(Cell(one_line(words, width), "text-muted"))]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -190,7 +191,7 @@ def _flow(round_: Round, deltas: Found, now: float, width: int, paint: Painter) 
     values = flow(deltas.values(), round_.start, end, width)
     known = [value for value in values if value is not None]
     if not known:
-        return ["No delta was seen: what was written was told when it was over."]
+        return [one_line("No delta was seen: what was written was told when it was over.", width)]
     line = sparkline(values, ascii=paint.ascii)
     words = f"characters over time, at most {per_second(max(known))} a second"
-    return [paint(Cell(line, "success")), paint(Cell(words, "text-muted"))]
+    return [paint(Cell(line, "success")), paint(Cell(one_line(words, width), "text-muted"))]

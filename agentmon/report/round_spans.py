@@ -10,11 +10,12 @@ from agentmon.core.spans import (
     Step,
     ancestors,
     critical_path,
+    length,
     load,
     overlaps,
     runs,
 )
-from agentmon.core.text import cells, one_line
+from agentmon.core.text import cells, cut, one_line
 from agentmon.report import gantt
 from agentmon.report.table import Cell, Column, Painter, table
 from agentmon.report.words import UNKNOWN, brief, gist, percent, span
@@ -35,7 +36,7 @@ def path_seconds(path: Sequence[Step]) -> dict[str, float]:
     """How long the critical path is in each kind of step."""
     found = {"model": 0.0, "tool": 0.0, "wait": 0.0}
     for step in path:
-        found[step.kind] += step.seconds
+        found[step.kind] = round(found[step.kind] + step.seconds, 6)
     return found
 
 
@@ -92,7 +93,7 @@ def round_json(round_: Round, now: float) -> dict[str, object]:
         "start_time": round_.start,
         "end_time": round_.end,
         "outcome": round_.outcome,
-        "seconds": round_.until(now) - round_.start,
+        "seconds": length(round_.start, round_.until(now)),
     }
 
 
@@ -162,8 +163,8 @@ def _sums(known: list[Run], path: list[Step], width: int) -> list[str]:
     shares = path_seconds(path).items()
     steps = [f"{kind} {span(took)} {percent(took / total)}" for kind, took in shares if total]
     return [
-        one_line(f"tools  {calls}", width),
-        one_line(f"path   {' · '.join(steps) or UNKNOWN}", width),
+        cut(f"tools  {calls}", width),
+        cut(f"path   {' · '.join(steps) or UNKNOWN}", width),
     ]
 
 
