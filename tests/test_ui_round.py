@@ -133,7 +133,7 @@ async def test_rows_nest_and_tell_of_the_chosen_one(demo: RecordedFeed) -> None:
         block = page.chart.chosen.block
         assert block is not None
         (content,) = demo.store.conn.execute(sql, (block.tool_use_id,)).fetchone()
-        assert content[:20].split("\n")[0] in text
+        assert content[:12] in text
 
 
 async def test_enter_leads_to_the_block_and_escape_back_to_the_row(demo: RecordedFeed) -> None:
@@ -164,8 +164,9 @@ async def test_what_runs_grows_and_the_cursor_stays(feed: StoreFeed) -> None:
         await screen.press("k")
         feed.time += 30
         screen.main.second()
-        page.second()
-        assert "running 2m44s" in screen.text()
+        while "running 2m44s" not in screen.text():  # what is dear to draw waits a little
+            page.second()
+            await screen.settle()
         assert "1m30s+" in screen.rows(page.chart)[5]
         feed.store.block(
             API, "msg_api_3", 1, "tool_use", "{}", tool_name="Grep", start_time=NOW + 5
