@@ -16,6 +16,7 @@ import click
 
 from agentmon import __version__, config
 from agentmon.commands import lists, queries, scripts, sql, sums, timeseries
+from agentmon.commands import round as round_
 from agentmon.commands.options import (
     clear_errors,
     data_dir_option,
@@ -330,6 +331,8 @@ main.add_command(sums.stats)
 main.add_command(sums.dashboard)
 main.add_command(timeseries.timeseries)
 main.add_command(sql.sql)
+main.add_command(round_.rate)
+main.add_command(round_.parallel)
 
 
 def run() -> NoReturn:
