@@ -16,6 +16,7 @@ import click
 
 from agentmon import __version__, config
 from agentmon.commands import scripts
+from agentmon.commands.errors import errors
 from agentmon.commands.options import (
     clear_errors,
     data_dir_option,
@@ -319,6 +320,7 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
 
 main.add_command(scripts.status)
 main.add_command(scripts.wait)
+main.add_command(errors)
 
 
 def run() -> NoReturn:

@@ -54,7 +54,9 @@ def format_option(fn: F) -> F:
 
 def since_option(fn: F) -> F:
     return click.option(
-        "--since", metavar="TIME", help="From when on: 1h, 2d, or a date and time such as 2026-03-01T09:30."
+        "--since",
+        metavar="TIME",
+        help="From when on: 1h, 2d, or a date and time such as 2026-03-01T09:30.",
     )(fn)
 
 

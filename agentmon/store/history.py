@@ -82,7 +82,8 @@ def tool_yardstick(
     sql = """
     SELECT result_time - complete_time, input_preview FROM content_blocks
     WHERE tool_name = ? AND result_time IS NOT NULL AND complete_time IS NOT NULL
-    ORDER BY result_time DESC LIMIT ?"""
+      AND block_type = 'tool_use'
+    ORDER BY complete_time DESC LIMIT ?"""
     runs = [
         max(0.0, seconds)
         for seconds, preview in conn.execute(sql, (tool_name, TOOL_RUNS))
