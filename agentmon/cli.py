@@ -16,6 +16,7 @@ import click
 
 from agentmon import __version__, config
 from agentmon.commands import scripts
+from agentmon.commands.compare import compare
 from agentmon.commands.errors import errors
 from agentmon.commands.options import (
     clear_errors,
@@ -321,6 +322,7 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
 main.add_command(scripts.status)
 main.add_command(scripts.wait)
 main.add_command(errors)
+main.add_command(compare)
 
 
 def run() -> NoReturn:
