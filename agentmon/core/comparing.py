@@ -36,8 +36,8 @@ class Call(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True):
-    """A message with its calls. `streaming` is how many seconds its bytes came, None where it was
-    not seen as it streamed."""
+    """A message with its calls. `streaming` are the seconds from its start to its last delta, None
+    where it was not seen as it streamed."""
 
     flow_id: str
     agent_id: str | None
@@ -50,8 +50,8 @@ class Message(Struct, frozen=True):
 
 
 class Round(Struct, frozen=True):
-    """A round with the messages of the main agent. `first_token` is how many seconds after the
-    prompt its first content came."""
+    """A round with the messages of the main agent. `first_token` is how many seconds after its
+    start the first content of the first one began."""
 
     number: int
     round_id: str

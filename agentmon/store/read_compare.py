@@ -13,13 +13,14 @@ from agentmon.store.deltas import block_path, read_bytes
 
 _MESSAGES = """
 SELECT flow_id, round_id, agent_id, model, stop_reason, error IS NOT NULL, output_tokens,
-       start_time, COALESCE(end_time, last_time)
+       start_time
 FROM messages WHERE sid = ? ORDER BY start_time, seq
 """
 
 _BLOCKS = """
 SELECT b.flow_id, b.block_index, b.block_type = 'tool_use', b.tool_name, b.result_is_error,
-       b.complete_time, b.result_time, b.start_time, b.delta_count
+       b.complete_time, b.result_time, b.start_time,
+       CASE WHEN b.delta_count > 0 THEN b.last_time END
 FROM messages m CROSS JOIN content_blocks b ON b.flow_id = m.flow_id
 WHERE m.sid = ? ORDER BY b.flow_id, b.block_index
 """
@@ -68,8 +69,8 @@ def story(conn: sqlite3.Connection, sid: str) -> Story | None:
 def _message(
     flow_id: str, agent_id: str | None, row: Sequence[Any], blocks: Sequence[_Block]
 ) -> Message:
-    model, stop_reason, is_broken, output_tokens, start, end = row
-    has_streamed = any(block[7] for block in blocks)
+    model, stop_reason, is_broken, output_tokens, start = row
+    deltas = [block[7] for block in blocks if block[7] is not None]
     return Message(
         flow_id,
         agent_id,
@@ -77,7 +78,7 @@ def _message(
         stop_reason,
         bool(is_broken),
         output_tokens,
-        _between(start, end) if has_streamed else None,
+        _between(start, max(deltas)) if deltas else None,
         tuple(_call(flow_id, block) for block in blocks if block[1]),
     )
 
