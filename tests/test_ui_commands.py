@@ -9,10 +9,16 @@ from agentmon.ui import commands
 from agentmon.ui.actions import Actions
 from agentmon.ui.arrangement import PANELS
 from agentmon.ui.palette import CommandProvider
+from agentmon.ui.screens.compare import ComparePage
 from agentmon.ui.screens.main import MainScreen
 from agentmon.ui.screens.overlays import OVERLAY
+from agentmon.ui.screens.tools import ToolsPage
 from tests.ui_app import shown
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
+
+PAGE_CLASSES: dict[str, type[object]] = {"tools": ToolsPage, "compare": ComparePage}
+
+ON_THE_BOARD = [c for c in commands.COMMANDS if c.context not in commands.PAGES]
 
 
 @pytest.fixture
@@ -26,7 +32,9 @@ def test_every_command_has_words_and_an_action() -> None:
     assert len(commands.BY_ID) == len(commands.COMMANDS)
     assert set(OVERLAY) <= set(commands.BY_ID)
     for command in commands.COMMANDS:
-        assert callable(getattr(Actions, command.id))
+        page = PAGE_CLASSES.get(command.context)
+        holder, name = (Actions, command.id) if page is None else (page, f"do_{command.id}")
+        assert callable(getattr(holder, name))
         assert command.title
         assert command.help
         assert bool(command.short) == bool(command.footer)
@@ -86,8 +94,8 @@ async def test_palette_has_every_command_and_runs_it(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         provider = CommandProvider(screen.main)
         offered = [hit async for hit in provider.discover()]
-        assert [hit.text for hit in offered] == [c.title for c in commands.COMMANDS]
-        for command in commands.COMMANDS:
+        assert [hit.text for hit in offered] == [c.title for c in ON_THE_BOARD]
+        for command in ON_THE_BOARD:
             found = [hit.text async for hit in provider.search(command.title)]
             assert command.title in found
         await screen.press("ctrl+p")
@@ -106,7 +114,7 @@ async def test_every_command_runs_everywhere(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         for panel in PANELS:
             screen.main.focus_panel(panel)
-            for command in commands.COMMANDS:
+            for command in ON_THE_BOARD:
                 if command.id not in skipped:
                     await screen.main.actions.do(command.id)
                     message = screen.main.footer.message

@@ -159,8 +159,9 @@ def difference_text(figure: Figure, at: int) -> str:
     value = figure.differences[at]
     if value is None:
         return words.UNKNOWN
-    sign = "-" if value < 0 else "+" if value > 0 else "±"
-    return sign + value_text(figure, abs(value))
+    if not value:
+        return "±0"
+    return ("-" if value < 0 else "+") + value_text(figure, abs(value))
 
 
 def ratio_text(figure: Figure, at: int) -> str:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from agentmon.core.text import cells, clean, one_line
 from agentmon.engine.feed import Feed
 from agentmon.report import render
-from agentmon.ui import arrangement, commands
+from agentmon.ui import arrangement, commands, tabs
 from agentmon.ui.parts import BLANK, Line, Part, justify, trim, width_of
 from agentmon.ui.widgets.sessions import View, clock_text
 from agentmon.ui.widgets.strips import Face, LineWidget
@@ -164,21 +164,27 @@ class Note(Struct):
     role: str = "warning"
 
 
+KEYS_ROOM = 40
+"""Cells that the keys have at least before the tabs stand beside them."""
+
+
 class Footer(Bar):
-    """The keys that work now; a message takes their place for a moment."""
+    """The tabs, then the keys that work now; a message takes the place of all for a moment."""
 
     def __init__(self, *, id: str, ascii_only: bool) -> None:
         super().__init__(id=id, ascii_only=ascii_only)
         self.panel = "sessions"
         self.is_replay = False
+        self.tab: tabs.Tab | None = None
+        """The tab that is shown; None on a page that is none."""
         self.message: Note | None = None
 
     def line(self, width: int) -> Line:
         if self.message is not None:
             text = clean(self.message.text, newline=False)
             return trim((Part(" "), Part(text, self.message.role)), width)
-        parts: list[Part] = [Part(" ")]
-        room = width - 1
+        parts: list[Part] = [Part(" "), *self._tabs(width)]
+        room = width - width_of(parts)
         for command in commands.footer_commands(self.panel, replay=self.is_replay):
             key = commands.key_name(command.keys[0])
             needed = cells(key) + 1 + cells(command.short) + 2
@@ -187,3 +193,16 @@ class Footer(Bar):
             parts += [Part(key, "title-focus"), Part(f" {command.short}  ", "text-muted")]
             room -= needed
         return tuple(parts)
+
+    def _tabs(self, width: int) -> Line:
+        """The titles, the one that is shown marked; nothing where the keys would have no room."""
+        if self.tab is None:
+            return BLANK
+        rule = " | " if self.ascii_only else " │ "
+        parts: list[Part] = []
+        for tab in tabs.TABS:
+            parts += [Part(rule, "rule")] if parts else []
+            is_here = tab is self.tab
+            text = f"[{tab.title}]" if is_here and self.ascii_only else tab.title
+            parts.append(Part(text, "title-focus" if is_here else "text-muted"))
+        return (*parts, Part("   ")) if width - width_of(parts) >= KEYS_ROOM else BLANK
