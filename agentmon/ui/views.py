@@ -1,9 +1,12 @@
 """Tabs, and views beside the board: tools, comparisons, agentmon's own health."""
 
-from agentmon.ui import tabs
+from agentmon.ui import health, tabs
+from agentmon.ui.evidence import Answer
 from agentmon.ui.screens.compare import ComparePage
+from agentmon.ui.screens.overlays import HealthScreen
 from agentmon.ui.screens.tools import ToolsPage
 from agentmon.ui.trouble import Trouble
+from agentmon.ui.widgets.sessions import short_path
 
 
 class Views(Trouble):
@@ -52,5 +55,13 @@ class Views(Trouble):
 
     # agentmon itself
 
-    def health(self) -> None:
-        pass
+    async def health(self) -> None:
+        """Lag, backlog, memory, CPU and what the store takes."""
+        screen = self.screen
+
+        async def facts() -> Answer:
+            feed = screen.feed
+            return health.answer(feed.status(), short_path(str(feed.data_dir)))
+
+        overlay = HealthScreen(await facts(), facts, ascii_only=screen.view.ascii_only)
+        screen.app.push_screen(overlay)
