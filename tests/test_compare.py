@@ -17,6 +17,7 @@ from agentmon.core.comparing import Call, Figure, Message, Round, Story, align
 from agentmon.store import db, read_compare
 from tests import feeds, golden
 from tests.differential import ingest
+from tests.nearly import close
 from tests.oracle import dump_of
 from tests.ui_store import UiStore, fill
 from tests.wire import TEXT, Talk, tool_result
@@ -135,24 +136,24 @@ def run(
     talk: Talk, at: int, n: int, prompt: str, command: str, *, name: str = "Bash"
 ) -> list[bytes]:
     """A round: a call, its result, a closing text. Flow ids are the session's own."""
-    call = {"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": {}}
-    said = {"round_id": f"round-{n}"}
+    call = feeds.call_block(f"toolu_{n}", name)
+    round_id = f"round-{n}"
     return [
-        talk.prompt(at, prompt, f"u{n}", **said),
-        talk.start(n, at + 400, **said),
+        talk.prompt(at, prompt, f"u{n}", round_id=round_id),
+        talk.start(n, at + 400, round_id=round_id),
         talk.begin(n, at + 500, call),
         talk.json(n, at + 600, json.dumps({"command": command})),
         talk.end(n, at + 700),
         talk.reason(n, at + 800, "tool_use", output_tokens=40),
         talk.stop(n, at + 900),
-        talk.line("tool_result", at + 1_700, tool_result(f"toolu_{n}", "ok"), **said),
-        talk.start(n + 500, at + 2_000, **said),
+        talk.line("tool_result", at + 1_700, tool_result(f"toolu_{n}", "ok"), round_id=round_id),
+        talk.start(n + 500, at + 2_000, round_id=round_id),
         talk.begin(n + 500, at + 2_100, TEXT),
         talk.text(n + 500, at + 2_500, "Done."),
         talk.end(n + 500, at + 2_600),
         talk.reason(n + 500, at + 2_700, "end_turn", output_tokens=20),
         talk.stop(n + 500, at + 3_000 + n),
-        talk.line("stop", at + 3_100 + n, {"agent_id": talk.sid}, **said),
+        talk.line("stop", at + 3_100 + n, {"agent_id": talk.sid}, round_id=round_id),
     ]
 
 
@@ -198,7 +199,8 @@ def test_rounds_are_aligned_by_prompt(folder: Path) -> None:
 
 
 def test_the_figures_are_those_of_the_raw_log(folder: Path) -> None:
-    rows = dump_of([b"".join(line + b"\n" for line in talks())])
+    log = b"".join(line + b"\n" for line in talks())
+    rows: list[dict[str, Any]] = [dict(row) for row in dump_of([log])]
     found = answer(folder, "one", "other")
     values = {figure["name"]: figure["values"] for figure in found["figures"]}
     for at, sid in enumerate((feeds.sid_of(1), feeds.sid_of(2))):
@@ -213,20 +215,20 @@ def test_the_figures_are_those_of_the_raw_log(folder: Path) -> None:
         assert values["messages"][at] == len(messages)
         assert values["tool_calls"][at] == sum(b["block_type"] == "tool_use" for b in blocks)
         assert values["output_tokens"][at] == sum(row["output_tokens"] for row in messages)
-        assert values["round_seconds"][at] == pytest.approx(sum(took), abs=1e-5)
-        assert values["median_round_seconds"][at] == pytest.approx(median(took), abs=1e-5)
+        assert close(values["round_seconds"][at], sum(took))
+        assert close(values["median_round_seconds"][at], median(took))
         ran = sum(row["execution_duration_ms"] for row in results) / 1000
-        assert values["tool_seconds"][at] == pytest.approx(ran, abs=1e-5)
+        assert close(values["tool_seconds"][at], ran)
         first = [
             min(b["start_time"] for b in blocks if b["flow_id"] in ids) - row["start_time"]
             for row in rounds
             for ids in [{m["flow_id"] for m in messages if m["round_id"] == row["round_id"]}]
         ]
-        assert values["median_first_token_seconds"][at] == pytest.approx(median(first), abs=1e-5)
+        assert close(values["median_first_token_seconds"][at], median(first))
         # the last delta of a call comes 200 ms after its start, that of a text 500 ms
         streamed = 0.2 * len(rounds) + 0.5 * len(rounds)
         speed = values["output_tokens"][at] / streamed
-        assert values["tokens_per_second"][at] == pytest.approx(speed, abs=1e-3)
+        assert close(values["tokens_per_second"][at], speed)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
@@ -57,7 +58,7 @@ def pressing(*keys: str) -> "Callable[[Pilot[None]], object]":
 def is_read(pilot: Pilot[None]) -> bool:
     """Whether a page over the board shows all that it asked for."""
     top = pilot.app.screen
-    return not isinstance(top, Page) or top.reader.is_idle
+    return not isinstance(top, Page) or cast("Page[Any]", top).reader.is_idle
 
 
 @pytest.fixture
@@ -93,7 +94,9 @@ def busy(tmp_path: Path) -> AgentmonApp:
     fill(store)
     add_calls(store)
     add_pair(store)
-    return AgentmonApp(StoreFeed(store), settings=Settings())
+    feed = StoreFeed(store)
+    feed.data_dir = Path("/home/dev/.local/share/agentmon")  # it is in the picture
+    return AgentmonApp(feed, settings=Settings())
 
 
 @pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])

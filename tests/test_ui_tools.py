@@ -63,7 +63,13 @@ def tools_of(screen: Shown) -> ToolsPage:
 
 
 def names(page: ToolsPage) -> list[str]:
-    return [str(key[1]) for key in page.tools.keys if isinstance(key, tuple)]
+    return [row.split()[0] for row in shown_rows(page)]
+
+
+def shown_rows(page: ToolsPage) -> list[str]:
+    """The rows below title and heading."""
+    rows = [page.tools.render_line(y).text for y in range(2, page.tools.size.height)]
+    return [row for row in rows if row.strip()]
 
 
 async def test_tabs_stand_in_the_footer_and_keys_go_round(feed: StoreFeed) -> None:

@@ -132,7 +132,8 @@ def figures(stories: Sequence[Story]) -> list[Figure]:
 def tool_figures(stories: Sequence[Story]) -> list[Figure]:
     """Calls by tool; a tool that was never called in any of them does not appear."""
     counts = [Counter(call.name or "" for call in story.calls) for story in stories]
-    names = sorted(set().union(*counts), key=lambda name: (-max(c[name] for c in counts), name))
+    every = {name for count in counts for name in count}
+    names = sorted(every, key=lambda name: (-max(c[name] for c in counts), name))
     return [Figure(name, tuple(count[name] for count in counts)) for name in names]
 
 

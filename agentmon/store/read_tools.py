@@ -230,16 +230,13 @@ def calls(
 
 
 def _call(row: Sequence[Any]) -> CallRow:
-    *place, called, result, error, unseen, preview = row
-    return CallRow(
-        *place,
-        called,
-        result,
-        None if error is None else bool(error),
-        result is None and unseen is None,
-        None if result is None else max(result - called, 0.0),
-        preview,
-    )
+    values = list(row)
+    called, result, error, unseen, preview = values[7:]
+    took = None if result is None else max(result - called, 0.0)
+    is_error = None if error is None else bool(error)
+    is_pending = result is None and unseen is None
+    values[9:] = [is_error, is_pending, took, preview]
+    return CallRow(*values)
 
 
 class FailureRow(Struct):
@@ -271,8 +268,8 @@ def _failed_calls(conn: sqlite3.Connection, scope: Scope, limit: int) -> Iterabl
     for row in conn.execute(sql, (*args, limit)):
         call = _call(row)
         at = call.result_time if call.result_time is not None else call.called_at
-        place = call.sid, call.agent_id, call.round_id, call.flow_id, call.index
-        yield FailureRow(at, *place, None, call)
+        sid, flow_id, index = call.sid, call.flow_id, call.index
+        yield FailureRow(at, sid, call.agent_id, call.round_id, flow_id, index, None, call)
 
 
 _BROKEN_AT = "COALESCE(m.last_time, m.start_time, 0)"
@@ -283,8 +280,9 @@ def _broken(conn: sqlite3.Connection, scope: Scope, limit: int) -> Iterable[Fail
     sql = f"""
     SELECT {_BROKEN_AT} AS at, m.sid, COALESCE(m.agent_id, ''), m.round_id, m.flow_id, m.error
     FROM messages m WHERE m.error IS NOT NULL {where} ORDER BY at DESC LIMIT ?"""
-    for *place, error in conn.execute(sql, (*args, limit)):
-        yield FailureRow(*place, None, error, None)
+    for row in conn.execute(sql, (*args, limit)):
+        at, sid, agent_id, round_id, flow_id, error = row
+        yield FailureRow(at, sid, agent_id, round_id, flow_id, None, error, None)
 
 
 def _scoped(scope: Scope, time: str) -> tuple[str, tuple[object, ...]]:
