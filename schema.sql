@@ -188,7 +188,14 @@ CREATE INDEX blocks_by_tool ON content_blocks (tool_use_id) WHERE tool_use_id IS
 CREATE INDEX blocks_pending ON content_blocks (sid)
   WHERE block_type = 'tool_use' AND complete_time IS NOT NULL
     AND result_time IS NULL AND no_result_at IS NULL;
-CREATE INDEX blocks_by_name ON content_blocks (tool_name, result_time) WHERE result_time IS NOT NULL;
+-- The calls of a tool by time, with all that their sums need: none of them is looked up.
+CREATE INDEX blocks_of_tool ON content_blocks
+  (tool_name, complete_time, result_time, result_is_error, no_result_at, block_type)
+  WHERE block_type = 'tool_use' AND complete_time IS NOT NULL;
+-- The same by duration: how often a tool took how long is counted, not sorted.
+CREATE INDEX blocks_by_duration ON content_blocks
+  (tool_name, COALESCE(result_is_error, 0), MAX(result_time - complete_time, 0))
+  WHERE block_type = 'tool_use' AND complete_time IS NOT NULL AND result_time IS NOT NULL;
 CREATE INDEX blocks_failed ON content_blocks (result_time) WHERE result_is_error = 1;
 CREATE INDEX blocks_open ON content_blocks (flow_id, block_index) WHERE complete_time IS NULL;
 

@@ -17,6 +17,8 @@ import click
 from agentmon import __version__, config
 from agentmon.commands import lists, queries, scripts, sql, sums, timeseries
 from agentmon.commands import round as round_
+from agentmon.commands.compare import compare
+from agentmon.commands.errors import errors
 from agentmon.commands.options import (
     clear_errors,
     data_dir_option,
@@ -333,6 +335,8 @@ main.add_command(timeseries.timeseries)
 main.add_command(sql.sql)
 main.add_command(round_.rate)
 main.add_command(round_.parallel)
+main.add_command(errors)
+main.add_command(compare)
 
 
 def run() -> NoReturn:

@@ -9,11 +9,21 @@ from agentmon.ui import commands
 from agentmon.ui.actions import Actions
 from agentmon.ui.arrangement import PANELS
 from agentmon.ui.palette import CommandProvider
+from agentmon.ui.screens.compare import ComparePage
 from agentmon.ui.screens.main import MainScreen
 from agentmon.ui.screens.overlays import OVERLAY
 from agentmon.ui.screens.round import RoundPage
+from agentmon.ui.screens.tools import ToolsPage
 from tests.ui_app import shown
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
+
+PAGE_CLASSES: dict[str, type[object]] = {
+    "round": RoundPage,
+    "tools": ToolsPage,
+    "compare": ComparePage,
+}
+
+ON_THE_BOARD = [c for c in commands.COMMANDS if c.context not in commands.PAGES]
 
 
 @pytest.fixture
@@ -23,20 +33,14 @@ def feed(tmp_path: Path) -> StoreFeed:
     return StoreFeed(store)
 
 
-def on_board() -> list[commands.Command]:
-    """The commands that a page does not keep to itself."""
-    return [command for command in commands.COMMANDS if command.context not in commands.PAGES]
-
-
 def test_every_command_has_words_and_an_action() -> None:
     assert len(commands.BY_ID) == len(commands.COMMANDS)
     assert set(OVERLAY) <= set(commands.BY_ID)
-    pages = {"round": RoundPage}
-    assert set(pages) == set(commands.PAGES)
+    assert set(PAGE_CLASSES) == set(commands.PAGES)
     for command in commands.COMMANDS:
-        page = pages.get(command.context)
-        found = getattr(page, f"do_{command.id}") if page else getattr(Actions, command.id)
-        assert callable(found)
+        page = PAGE_CLASSES.get(command.context)
+        holder, name = (Actions, command.id) if page is None else (page, f"do_{command.id}")
+        assert callable(getattr(holder, name))
         assert command.title
         assert command.help
         assert bool(command.short) == bool(command.footer)
@@ -96,8 +100,8 @@ async def test_palette_has_every_command_and_runs_it(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         provider = CommandProvider(screen.main)
         offered = [hit async for hit in provider.discover()]
-        assert [hit.text for hit in offered] == [c.title for c in on_board()]
-        for command in on_board():
+        assert [hit.text for hit in offered] == [c.title for c in ON_THE_BOARD]
+        for command in ON_THE_BOARD:
             found = [hit.text async for hit in provider.search(command.title)]
             assert command.title in found
         await screen.press("ctrl+p")
@@ -117,7 +121,7 @@ async def test_every_command_runs_everywhere(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         for panel in PANELS:
             screen.main.focus_panel(panel)
-            for command in on_board():
+            for command in ON_THE_BOARD:
                 if command.id not in skipped:
                     await screen.main.actions.do(command.id)
                     message = screen.main.footer.message

@@ -24,6 +24,8 @@ _CHARACTERS = {
     "question_mark": "?",
     "plus": "+",
     "minus": "-",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 
 

@@ -21,6 +21,7 @@ from agentmon.engine.feed import Status, Transport
 from agentmon.engine.judging import Judge
 from agentmon.engine.overseeing import Oversight
 from agentmon.engine.queueing import SINCE
+from agentmon.engine.weighing import Scale
 from agentmon.logfile import log
 from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.procs import Processes, Seen, Wanted
@@ -102,6 +103,7 @@ class Live:
         self._lag: float | None = None
         self._backlog: float | None = None
         self._usage = (0.0, 0.0)
+        self._scale = Scale(lambda: self.data_dir)
         self._note: str | None = None
         self._words: str | None = None
         self._is_catching_up = False
@@ -134,6 +136,8 @@ class Live:
             note=self._note or self._words,
             problem=self.problem or (problems[0] if problems else None),
             backlog=self._backlog,
+            store=self._scale.sizes,
+            weighed_ago=self._scale.weighed_ago,
             looked_for=self._looked_for,
         )
 
@@ -147,9 +151,12 @@ class Live:
             self.failure = problem
             raise
         self._usage = self._processes.self_usage()
+        self._scale = Scale(lambda: self.data_dir)
+        self._scale.look()
         self._tasks = [
             asyncio.create_task(self._guard(self._work()), name="agentmon-work"),
             asyncio.create_task(self._guard(self._keep_judging()), name="agentmon-judge"),
+            asyncio.create_task(self._guard(self._scale.run()), name="agentmon-scale"),
         ]
 
     async def stop(self) -> None:
@@ -403,6 +410,7 @@ class Live:
     def measure(self) -> dict[str, float]:
         """How agentmon itself is doing, by name."""
         self._usage = rss, cpu = self._processes.self_usage()
+        self._scale.look()
         return {"rss_mb": rss, "cpu_percent": cpu, "lag_ms": self._lag or 0.0}
 
     @property

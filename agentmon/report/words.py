@@ -59,6 +59,21 @@ def span(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
+def lasted(seconds: float | None) -> str:
+    """How long something took, in few characters: "82ms", "1.3s", "12s", "2m14s", "3h05m"."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 0.9995:
+        return f"{max(seconds, 0.0) * 1000:.0f}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
 def clock_text(time: float | None) -> str:
     """A time of day in the local zone."""
     if time is None:

@@ -84,7 +84,8 @@ def tool_runs(conn: sqlite3.Connection, tool_name: str | None) -> Runs:
     sql = """
     SELECT result_time - complete_time, input_preview FROM content_blocks
     WHERE tool_name = ? AND result_time IS NOT NULL AND complete_time IS NOT NULL
-    ORDER BY result_time DESC LIMIT ?"""
+      AND block_type = 'tool_use'
+    ORDER BY complete_time DESC LIMIT ?"""
     return [
         (max(0.0, seconds), command_prefix(tool_name, preview))
         for seconds, preview in conn.execute(sql, (tool_name, TOOL_RUNS))

@@ -82,6 +82,13 @@ CREATE TABLE testimony (
 _QUESTIONS = """
 CREATE INDEX rounds_by_id ON rounds (round_id) WHERE prompts > 0;
 CREATE INDEX rounds_unended ON rounds (start_time, sid) WHERE prompts > 0 AND end_time IS NULL;
+DROP INDEX blocks_by_name;
+CREATE INDEX blocks_of_tool ON content_blocks
+  (tool_name, complete_time, result_time, result_is_error, no_result_at, block_type)
+  WHERE block_type = 'tool_use' AND complete_time IS NOT NULL;
+CREATE INDEX blocks_by_duration ON content_blocks
+  (tool_name, COALESCE(result_is_error, 0), MAX(result_time - complete_time, 0))
+  WHERE block_type = 'tool_use' AND complete_time IS NOT NULL AND result_time IS NOT NULL;
 """
 
 

@@ -21,6 +21,8 @@ Context = Literal[
     "rounds",
     "stream",
     "round",
+    "tools",
+    "compare",
     "live",
     "replay",
 ]
@@ -34,12 +36,14 @@ CONTEXTS: dict[Context, str] = {
     "rounds": "In Rounds",
     "stream": "In Stream",
     "round": "In the Round view",
+    "tools": "In Tools",
+    "compare": "In the Compare view",
     "live": "Live",
     "replay": "Replay and demo",
 }
 """Contexts with their headings, in the order of the ? overlay."""
 
-PAGES: tuple[Context, ...] = ("round",)
+PAGES: tuple[Context, ...] = ("round", "tools", "compare")
 """Contexts of screens that come over the board: see `screens.page`. Commands of other contexts
 have their method in `actions`, those of a page on the page, as `do_<id>`."""
 
@@ -83,6 +87,8 @@ _KEY_NAMES = {
     "equals_sign": "=",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 
 
@@ -184,6 +190,7 @@ COMMANDS: tuple[Command, ...] = (
         15,
         "its pane",
     ),
+    _C("health", ("H",), "Health", "agentmon itself: lag, memory, CPU, backlog, size of the store"),
     _C("theme", (), "Theme", "Choose the colours"),
     _C(
         "round_view",
@@ -194,6 +201,10 @@ COMMANDS: tuple[Command, ...] = (
         16,
         "round view",
     ),
+    _C("tab_live", (), "Live", "Go to the board"),
+    _C("tab_tools", ("T",), "Tools", "Calls, errors and durations by tool", "any", 12, "tools"),
+    _C("next_tab", ("greater_than_sign",), "Next tab", "Go to the tab to the right"),
+    _C("previous_tab", ("less_than_sign",), "Previous tab", "Go to the tab to the left"),
     _C("down", ("j", "down"), "Down", "One line down", "lists"),
     _C("up", ("k", "up"), "Up", "One line up", "lists"),
     _C("top", ("g",), "Top", "To the first line", "lists"),
@@ -228,6 +239,42 @@ COMMANDS: tuple[Command, ...] = (
         "sessions",
         8,
         "order",
+    ),
+    _C(
+        "mark",
+        ("m",),
+        "Mark",
+        "Mark this session, to compare another one with it; again: take the mark away",
+        "sessions",
+        16,
+        "mark",
+    ),
+    _C(
+        "compare",
+        ("c",),
+        "Compare",
+        "Put this session beside the marked one, and go to where they part",
+        "sessions",
+        15,
+        "compare",
+    ),
+    _C(
+        "order_tools",
+        ("O",),
+        "Order",
+        "Order tools by errors, calls, p95 or name",
+        "tools",
+        3,
+        "sort",
+    ),
+    _C(
+        "window",
+        ("w",),
+        "Window",
+        "Count the calls of the last hour, the last 24 hours, or all",
+        "tools",
+        4,
+        "window",
     ),
     _C(
         "expand",

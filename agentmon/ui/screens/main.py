@@ -18,7 +18,7 @@ from agentmon.report.board import Board
 from agentmon.report.family import Key, key_of
 from agentmon.report.known import NOTHING_KNOWN, Known
 from agentmon.store.read import AgentRow
-from agentmon.ui import commands, loading, owner
+from agentmon.ui import commands, loading, owner, tabs
 from agentmon.ui import tree as trees
 from agentmon.ui.actions import Actions
 from agentmon.ui.attending import Attendant, words
@@ -69,6 +69,7 @@ class MainScreen(Frame):
 
     def on_mount(self) -> None:
         self.footer.is_replay = self.is_replay
+        self.footer.tab = tabs.LIVE
         self.show_problem()
         self.filter_input.display = False
         self.transport_bar.display = self.is_replay

@@ -36,7 +36,7 @@ TICK = 0.1
 """Seconds between looks at the revision."""
 
 BELOW = (
-    *("quit", "interrupt", "palette", "theme", "times", "pause", "evidence", "tmux"),
+    *("quit", "interrupt", "palette", "theme", "times", "pause", "evidence", "tmux", "health"),
     *("play", "faster", "slower", "restart", "to_end"),
 )
 """Commands that the main screen carries out while the page stays."""

@@ -87,6 +87,8 @@ class SessionsPane(KeyedPane):
         self.filter: Filter = NOTHING
         self.hints: list[Line] = []
         self.known: Mapping[Key, Known] = {}
+        self.marked: str | None = None
+        """The session to compare others with."""
         self._folded: set[Key] = set()
         self._threads: dict[Hashable, Thread] = {}
         self._members: dict[Hashable, Member] = {}
@@ -267,6 +269,8 @@ class SessionsPane(KeyedPane):
         ascii_only = self.view.ascii_only
         lead = "+ " if ascii_only else "▸ "
         mark = lead if member.folded is not None else ""
+        if self.marked is not None and member.key == (self.marked, ""):
+            mark += "> " if ascii_only else "» "
         if member.depth:
             mark = "  " * (member.depth - 1) + ("` " if ascii_only else "└ ") + mark
         return mark + short_name(member.thread)
