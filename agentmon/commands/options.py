@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -87,6 +88,36 @@ def known_format(name: str | None) -> str | None:
         except formats.UnknownFormat as problem:
             raise click.BadParameter(str(problem), param_hint="--format") from problem
     return name
+
+
+def redactor(no_redact: bool) -> Callable[[str], str]:
+    """What is applied to everything that leaves."""
+    from agentmon.core.redact import Redactor, keep
+
+    return keep if no_redact else Redactor([os.path.expanduser("~")])
+
+
+def seconds(text: str, option: str) -> float:
+    """A time such as 90s or 2h. Raises BadParameter."""
+    try:
+        return config.duration(text)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem), param_hint=option) from problem
+
+
+@contextmanager
+def ends_on_sigterm() -> Generator[None, None, None]:
+    """What goes on until it is told to stop ends with exit code 0 on SIGTERM, cleaning up."""
+
+    def end(number: int, frame: object) -> None:
+        del number, frame
+        sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def wait(
 
     loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
     where = config.data_dir(loaded.settings, os.environ)
-    seconds = None if timeout is None else _time(timeout, "--timeout")
+    seconds = None if timeout is None else options.seconds(timeout, "--timeout")
     with clear_errors():
         try:
             outcome = statuses.wait(
@@ -103,10 +103,3 @@ def wait(
     elif outcome.exit_code:
         click.echo(f"agentmon: {outcome.reason}", err=True)
     sys.exit(outcome.exit_code)
-
-
-def _time(text: str, option: str) -> float:
-    try:
-        return config.duration(text)
-    except ValueError as problem:
-        raise click.BadParameter(str(problem), param_hint=option) from problem

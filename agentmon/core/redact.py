@@ -179,7 +179,8 @@ RULES: tuple[Rule, ...] = (
         "password",
         ("sshpass", "mysql", "curl", "--password", "--token"),
         re.compile(
-            r"(?:\bsshpass\s+-p\s*|\bmysql\w*\s[^|;\n]{0,200}?-p(?=\S)|\bcurl\s[^|;\n]{0,200}?(?:-u|--user)[ =]"
+            r"(?:\bsshpass\s+-p\s*|\bmysql\w*\s[^|;\n]{0,200}?-p(?=\S)"
+            r"|\bcurl\s[^|;\n]{0,200}?(?:-u|--user)[ =]"
             r"[\"']?[^\s:\"']{1,100}:|--(?:password|token)[ =])[\"']?([^\s\"'|;]{6,})"
         ),
         1,

@@ -1,0 +1,212 @@
+"""`agentmon otel`: finished rounds to an OTLP endpoint."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from agentmon import config
+from agentmon.commands import options
+from agentmon.commands.options import (
+    Failure,
+    clear_errors,
+    data_dir_option,
+    ends_on_sigterm,
+    json_option,
+    print_json,
+    settings,
+)
+
+if TYPE_CHECKING:
+    from agentmon.report.otel.exporting import Summary, Wanted
+    from agentmon.report.otel.names import Version
+    from agentmon.report.otel.sending import Sender
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:4318"
+
+
+@click.command()
+@click.argument("session", required=False)
+@click.option(
+    "--endpoint",
+    envvar="OTEL_EXPORTER_OTLP_ENDPOINT",
+    default=DEFAULT_ENDPOINT,
+    show_default=True,
+    metavar="URL",
+    help="Where an OTLP receiver listens (HTTP, protobuf).",
+)
+@click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Sent along.")
+@click.option("--since", metavar="TIME", help="Only sessions active in this time, such as 24h.")
+@click.option("--follow", is_flag=True, help="Go on as rounds finish, until Ctrl+C.")
+@click.option(
+    "--content", is_flag=True, help="Also prompts, texts, arguments and results; else none of them."
+)
+@click.option("--no-redact", is_flag=True, help="Leave secrets and home folders in.")
+@click.option(
+    "--semconv",
+    type=click.Choice(["0.1", "1.41", "1.36"]),
+    default="0.1",
+    show_default=True,
+    help="Which version of the GenAI conventions names things.",
+)
+@click.option("--again", is_flag=True, help="Forget what was exported there, and send everything.")
+@click.option(
+    "--timeout", default="10s", show_default=True, metavar="TIME", help="For one request."
+)
+@data_dir_option
+@json_option
+def otel(
+    session: str | None,
+    endpoint: str,
+    headers: tuple[str, ...],
+    since: str | None,
+    follow: bool,
+    content: bool,
+    no_redact: bool,
+    semconv: "Version",
+    again: bool,
+    timeout: str,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Export finished rounds as OpenTelemetry traces and metrics, over OTLP.
+
+    A round is a trace: invoke_agent, chat, execute_tool, with waits, and subagents below the call
+    that started them. What an endpoint has is remembered, so nothing is sent twice. Needs the
+    extra agentmon[otel]. Proxies, certificates and OTEL_EXPORTER_OTLP_HEADERS work as usual.
+
+    \b
+    agentmon otel --endpoint http://127.0.0.1:4318
+    agentmon otel --follow --since 24h
+    agentmon otel api-server --content --semconv 1.41
+    """
+    from agentmon.report.otel import sending
+    from agentmon.report.otel.exporting import Wanted
+    from agentmon.report.otel.names import NAMES
+
+    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
+    where = config.data_dir(loaded.settings, os.environ)
+    wanted = Wanted(
+        version=semconv,
+        sid=None if session is None else _session(where, session),
+        since=0.0 if since is None else options.now() - options.seconds(since, "--since"),
+        with_content=content,
+        redact=options.redactor(no_redact),
+    )
+    with clear_errors():
+        try:
+            sender = sending.Sender(
+                _url(endpoint),
+                NAMES[semconv],
+                headers=dict(map(_header, headers)),
+                timeout=options.seconds(timeout, "--timeout"),
+            )
+        except sending.Unavailable as problem:
+            raise Failure(str(problem)) from problem
+        try:
+            export = _follow if follow else _once
+            export(where, endpoint, again, wanted, sender, as_json)
+        finally:
+            sender.close()
+
+
+def _session(where: Path, name: str) -> str:
+    from agentmon.report import naming
+    from agentmon.store import db
+
+    with clear_errors():
+        conn = db.open_reading(where)
+        try:
+            return naming.the_session(conn, name)
+        except naming.Unclear as problem:
+            raise Failure(str(problem)) from problem
+        finally:
+            conn.close()
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise click.BadParameter(
+            f"{text!r} is not an http:// or https:// URL", param_hint="--endpoint"
+        )
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not mark or not name.strip():
+        raise click.BadParameter("give NAME=VALUE", param_hint="--header")
+    return name.strip(), value.strip()
+
+
+def _once(
+    where: Path, endpoint: str, again: bool, wanted: "Wanted", sender: "Sender", as_json: bool
+) -> None:
+    from agentmon.report.otel.exporting import Exporter
+    from agentmon.report.otel.state import State
+    from agentmon.store import db
+
+    conn = db.open_reading(where)
+    try:
+        state = State(where, endpoint, again=again)
+        try:
+            summary = Exporter(where, state, sender, wanted, options.now).run(conn)
+        finally:
+            state.close()
+    finally:
+        conn.close()
+    if as_json:
+        print_json({"endpoint": endpoint, **msgspec.to_builtins(summary)})
+    elif not summary.failure:
+        click.echo(_sentence(summary))
+    if summary.failure:
+        raise Failure(f"{endpoint} did not take it: {summary.failure}")
+
+
+def _follow(
+    where: Path, endpoint: str, again: bool, wanted: "Wanted", sender: "Sender", as_json: bool
+) -> None:
+    from agentmon.report.otel.exporting import Exporter, Summary, follow
+    from agentmon.report.otel.state import State
+    from agentmon.report.status import Watched
+    from agentmon.store import db
+
+    db.make_folder(where)
+    watched = Watched(where)
+    state = State(where, endpoint, again=again)
+    exporter = Exporter(where, state, sender, wanted, options.now)
+    begun = time.monotonic()
+    failing = ""
+
+    def run() -> Summary:
+        return Summary() if watched.conn is None else exporter.run(watched.conn)
+
+    def tell(summary: Summary) -> None:
+        nonlocal failing
+        if summary.failure and summary.failure != failing:
+            click.echo(
+                f"agentmon: {endpoint} did not take it, trying on: {summary.failure}", err=True
+            )
+        failing = summary.failure
+        if summary.spans:
+            line = json.dumps(msgspec.to_builtins(summary)) if as_json else _sentence(summary)
+            click.echo(line)
+            sys.stdout.flush()
+
+    try:
+        with ends_on_sigterm():
+            follow(run, lambda: watched.has_changed(time.monotonic() - begun), tell)
+    finally:
+        state.close()
+        watched.close()
+
+
+def _sentence(summary: "Summary") -> str:
+    waiting = f", {summary.waiting} not over yet" if summary.waiting else ""
+    known = f", {summary.known} known there" if summary.known else ""
+    return f"rounds {summary.rounds}, spans {summary.spans}{known}{waiting}"
