@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from agentmon import __version__, config
-from agentmon.commands import export, otel, scripts
+from agentmon.commands import export, metrics, otel, scripts
 from agentmon.commands.options import (
     clear_errors,
     data_dir_option,
@@ -321,6 +321,7 @@ main.add_command(scripts.status)
 main.add_command(scripts.wait)
 main.add_command(export.export)
 main.add_command(otel.otel)
+main.add_command(metrics.serve_metrics)
 
 
 def run() -> NoReturn:

@@ -1,4 +1,4 @@
-"""An OTLP receiver on loopback: takes protobuf over HTTP as a collector does, and keeps all of it."""
+"""An OTLP receiver on loopback: takes protobuf over HTTP as a collector does, and keeps it."""
 
 import gzip
 import threading

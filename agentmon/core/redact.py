@@ -192,7 +192,7 @@ RULES: tuple[Rule, ...] = (
 _HOME = re.compile(
     r"(?<![\w.~-])(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2})([^/\\\s\"'`:;,)\]}>]+)"
 )
-_PROJECT = re.compile(r"(?<=projects/)-(?:home|Users)-[^-/\s]+(?=[-/\s]|$)")
+_PROJECT = re.compile(r"(?<=/)-(?:home|Users)-[^-/\s]+(?=[-/\s]|$)")
 
 
 class Redactor:

@@ -10,7 +10,6 @@ from hashlib import sha256
 from html import escape
 from typing import Any
 
-from agentmon.core.text import clean
 from agentmon.report.pages import said
 from agentmon.report.pages.shape import agents_of
 
@@ -18,7 +17,8 @@ Object = dict[str, Any]
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --dim: #777; --bad: #c33; --wait: #b70; }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto;
+  padding: 0 1rem; }
 h1 { font-size: 1.3rem; } h2 { font-size: 1.1rem; border-top: 1px solid var(--line);
   padding-top: 1rem; margin-top: 2rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0; padding: .5rem .7rem;
@@ -48,25 +48,13 @@ def pieces(head: Object, rounds: Iterable[Object]) -> Iterator[str]:
 
 def _t(text: object) -> str:
     """Any text, harmless between tags and in attributes."""
-    return escape(clean(str(text)), quote=True)
+    return escape(said.harmless(str(text)), quote=True)
 
 
 def _top(head: Object) -> str:
-    session = head["session"]
-    facts = {
-        "session": session["sid"],
-        "agent": f"{session['agent']} {session['version'] or ''}".strip(),
-        "model": session["model"] or said.UNKNOWN,
-        "folder": session["cwd"] or said.UNKNOWN,
-        "began": said.moment(session["start_time"]),
-        "ended": said.moment(session["end_time"]),
-        "tokens of the session": said.usage(session["tokens"]),
-        "in this file": said.content(head),
-        "redaction": said.redaction(head),
-        "made by": f"agentmon {head['agentmon']}",
-    }
     rows = "".join(
-        f"<dt class=dim>{_t(name)}</dt><dd>{_t(text)}</dd>" for name, text in facts.items()
+        f"<dt class=dim>{_t(name)}</dt><dd>{_t(text)}</dd>"
+        for name, text in said.facts(head).items()
     )
     return (
         "<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n"
@@ -79,9 +67,10 @@ def _top(head: Object) -> str:
 
 
 def _round(round_: Object) -> Iterator[str]:
-    errors = f", <span class=bad>{round_['errors']} errors</span>" if round_["errors"] else ""
+    errors = f", <span class=bad>{said.errors(round_)}</span>" if round_["errors"] else ""
     yield (
-        f"<h2>Round {_t(round_['round_number'])} <span class=dim>{_t(round_['round_id'])}</span></h2>\n"
+        f"<h2>Round {_t(round_['round_number'])} "
+        f"<span class=dim>{_t(round_['round_id'])}</span></h2>\n"
         f"<p>{_t(said.moment(round_['start_time']))}, {_t(said.duration(round_['duration_ms']))}, "
         f"{_t(said.state(round_))}, tokens {_t(said.usage(round_['tokens']))}{errors}</p>\n"
     )
@@ -135,9 +124,9 @@ def _message(message: Object, span: _Span) -> Iterator[str]:
     yield (
         f"<div class=message>\n<p><b>{_t(message['model'] or 'message')}</b> "
         f"<span class=dim>{_t(message['flow_id'])}</span><br>"
-        f"{_t(said.moment(message['start_time']))}, {_t(said.duration(message['duration_ms']))}{chunk}, "
-        f"stop {_t(message['stop_reason'] or said.UNKNOWN)}, {_t(said.usage(message['tokens']))}</p>\n"
-        + span.bar(start, message["end_time"], "chat")
+        f"{_t(said.moment(message['start_time']))}, {_t(said.duration(message['duration_ms']))}"
+        f"{chunk}, stop {_t(message['stop_reason'] or said.UNKNOWN)}, "
+        f"{_t(said.usage(message['tokens']))}</p>\n" + span.bar(start, message["end_time"], "chat")
     )
     if message["error"]:
         yield f"<p class=bad>error: {_t(message['error'])}</p>\n"
@@ -153,8 +142,8 @@ def _block(block: Object, span: _Span) -> Iterator[str]:
     elif block["block_type"] == "text":
         yield _pre(block, "text")
     else:
-        size = said.size(block["total_bytes"])
-        yield f"<details><summary class=dim>{_t(block['block_type'] or 'block')}, {_t(size)}</summary>\n"
+        about = f"{block['block_type'] or 'block'}, {said.size(block['total_bytes'])}"
+        yield f"<details><summary class=dim>{_t(about)}</summary>\n"
         yield _pre(block, "thinking") + "</details>\n"
 
 

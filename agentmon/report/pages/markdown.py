@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from agentmon.core.text import clean, one_line
+from agentmon.core.text import one_line
 from agentmon.report.pages import said
 from agentmon.report.pages.shape import agents_of
 
@@ -16,7 +16,7 @@ _RUNS = re.compile(r"`+")
 
 def fenced(text: str) -> str:
     """A text in a fence that it cannot close."""
-    text = clean(text)
+    text = said.harmless(text)
     longest = max((len(run) for run in _RUNS.findall(text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}\n"
@@ -36,27 +36,14 @@ def code(text: object) -> str:
 
 def pieces(head: Object, rounds: Iterable[Object]) -> Iterator[str]:
     """The document, piece by piece, as the rounds come."""
-    session = head["session"]
     yield f"# {code(said.title(head))}\n\n"
-    facts = {
-        "session": session["sid"],
-        "agent": f"{session['agent']} {session['version'] or ''}".strip(),
-        "model": session["model"] or said.UNKNOWN,
-        "folder": session["cwd"] or said.UNKNOWN,
-        "began": said.moment(session["start_time"]),
-        "ended": said.moment(session["end_time"]),
-        "tokens of the session": said.usage(session["tokens"]),
-        "in this file": said.content(head),
-        "redaction": said.redaction(head),
-        "made by": f"agentmon {head['agentmon']}",
-    }
-    yield "".join(f"- {name}: {code(text)}\n" for name, text in facts.items()) + "\n"
+    yield "".join(f"- {name}: {code(text)}\n" for name, text in said.facts(head).items()) + "\n"
     for round_ in rounds:
         yield from _round(round_)
 
 
 def _round(round_: Object) -> Iterator[str]:
-    errors = f", {round_['errors']} errors" if round_["errors"] else ""
+    errors = f", {said.errors(round_)}" if round_["errors"] else ""
     yield (
         f"## Round {round_['round_number']} {code(round_['round_id'])}\n\n"
         f"{said.moment(round_['start_time'])}, {said.duration(round_['duration_ms'])}, "
@@ -74,7 +61,8 @@ def _agent(agent: Object, depth: int) -> Iterator[str]:
     if agent["agent_id"] is not None:
         about = f" {code(agent['description'])}" if agent["description"] else ""
         status = f", {code(agent['status'])}" if agent["status"] else ""
-        yield f"{mark} Subagent {code(agent['name'])}{about} ({code(agent['agent_id'])}){status}\n\n"
+        who = f"{code(agent['name'])}{about} ({code(agent['agent_id'])})"
+        yield f"{mark} Subagent {who}{status}\n\n"
     yield _waits(agent["waits"])
     for message in agent["messages"]:
         yield from _message(message, depth)

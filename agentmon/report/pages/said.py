@@ -3,9 +3,38 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from agentmon.core.text import clean
 from agentmon.report.words import UNKNOWN, size, tokens
 
 Object = dict[str, Any]
+
+
+def harmless(text: str) -> str:
+    """A text with its controls, reordering marks and hidden characters as signs; tabs stay."""
+    return "\t".join(map(clean, text.split("\t")))
+
+
+def facts(head: Object) -> dict[str, str]:
+    """What stands above the rounds, by name."""
+    session = head["session"]
+    return {
+        "session": session["sid"],
+        "agent": f"{session['agent']} {session['version'] or ''}".strip(),
+        "model": session["model"] or UNKNOWN,
+        "folder": session["cwd"] or UNKNOWN,
+        "began": moment(session["start_time"]),
+        "ended": moment(session["end_time"]),
+        "tokens of the session": usage(session["tokens"]),
+        "in this file": content(head),
+        "redaction": redaction(head),
+        "made by": f"agentmon {head['agentmon']}",
+    }
+
+
+def errors(round_: Object) -> str:
+    """ "2 errors"."""
+    count = round_["errors"]
+    return f"{count} error{'' if count == 1 else 's'}"
 
 
 def moment(seconds: float | None) -> str:
