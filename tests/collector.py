@@ -2,7 +2,7 @@
 
 import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,6 +18,8 @@ class Collector:
 
     def __init__(self, port: int = 0) -> None:
         self.refuse = 200
+        self.on_traces: Callable[[], None] | None = None
+        """Called when traces are there, before they are answered."""
         self.asked = 0
         self.traces: list[Any] = []
         self.metrics: list[Any] = []
@@ -49,6 +51,8 @@ class Collector:
         self.headers.append(headers)
         if path == "/v1/traces":
             self.traces.append(ExportTraceServiceRequest.FromString(body))
+            if self.on_traces is not None:
+                self.on_traces()
         elif path == "/v1/metrics":
             self.metrics.append(ExportMetricsServiceRequest.FromString(body))
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from agentmon import config
 from agentmon.commands import options
@@ -66,7 +67,10 @@ def serve_metrics(
         redact=options.redactor(no_redact),
     )
     with clear_errors():
-        if once:
+        if once and as_json:
+            families = msgspec.to_builtins(metrics.families(options.now()))
+            print_json({"families": families})
+        elif once:
             utf8_output()
             sys.stdout.write(metrics.text(options.now()))
         else:

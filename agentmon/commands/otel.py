@@ -4,6 +4,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,21 +101,20 @@ def otel(
         with_content=content,
         redact=options.redactor(no_redact),
     )
+    base = _base(endpoint)
+    connect = partial(
+        sending.Sender,
+        base,
+        NAMES[semconv],
+        headers=dict(map(_header, headers)),
+        timeout=options.seconds(timeout, "--timeout"),
+    )
     with clear_errors():
         try:
-            sender = sending.Sender(
-                _url(endpoint),
-                NAMES[semconv],
-                headers=dict(map(_header, headers)),
-                timeout=options.seconds(timeout, "--timeout"),
-            )
+            export = _follow if follow else _once
+            export(where, base, again, wanted, connect, as_json)
         except sending.Unavailable as problem:
             raise Failure(str(problem)) from problem
-        try:
-            export = _follow if follow else _once
-            export(where, endpoint, again, wanted, sender, as_json)
-        finally:
-            sender.close()
 
 
 def _session(where: Path, name: str) -> str:
@@ -129,12 +131,13 @@ def _session(where: Path, name: str) -> str:
             conn.close()
 
 
-def _url(text: str) -> str:
+def _base(text: str) -> str:
+    """The URL without the path of a signal, which many write too."""
     if not text.startswith(("http://", "https://")):
         raise click.BadParameter(
             f"{text!r} is not an http:// or https:// URL", param_hint="--endpoint"
         )
-    return text
+    return text.rstrip("/").removesuffix("/v1/traces").removesuffix("/v1/metrics")
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -145,31 +148,44 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _once(
-    where: Path, endpoint: str, again: bool, wanted: "Wanted", sender: "Sender", as_json: bool
+    where: Path,
+    endpoint: str,
+    again: bool,
+    wanted: "Wanted",
+    connect: Callable[[], "Sender"],
+    as_json: bool,
 ) -> None:
     from agentmon.report.otel.exporting import Exporter
     from agentmon.report.otel.state import State
     from agentmon.store import db
 
-    conn = db.open_reading(where)
-    try:
-        state = State(where, endpoint, again=again)
-        try:
-            summary = Exporter(where, state, sender, wanted, options.now).run(conn)
-        finally:
-            state.close()
-    finally:
-        conn.close()
+    with (
+        closing(db.open_reading(where)) as conn,
+        closing(State(where, endpoint, again=again)) as state,
+        closing(connect()) as sender,
+    ):
+        summary = Exporter(where, state, sender, wanted, options.now).run(conn)
+    shown = _shown(endpoint)
     if as_json:
-        print_json({"endpoint": endpoint, **msgspec.to_builtins(summary)})
+        print_json({"endpoint": shown, **msgspec.to_builtins(summary)})
     elif not summary.failure:
         click.echo(_sentence(summary))
     if summary.failure:
-        raise Failure(f"{endpoint} did not take it: {summary.failure}")
+        raise Failure(f"{shown} {summary.failure}")
+
+
+def _shown(endpoint: str) -> str:
+    """An endpoint without a password in it."""
+    return options.redactor(False)(endpoint)
 
 
 def _follow(
-    where: Path, endpoint: str, again: bool, wanted: "Wanted", sender: "Sender", as_json: bool
+    where: Path,
+    endpoint: str,
+    again: bool,
+    wanted: "Wanted",
+    connect: Callable[[], "Sender"],
+    as_json: bool,
 ) -> None:
     from agentmon.report.otel.exporting import Exporter, Summary, follow
     from agentmon.report.otel.state import State
@@ -177,33 +193,33 @@ def _follow(
     from agentmon.store import db
 
     db.make_folder(where)
-    watched = Watched(where)
-    state = State(where, endpoint, again=again)
-    exporter = Exporter(where, state, sender, wanted, options.now)
     begun = time.monotonic()
     failing = ""
 
     def run() -> Summary:
-        return Summary() if watched.conn is None else exporter.run(watched.conn)
+        try:
+            return Summary() if watched.conn is None else exporter.run(watched.conn)
+        except db.StoreError as problem:
+            return Summary(failure=f"cannot be told: {problem}")
 
     def tell(summary: Summary) -> None:
         nonlocal failing
         if summary.failure and summary.failure != failing:
-            click.echo(
-                f"agentmon: {endpoint} did not take it, trying on: {summary.failure}", err=True
-            )
+            click.echo(f"agentmon: {_shown(endpoint)} {summary.failure}; trying on", err=True)
         failing = summary.failure
         if summary.spans:
             line = json.dumps(msgspec.to_builtins(summary)) if as_json else _sentence(summary)
             click.echo(line)
             sys.stdout.flush()
 
-    try:
-        with ends_on_sigterm():
-            follow(run, lambda: watched.has_changed(time.monotonic() - begun), tell)
-    finally:
-        state.close()
-        watched.close()
+    with (
+        closing(Watched(where)) as watched,
+        closing(State(where, endpoint, again=again)) as state,
+        closing(connect()) as sender,
+        ends_on_sigterm(),
+    ):
+        exporter = Exporter(where, state, sender, wanted, options.now)
+        follow(run, lambda: watched.has_changed(time.monotonic() - begun), tell)
 
 
 def _sentence(summary: "Summary") -> str:

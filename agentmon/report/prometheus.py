@@ -31,6 +31,12 @@ LABEL = 120
 
 Labels = Mapping[str, str]
 
+_LEVELS = {
+    "torn": "Inputs that end in an unfinished line now.",
+    "unknown_events": "Kept events that this version does not know.",
+}
+"""Counts of the store that may fall again."""
+
 
 class Family(Struct):
     """A metric with its samples."""
@@ -42,13 +48,12 @@ class Family(Struct):
 
 
 def text(families: Sequence[Family]) -> str:
-    """The exposition. A metric without samples is left out."""
+    """The exposition."""
     lines: list[str] = []
     for family in families:
-        if family.samples:
-            lines.append(f"# HELP {family.name} {_escaped(family.help, quote=False)}")
-            lines.append(f"# TYPE {family.name} {family.kind}")
-            lines += [_sample(family.name, *sample) for sample in family.samples]
+        lines.append(f"# HELP {family.name} {_escaped(family.help, quote=False)}")
+        lines.append(f"# TYPE {family.name} {family.kind}")
+        lines += [_sample(family.name, *sample) for sample in family.samples]
     return "\n".join(lines) + "\n"
 
 
@@ -90,10 +95,14 @@ class Metrics:
 
     def text(self, now: float) -> str:
         """The exposition as of now. Raises StoreError."""
+        return text(self.families(now))
+
+    def families(self, now: float) -> list[Family]:
+        """The metrics as of now. Raises StoreError."""
         conn = db.open_reading(self._data_dir)
         try:
             conn.execute("BEGIN")
-            return text(list(self._families(conn, now)))
+            return [family for family in self._families(conn, now) if family.samples]
         except sqlite3.Error as problem:
             raise db.StoreError(db.cannot(self._data_dir, "read", problem)) from problem
         finally:
@@ -114,9 +123,12 @@ class Metrics:
             "agentmon_writer_up", "gauge", "Whether an agentmon keeps the store up to date.",
             [({}, is_written)],
         )  # fmt: skip
+        counts = read.counts(conn)
+        for kind, what in _LEVELS.items():
+            yield Family(f"agentmon_{kind}", "gauge", what, [({}, counts.pop(kind))])
         yield Family(
-            "agentmon_events_total", "counter", "What the store holds, by kind.",
-            [({"kind": kind}, value) for kind, value in read.counts(conn).items()],
+            "agentmon_input_total", "counter", "What was read into the store, by kind.",
+            [({"kind": kind}, value) for kind, value in counts.items()],
         )  # fmt: skip
         yield Family(
             "agentmon_self", "gauge", "What agentmon measured of itself last, by name.",

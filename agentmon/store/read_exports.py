@@ -16,7 +16,7 @@ class Touched(Struct, frozen=True):
 
 _TOUCHED = """
 SELECT sid, last_time, first_time, ended_at, resumed_at, closed_at, prompt_count, input_tokens,
-       output_tokens, cache_read_tokens, context_tokens
+       output_tokens, cache_read_tokens, context_tokens, kinds
 FROM sessions WHERE last_time >= ? ORDER BY last_time DESC
 """
 

@@ -21,7 +21,7 @@ from agentmon.report.otel.state import Done, State
 from agentmon.report.otel.texts import FullTexts, Texts
 from agentmon.report.roundreading import SessionReader
 from agentmon.report.texts import TextReader
-from agentmon.store import read_exports
+from agentmon.store import db, read_exports
 
 BATCH = 512
 """Spans sent at once, about: a round is not divided."""
@@ -86,12 +86,16 @@ class Exporter:
         self._seen: dict[str, str] = {}
 
     def run(self, conn: sqlite3.Connection) -> Summary:
-        """One pass over what has changed since the last one."""
+        """One pass over what has changed since the last one. Raises StoreError."""
         summary = Summary()
-        if not self._pass(conn, summary):
+        try:
+            if not self._pass(conn, summary):
+                self._seen.clear()
+            elif self._state.is_due:
+                self._tell_totals(summary)
+        except sqlite3.Error as problem:
             self._seen.clear()
-        elif self._state.is_due:
-            self._tell_totals(summary)
+            raise db.StoreError(db.cannot(self._data_dir, "read", problem)) from problem
         return summary
 
     def _pass(self, conn: sqlite3.Connection, summary: Summary) -> bool:
@@ -162,7 +166,7 @@ class Exporter:
     def _send(self, batch: _Batch, summary: Summary) -> bool:
         """Sends a batch and remembers it once it was taken."""
         if batch.spans and not self._sender.send_spans(batch.spans):
-            summary.failure = self._sender.complaint
+            summary.failure = f"did not take it: {self._sender.complaint}"
             return False
         known = list(self._state.series()) if batch.measures else []
         self._state.done(batch.done, totals.grown(known, batch.measures))
@@ -177,7 +181,7 @@ class Exporter:
         if self._sender.send_metrics(made, state.instance, state.since, self._now()):
             state.told()
         else:
-            summary.failure = self._sender.complaint
+            summary.failure = f"did not take it: {self._sender.complaint}"
 
 
 def _add(batch: _Batch, done: Done, spans: list[tuple[Any, Span]]) -> None:

@@ -218,6 +218,8 @@ class Spans:
             attributes["agentmon.message.id"] = row.flow_id
             self._set(attributes, "gen_ai.tool.call.arguments", self._texts.arguments(block))
             self._set(attributes, "gen_ai.tool.call.result", self._texts.result(block))
+            if row.result_time is None:
+                attributes["agentmon.result"] = "unseen"
             if error is not None:
                 attributes["error.type"] = error
             span = Span(

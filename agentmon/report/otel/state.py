@@ -16,6 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from agentmon.core.redact import Redactor
 from agentmon.store import db
 from agentmon.store.deltas import make_folders
 
@@ -79,14 +80,14 @@ class State:
                     self._conn.execute(statement)
                 if again:
                     self._forget()
-                self._about("endpoint", endpoint)
+                self._about("endpoint", Redactor()(endpoint))
                 self.instance = self._about("instance", str(uuid.uuid4()))
                 self.since = float(self._about("since", repr(time.time())))
         except sqlite3.Error as problem:
             self._conn.close()
             if "locked" in str(problem):
                 raise db.StoreError(
-                    f"another agentmon exports to {endpoint} from {data_dir}: stop it first"
+                    f"another agentmon exports from {data_dir} to this endpoint: stop it first"
                 ) from problem
             raise db.StoreError(db.cannot(data_dir, "use exports beside", problem)) from problem
 
