@@ -192,48 +192,44 @@ class Tags(HTMLParser):
             self.styles.append(data)
 
 
-ALLOWED = set(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "h1",
-        "h2",
-        "dl",
-        "dt",
-        "dd",
-        "p",
-        "b",
-        "br",
-        "span",
-        "pre",
-        "details",
-        "summary",
-        "div",
-        "svg",
-        "rect",
-    ]
-)
-ATTRIBUTES = set(
-    [
-        "lang",
-        "charset",
-        "http-equiv",
-        "content",
-        "name",
-        "class",
-        "open",
-        "viewbox",
-        "preserveaspectratio",
-        "role",
-        "x",
-        "width",
-        "height",
-    ]
-)
+ALLOWED = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "h1",
+    "h2",
+    "dl",
+    "dt",
+    "dd",
+    "p",
+    "b",
+    "br",
+    "span",
+    "pre",
+    "details",
+    "summary",
+    "div",
+    "svg",
+    "rect",
+}
+ATTRIBUTES = {
+    "lang",
+    "charset",
+    "http-equiv",
+    "content",
+    "name",
+    "class",
+    "open",
+    "viewbox",
+    "preserveaspectratio",
+    "role",
+    "x",
+    "width",
+    "height",
+}
 
 
 def test_nothing_leaves_its_place_in_html(said: Path, hostile: str) -> None:

@@ -5,6 +5,7 @@ the last `metrics.since`), each with at most `MAX_TOOLS` tools; later tools of a
 "other". A counter only ever grows for as long as its session is told.
 """
 
+import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,6 +69,8 @@ def _escaped(said: str, *, quote: bool = True) -> str:
 
 
 def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
 
 

@@ -46,7 +46,9 @@ class Server(ThreadingHTTPServer):
         self.text = text
         self.content_type = content_type
         self.is_private = is_loopback(host)
-        self._room = threading.BoundedSemaphore(MOST)
+        self.free = MOST
+        """How many more requests have room."""
+        self._counting = threading.Lock()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
@@ -57,7 +59,10 @@ class Server(ThreadingHTTPServer):
         return f"http://{shown}:{port}{PATH}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._room.acquire(blocking=False):
+        with self._counting:
+            is_full = self.free <= 0
+            self.free -= not is_full
+        if is_full:
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -70,7 +75,8 @@ class Server(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             ends.cancel()
-            self._room.release()
+            with self._counting:
+                self.free += 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away, or sends what nobody reads, is no trouble of ours."""
