@@ -2,7 +2,7 @@
 
 import gzip
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -137,7 +137,7 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def collecting(port: int = 0) -> Iterator[Collector]:
+def collecting(port: int = 0) -> Generator[Collector]:
     """A collector for as long as the block lasts."""
     collector = Collector(port)
     collector.start()

@@ -3,6 +3,7 @@ with nothing of the program."""
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,6 @@ def prompts_of(log: Path) -> dict[str, list[float]]:
 
 
 def _epoch(stamp: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
 
 
@@ -36,12 +35,18 @@ class Expected:
     """The spans of every complete round of a log, as plain values."""
 
     def __init__(self, log: Path) -> None:
-        rows = dump_of([log])
-        self.sessions = {row["sid"]: row for row in rows if row["kind"] == "session"}
-        self.rounds = [row for row in rows if row["kind"] == "round" and row["is_complete"]]
-        self.messages = [row for row in rows if row["kind"] == "message"]
-        self.blocks = [row for row in rows if row["kind"] == "block"]
-        self.results = {row["tool_use_id"]: row for row in rows if row["kind"] == "tool_result"}
+        rows: list[Row] = [*dump_of([log])]
+        self.sessions: dict[str, Row] = {
+            row["sid"]: row for row in rows if row["kind"] == "session"
+        }
+        self.rounds: list[Row] = [
+            row for row in rows if row["kind"] == "round" and row["is_complete"]
+        ]
+        self.messages: list[Row] = [row for row in rows if row["kind"] == "message"]
+        self.blocks: list[Row] = [row for row in rows if row["kind"] == "block"]
+        self.results: dict[str, Row] = {
+            row["tool_use_id"]: row for row in rows if row["kind"] == "tool_result"
+        }
         self._prompts = prompts_of(log)
 
     def of(self, round_: Row) -> list[Row]:

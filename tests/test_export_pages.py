@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 from agentmon.cli import main
 from agentmon.report.pages.markdown import code, fenced
 from agentmon.report.pages.said import harmless
+from agentmon.report.pages.shape import LIMIT
 from tests import golden
 from tests.differential import ingest
 from tests.feeds import Scene, answering, asking, finished, sid_of, write
@@ -90,18 +91,16 @@ def test_texts_are_whole_without_redaction(demo: Path) -> None:
         for message in agent["messages"]
         for block in message["blocks"]
     }
-    known = {(row["flow_id"], row["index"]): row for row in Expected(DEMO).blocks}
+    expected = Expected(DEMO)
+    known = {(row["flow_id"], row["index"]): row for row in expected.blocks}
     assert len(blocks) > 15
     for key, block in blocks.items():
         assert sha256(block["text"].encode()).hexdigest() == known[key]["sha256"]
         call = block["call"]
         if call is not None:
-            told = Expected_results[call["tool_use_id"]]
+            told = expected.results[call["tool_use_id"]]
             assert sha256(call["result"].encode()).hexdigest() == told["sha256"]
     assert found["redaction"] is None
-
-
-Expected_results = Expected(DEMO).results
 
 
 def test_a_subagent_stands_below_its_call(demo: Path) -> None:
@@ -312,8 +311,6 @@ def test_secrets_are_taken_out_and_the_file_says_so(secrets: Path, form: str) ->
 
 
 def test_a_secret_at_the_cut_is_found(tmp_path: Path) -> None:
-    from agentmon.report.pages.shape import LIMIT
-
     text = "x " * (LIMIT // 2 - 10) + SECRET + " y" * 20
     ingest(tmp_path, [write(tmp_path / "log", finished(1, content=text))])
     found = value_of(tmp_path, sid_of(1))
