@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,19 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from agentmon.cli import main
 from agentmon.core.redact import Redactor
-from agentmon.report.otel.exporting import LONGEST_PAUSE, Exporter, Summary, Wanted, follow
+from agentmon.report.otel.exporting import LONGEST_PAUSE, SETTLE, Exporter, Summary, Wanted, follow
 from agentmon.report.otel.names import NAMES, Version
 from agentmon.report.otel.sending import Sender
+from agentmon.report.otel.spans import Measure
 from agentmon.report.otel.state import State
+from agentmon.report.otel.totals import MOST_SERIES, grown
 from agentmon.store import db
-from tests.cli_run import Running, assert_one_sentence, command, environment, ran, run
+from tests import golden
+from tests.cli_run import Running, assert_one_sentence, command, environment, ran
 from tests.collector import Collector, collecting
 from tests.differential import ingest
-from tests.feeds import Scene, answering, asking, sid_of, wait_for
+from tests.feeds import Scene, answering, asking, finished, sid_of, wait_for, write
 from tests.otel_oracle import Expected, nanoseconds
-from tests.wire import Talk
+from tests.wire import START, Talk
 
 DEMO = Path(__file__).parents[1] / "agentmon" / "demo.jsonl"
 Span = dict[str, Any]
@@ -40,8 +46,10 @@ def export(data_dir: Path, collector: Collector, **wanted: Any) -> Summary:
     sender = Sender(collector.url, NAMES[version], timeout=5)
     state = State(data_dir, collector.url)
     conn = db.open_reading(data_dir)
+    now = wanted.pop("now", None)
+    clock = time.time if now is None else lambda: now
     try:
-        return Exporter(data_dir, state, sender, Wanted(**wanted)).run(conn)
+        return Exporter(data_dir, state, sender, Wanted(**wanted), clock).run(conn)
     finally:
         conn.close()
         state.close()
@@ -283,8 +291,10 @@ def test_a_refused_export_is_not_remembered(tmp_path: Path, collector: Collector
     collector.refuse = 400
     failed = export(data_dir, collector)
     assert (failed.spans, bool(failed.failure)) == (0, True)
-    answer = run("otel", "--endpoint", collector.url, "--data-dir", data_dir)
-    assert_one_sentence(answer, "did not take it", "400")
+    answer = said("--endpoint", collector.url, "--data-dir", data_dir)
+    assert answer.exit_code == 1
+    assert f"agentmon: {collector.url} did not take it: " in answer.stderr
+    assert "400" in answer.stderr
     collector.refuse = 200
     assert export(data_dir, collector).spans == len(collector.spans()) > 90
 
@@ -299,10 +309,9 @@ def test_killed_before_the_answer_is_remembered(tmp_path: Path, collector: Colle
     killed = collector.spans()
     assert killed
     assert not collector.metrics
-    answer = run("otel", "--endpoint", collector.url, "--data-dir", data_dir, "--json")
-    assert (answer.code, answer.err) == (0, "")
+    summary = export(data_dir, collector)
     spans = collector.spans()[len(killed) :]
-    assert json.loads(answer.out)["spans"] == len(spans)
+    assert summary.spans == len(spans)
     assert _ids(spans) == _ids(killed)
     points = collector.last_metrics()["gen_ai.execute_tool.duration"]
     assert sum(p["count"] for p in points) == len(by_name(spans, "execute_tool"))
@@ -335,6 +344,25 @@ def test_a_late_message_comes_below_what_was_sent(tmp_path: Path, collector: Col
     (root,) = [span for span in before if not span["parent"]]
     assert (chat["attributes"]["gen_ai.response.id"], chat["parent"]) == ("m7", root["id"])
     assert chat["trace"] == root["trace"]
+
+
+def test_a_round_that_has_just_ended_settles_first(tmp_path: Path, collector: Collector) -> None:
+    """A notification may go on with it: its end is not told before that is over."""
+    talk = Talk(sid_of(1), pid=4_000_001)
+    with Scene(tmp_path) as scene:
+        scene.say(*asking(talk), *answering(talk))
+    ended = START / 1000 + 1.2
+    soon = export(scene.data_dir, collector, now=ended + SETTLE - 0.1)
+    assert (soon.settling, soon.spans, collector.spans()) == (1, 0, [])
+    assert export(scene.data_dir, collector, now=ended + SETTLE).spans == 4
+
+
+def test_series_stay_few() -> None:
+    measures = [Measure("tool_duration", 1.0, {"tool": f"t{n}"}) for n in range(MOST_SERIES + 9)]
+    found = grown([], measures)
+    assert len(found) == MOST_SERIES + 1
+    assert (found[-1].attributes, found[-1].count) == ({"tool": "other"}, 9)
+    assert len(grown(found, measures)) == MOST_SERIES + 1
 
 
 def test_a_running_round_waits(tmp_path: Path, collector: Collector) -> None:
@@ -392,7 +420,7 @@ def test_pauses_grow_and_end_with_the_trouble() -> None:
         started.append(now[0])
         if len(started) > len(failing):
             raise KeyboardInterrupt
-        return Summary(failure=failing[len(started) - 1], waiting=1)
+        return Summary(failure=failing[len(started) - 1], settling=1)
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
@@ -418,14 +446,36 @@ def test_without_the_sdk_one_sentence_says_how_to_get_it(tmp_path: Path) -> None
     assert_one_sentence(answer, "pip install 'agentmon[otel]'")
 
 
+def said(*args: object) -> Result:
+    return CliRunner().invoke(main, ["otel", *map(str, args)])
+
+
 def test_bad_requests(tmp_path: Path, collector: Collector) -> None:
     data_dir = stored(tmp_path, DEMO)
-    assert_one_sentence(run("otel", "--data-dir", tmp_path / "none"), "no store")
-    assert_one_sentence(run("otel", "nobody", "--data-dir", data_dir), "nobody")
-    assert_one_sentence(run("otel", "--endpoint", "x:1", "--data-dir", data_dir), "x:1", code=2)
+    at = ("--endpoint", collector.url, "--data-dir", data_dir)
+    for args, code, sentence in (
+        (("--data-dir", tmp_path / "none"), 1, "no store"),
+        (("nobody", *at), 1, "nobody"),
+        (("--endpoint", "x:1", "--data-dir", data_dir), 2, "x:1"),
+        (("--header", "novalue", *at), 2, "NAME=VALUE"),
+        (("--timeout", "soon", *at), 2, "a time above zero"),
+    ):
+        answer = said(*args)
+        assert (answer.exit_code, answer.stdout) == (code, "")
+        assert sentence in answer.stderr
     state = State(data_dir, collector.url)
     try:
-        busy = run("otel", "--endpoint", collector.url, "--data-dir", data_dir)
+        assert "another agentmon exports" in said(*at).stderr
     finally:
         state.close()
-    assert_one_sentence(busy, "another agentmon exports")
+    assert collector.asked == 0
+
+
+def test_the_summary_is_pinned(tmp_path: Path, collector: Collector) -> None:
+    ingest(tmp_path / "data", [write(tmp_path / "log", finished(1))])
+    args = ("--json", "--header", "x-team=a b", "--data-dir", tmp_path / "data")
+    answer = said("--endpoint", f"{collector.url}/v1/traces", *args)
+    summary = json.loads(answer.stdout)
+    assert summary.pop("endpoint") == collector.url
+    assert collector.headers[0]["x-team"] == "a b"
+    golden.check("otel", summary)

@@ -223,6 +223,7 @@ def _follow(
 
 
 def _sentence(summary: "Summary") -> str:
-    waiting = f", {summary.waiting} not over yet" if summary.waiting else ""
+    count = summary.waiting + summary.settling
+    waiting = f", {count} not over yet" if count else ""
     known = f", {summary.known} known there" if summary.known else ""
     return f"rounds {summary.rounds}, spans {summary.spans}{known}{waiting}"

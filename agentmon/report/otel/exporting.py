@@ -20,6 +20,7 @@ from agentmon.report.otel.spans import Measure, Span, Spans
 from agentmon.report.otel.state import Done, State
 from agentmon.report.otel.texts import FullTexts, Texts
 from agentmon.report.roundreading import SessionReader
+from agentmon.report.roundtree import RoundTree
 from agentmon.report.texts import TextReader
 from agentmon.store import db, read_exports
 
@@ -31,6 +32,9 @@ BATCH_BYTES = 4_000_000
 
 SETTLE = 5.0
 """Seconds without news after which a finished round is exported."""
+
+REST = 600.0
+"""The same while a subagent of it was last heard of at work: it may have died unheard."""
 
 LONGEST_PAUSE = 60.0
 """Seconds between two attempts at an endpoint that does not answer, at most."""
@@ -50,18 +54,14 @@ class Wanted(Struct, frozen=True):
 
 
 class Summary(Struct):
-    """What a pass did. `waiting` are rounds that run or have just ended."""
+    """What a pass did. `waiting` are rounds that run, `settling` those that have just ended."""
 
     rounds: int = 0
     spans: int = 0
     waiting: int = 0
+    settling: int = 0
     known: int = 0
     failure: str = ""
-
-    def add(self, other: "Summary") -> None:
-        self.rounds += other.rounds
-        self.spans += other.spans
-        self.waiting, self.known, self.failure = other.waiting, other.known, other.failure
 
 
 class _Batch(Struct):
@@ -102,14 +102,14 @@ class Exporter:
         """Sends what is new; False: the endpoint did not take it."""
         batch = _Batch()
         for sid, mark in self._changed(conn):
-            waiting = summary.waiting
+            open_before = summary.waiting + summary.settling
             for item in self._session(conn, sid, summary):
                 _add(batch, *item)
                 if len(batch.spans) >= BATCH or batch.size >= BATCH_BYTES:
                     if not self._send(batch, summary):
                         return False
                     batch = _Batch()
-            if summary.waiting == waiting:
+            if summary.waiting + summary.settling == open_before:
                 self._seen[sid] = mark
         return self._send(batch, summary)
 
@@ -137,12 +137,13 @@ class Exporter:
             mark = fresh.get(row.round_id)
             if mark is None:
                 continue
-            tree = reader.tree(row)
-            is_last = row.round_id == newest and reader.session.end_time is None
-            is_moving = is_last and self._now() - mark.last_time < SETTLE
-            is_running = any(agent.agent_id in reader.running for agent in tree.agents())
-            if not tree.is_over or is_moving or (is_last and is_running):
+            tree = reader.tree(row) if mark.is_over else None
+            if tree is None or not tree.is_over:
                 summary.waiting += 1
+                continue
+            is_last = row.round_id == newest and reader.session.end_time is None
+            if is_last and self._may_go_on(tree, reader.running, mark.last_time):
+                summary.settling += 1
                 continue
             had = self._state.spans(sid, row.round_id)
             spans = [
@@ -155,6 +156,11 @@ class Exporter:
                 Done(sid, row.round_id, mark.mark, frozenset(every)),
                 [(resource, span) for span in spans],
             )
+
+    def _may_go_on(self, tree: RoundTree, running: set[str], last: float) -> bool:
+        quiet = self._now() - last
+        is_at_work = any(agent.agent_id in running for agent in tree.agents())
+        return quiet < (REST if is_at_work else SETTLE)
 
     def _texts(self, conn: sqlite3.Connection) -> Texts:
         if not self._wanted.with_content:
@@ -211,7 +217,6 @@ def follow(
             summary = run()
             tell(summary)
             pause = min(LONGEST_PAUSE, max(1.0, 2 * pause)) if summary.failure else 0.0
-            due = clock() + pause if summary.failure or summary.waiting else float("inf")
-            if summary.waiting and not summary.failure:
-                due = clock() + 1.0
+            wakes = pause if summary.failure else 1.0 if summary.settling else float("inf")
+            due = clock() + wakes
         sleep(LOOK)

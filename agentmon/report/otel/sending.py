@@ -90,7 +90,9 @@ class Sender:
         """Ends a retry that waits, too."""
         self._spans.shutdown()
         self._metrics.shutdown()
-        logging.getLogger(LOGGER).removeHandler(self._complaint)
+        logger = logging.getLogger(LOGGER)
+        logger.removeHandler(self._complaint)
+        logger.propagate = True
 
     def send_spans(self, batch: Sequence[tuple["Resource", Span]]) -> bool:
         """Sends spans; whether the endpoint took them. Retries what may pass, until its timeout."""

@@ -45,8 +45,6 @@ class Span(Struct):
     is_client: bool = False
     error: str | None = None
     measures: list[Measure] = field(default_factory=list[Measure])
-    link_id: tuple[int, int] | None = None
-    """(trace, span) of the call that started it, where that is in another round."""
 
 
 def id_of(size: int, *names: object) -> int:

@@ -18,6 +18,9 @@ SECONDS = tuple(0.01 * 2**step for step in range(14))
 AGENT_SECONDS = tuple(0.1 * 2**step for step in range(13))
 TOKENS = tuple(float(4**step) for step in range(14))
 
+MOST_SERIES = 5_000
+"""Series of an endpoint, about; names that come after that are lumped together as "other"."""
+
 BOUNDS: dict[str, tuple[float, ...]] = {
     "inference_duration": SECONDS,
     "first_chunk": SECONDS,
@@ -38,6 +41,10 @@ def grown(known: Iterable[Series], measures: Iterable[Measure]) -> list[Series]:
     changed: dict[tuple[str, str], Series] = {}
     for measure in measures:
         key = measure.name, key_of(measure.attributes)
+        is_new = key not in by_key and key not in changed
+        if is_new and len(by_key) + len(changed) >= MOST_SERIES:
+            measure = _lumped(measure)
+            key = measure.name, key_of(measure.attributes)
         series = changed.get(key) or _copy(by_key.get(key), measure)
         changed[key] = series
         series.buckets[bisect_left(BOUNDS[measure.name], measure.value)] += 1
@@ -46,6 +53,14 @@ def grown(known: Iterable[Series], measures: Iterable[Measure]) -> list[Series]:
         series.low = min(series.low, measure.value)
         series.high = max(series.high, measure.value)
     return list(changed.values())
+
+
+def _lumped(measure: Measure) -> Measure:
+    """A measure without what agents named."""
+    few = {
+        k: "other" if k in ("tool", "agent", "model") else v for k, v in measure.attributes.items()
+    }
+    return Measure(measure.name, measure.value, few)
 
 
 def _copy(known: Series | None, measure: Measure) -> Series:
