@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 PATIENCE = 10.0
 """Seconds for one request, from its first byte to the last of the answer."""
@@ -94,14 +94,17 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
     server_version = "agentmon"
     sys_version = ""
-    server: Server
+
+    @property
+    def _asked(self) -> Server:
+        return cast(Server, self.server)
 
     def do_GET(self) -> None:
         if not self._is_from_here():
             self._answer(HTTPStatus.MISDIRECTED_REQUEST, "ask for it by its address\n")
         elif self.path.partition("?")[0] == PATH:
             try:
-                self._answer(HTTPStatus.OK, self.server.text(), self.server.content_type)
+                self._answer(HTTPStatus.OK, self._asked.text(), self._asked.content_type)
             except Unreadable as problem:
                 self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{problem}\n")
         elif self.path == "/":
@@ -114,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_from_here(self) -> bool:
         host = self.headers.get("Host", "")
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        return not self.server.is_private or not host or is_loopback(name)
+        return not self._asked.is_private or not host or is_loopback(name)
 
     def _answer(
         self, status: HTTPStatus, text: str, kind: str = "text/plain; charset=utf-8"
