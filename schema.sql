@@ -96,6 +96,7 @@ CREATE TABLE rounds (
 ) WITHOUT ROWID;
 CREATE INDEX rounds_by_start ON rounds (sid, start_time) WHERE prompts > 0;
 CREATE INDEX rounds_by_id ON rounds (round_id) WHERE prompts > 0;
+CREATE INDEX rounds_unended ON rounds (start_time, sid) WHERE prompts > 0 AND end_time IS NULL;
 CREATE INDEX rounds_open ON rounds (sid) WHERE prompts > 0 AND end_time IS NULL AND is_closed = 0;
 
 CREATE TABLE prompts (
@@ -336,14 +337,154 @@ CREATE TABLE system_metrics (
   PRIMARY KEY (timestamp, metric_name)
 ) WITHOUT ROWID;
 
--- Views take "now" from the query: age is yours to compute.
+-- -- a stable interface: the views below keep their names and columns (README, "Asking in SQL").
+-- Times are epoch seconds, UTC; durations are seconds; flags are 0 or 1; NULL is "not known".
+-- They take "now" from the query: an age is yours to compute.
+
+-- A round of which nobody has told the end and nothing shows that it is over.
 CREATE VIEW incomplete_rounds AS
   SELECT r.sid, r.round_id, r.user_prompt, r.start_time, r.orphaned_at
   FROM rounds r WHERE r.prompts > 0 AND r.end_time IS NULL AND r.is_closed = 0;
 
+-- A finished call whose result has not come, nor evidence that it returned unseen.
 CREATE VIEW pending_tool_calls AS
   SELECT b.sid, m.agent_id, m.round_id, b.flow_id, b.block_index, b.tool_use_id, b.tool_name,
          b.complete_time AS called_at, b.input_preview
   FROM content_blocks b JOIN messages m USING (flow_id)
   WHERE b.block_type = 'tool_use' AND b.complete_time IS NOT NULL
     AND b.result_time IS NULL AND b.no_result_at IS NULL;
+
+-- One conversation. Tokens are sums over its messages, subagents' among them.
+CREATE VIEW v_sessions AS
+  SELECT s.sid,
+         s.agent,                              -- the product: claude, codex, …
+         s.pid, s.cwd, s.version, s.model,     -- as they were said last
+         s.first_time AS start_time,           -- its first event
+         s.last_time,                          -- its last event
+         CASE WHEN s.resumed_at > s.ended_at THEN NULL ELSE s.ended_at END AS end_time,
+         CASE WHEN s.resumed_at > s.ended_at THEN NULL ELSE s.end_reason END AS end_reason,
+         s.input_tokens, s.output_tokens, s.cache_read_tokens, s.cache_write_tokens,
+         s.context_tokens,                     -- what its last message read and wrote
+         (SELECT COUNT(*) FROM rounds r WHERE r.sid = s.sid AND r.prompts > 0) AS rounds
+  FROM sessions s;
+
+-- A thread of a session: the main agent (agent_id '') or a subagent.
+CREATE VIEW v_agents AS
+  SELECT a.sid, a.agent_id,
+         a.kind, a.description, a.status,      -- of a subagent; status: running | completed | …
+         a.parent_tool_use_id,                 -- the call that started it
+         a.phase, a.phase_since, a.phase_detail,
+         a.last_byte,                          -- of its stream
+         a.last_told                           -- last sign of life from what does not stream
+  FROM agents a;
+
+-- One user prompt until its stop.
+CREATE VIEW v_rounds AS
+  SELECT r.sid, r.round_id,                    -- key
+         (SELECT COUNT(*) FROM rounds e
+          WHERE e.sid = r.sid AND e.prompts > 0
+            AND (e.start_time, e.round_id) <= (r.start_time, r.round_id))
+           AS round_number,                    -- within the session, from 1
+         r.user_prompt,                        -- the first of its prompts
+         r.prompts,                            -- how many it has
+         r.start_time,                         -- its first prompt
+         COALESCE(r.end_time, CASE WHEN r.abort_ends THEN r.aborted_at END)
+           AS end_time,                        -- its last stop
+         ROUND(COALESCE(r.end_time, CASE WHEN r.abort_ends THEN r.aborted_at END) - r.start_time, 6)
+           AS duration,
+         r.is_complete,                        -- its stop was told
+         r.is_aborted,                         -- over without one
+         r.aborted_at,                         -- somebody gave it up
+         r.orphaned_at                         -- its process was found gone
+  FROM rounds r WHERE r.prompts > 0;
+
+CREATE VIEW v_prompts AS
+  SELECT p.sid, p.round_id,
+         p.ordinal,                            -- within the session
+         p.time, p.text,
+         p.is_queued,                          -- written while a round ran
+         p.pid                                 -- the process it was written to
+  FROM prompts p;
+
+-- One response of the API. round_id is NULL for warm-up and side traffic.
+CREATE VIEW v_messages AS
+  SELECT m.flow_id, m.request_id, m.sid, r.round_id,
+         m.agent_id,                           -- NULL: the main agent
+         m.role, m.model, m.stop_reason,       -- as the API has them
+         m.start_time,                         -- message_start
+         m.end_time,                           -- message_stop
+         ROUND(m.end_time - m.start_time, 6) AS duration,
+         m.last_time,                          -- its last byte
+         m.is_complete,                        -- it has its end or its stop reason
+         m.error,                              -- why it was broken off
+         m.input_tokens, m.output_tokens, m.cache_read_tokens, m.cache_write_tokens
+  FROM messages m
+  LEFT JOIN rounds r ON r.sid = m.sid AND r.round_id = m.round_id AND r.prompts > 0;
+
+-- One content block, key (flow_id, block_index). `agentmon sql` has block_text(flow_id, block_index).
+CREATE VIEW v_blocks AS
+  SELECT b.flow_id, b.block_index, m.sid, r.round_id, m.agent_id,
+         b.block_type,                         -- thinking, text, tool_use, …
+         b.tool_use_id, b.tool_name,           -- of a call
+         b.delta_count,                        -- increments of text
+         b.total_bytes,                        -- UTF-8 bytes of its text
+         b.start_time,                         -- content_block_start
+         b.last_time,                          -- its last delta
+         b.complete_time,                      -- content_block_stop, or what came after it
+         ROUND(b.complete_time - b.start_time, 6) AS duration,
+         b.is_complete
+  FROM content_blocks b JOIN messages m USING (flow_id)
+  LEFT JOIN rounds r ON r.sid = m.sid AND r.round_id = m.round_id AND r.prompts > 0;
+
+-- A tool call with what came back of it.
+CREATE VIEW v_tool_calls AS
+  SELECT b.tool_use_id, b.tool_name, m.sid, r.round_id, m.agent_id, b.flow_id, b.block_index,
+         b.input_preview,                      -- the argument that tells what it does, shortened
+         b.complete_time AS called_at,         -- its arguments were complete
+         b.result_time,
+         ROUND(MAX(0, b.result_time - b.complete_time), 6) AS duration,
+         b.result_is_error AS is_error,        -- the result says is_error; NULL: it does not say
+         CASE WHEN b.result_time IS NOT NULL THEN 'returned'
+              WHEN b.no_result_at IS NOT NULL THEN 'unseen'    -- it returned, nobody told how
+              WHEN b.complete_time IS NULL THEN 'calling'      -- its arguments still stream
+              WHEN b.block_type <> 'tool_use' THEN 'server'    -- run by the API itself
+              ELSE 'pending' END AS state,
+         (SELECT t.content_size FROM tool_results t WHERE t.tool_use_id = b.tool_use_id)
+           AS result_bytes
+  FROM content_blocks b JOIN messages m USING (flow_id)
+  LEFT JOIN rounds r ON r.sid = m.sid AND r.round_id = m.round_id AND r.prompts > 0
+  WHERE b.tool_use_id IS NOT NULL;
+
+-- What came back. `agentmon sql` has result_text(tool_use_id) for the whole of a large one.
+CREATE VIEW v_tool_results AS
+  SELECT t.tool_use_id, t.sid, t.is_error,
+         t.content_size,                       -- UTF-8 bytes of the whole
+         t.sha256,
+         t.content,                            -- the whole, or its first 500 characters
+         t.file IS NOT NULL AS is_preview,     -- the whole is in a file
+         t.result_time
+  FROM tool_results t;
+
+-- Stalled, overdue, orphaned, dead: as judged, with the evidence.
+CREATE VIEW v_verdicts AS
+  SELECT v.verdict_id, v.sid, v.agent_id,      -- agent_id '': the main agent
+         v.verdict, v.since,
+         v.until,                              -- NULL: it held when it was judged last
+         ROUND(v.until - v.since, 6) AS duration,
+         NULLIF(v.tool_use_id, '') AS tool_use_id,
+         v.evidence                            -- JSON
+  FROM verdicts v;
+
+-- What else was said: errors, hooks, queue operations, status.
+CREATE VIEW v_notices AS
+  SELECT n.notice_id, n.sid, n.agent_id, n.flow_id, n.time, n.name,
+         n.data                                -- JSON
+  FROM notices n;
+
+-- What is known of a session or one of its agents by name: the last value said.
+CREATE VIEW v_facts AS
+  SELECT f.sid, f.agent_id, f.name,
+         f.value,                              -- JSON
+         f.time,
+         f.kind                                -- the kind of source that said it
+  FROM facts f;

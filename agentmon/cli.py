@@ -15,7 +15,18 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from agentmon import __version__, config
-from agentmon.commands import export, metrics, otel, scripts
+from agentmon.commands import (
+    export,
+    lists,
+    metrics,
+    otel,
+    queries,
+    scripts,
+    sql,
+    sums,
+    timeseries,
+)
+from agentmon.commands import round as round_
 from agentmon.commands.options import (
     clear_errors,
     data_dir_option,
@@ -322,6 +333,19 @@ main.add_command(scripts.wait)
 main.add_command(export.export)
 main.add_command(otel.otel)
 main.add_command(metrics.serve_metrics)
+main.add_command(lists.sessions)
+main.add_command(lists.pending)
+main.add_command(lists.stalled)
+main.add_command(lists.unbalanced)
+main.add_command(queries.rounds)
+main.add_command(queries.show)
+main.add_command(queries.tool)
+main.add_command(sums.stats)
+main.add_command(sums.dashboard)
+main.add_command(timeseries.timeseries)
+main.add_command(sql.sql)
+main.add_command(round_.rate)
+main.add_command(round_.parallel)
 
 
 def run() -> NoReturn:

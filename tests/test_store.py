@@ -206,7 +206,10 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
 
 # -- queries
 
-FEW = {"blocks_failed", "blocks_open", "blocks_pending", "messages_broken", "raw_events_open"}
+FEW = {
+    *("blocks_failed", "blocks_open", "blocks_pending", "messages_broken", "raw_events_open"),
+    "rounds_unended",
+}
 """Indexes of the few rows that are open or failed; going through them is what they are for."""
 
 Query = tuple[str, tuple[object, ...]]
@@ -242,7 +245,9 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
         read.verdicts(asking, sid)
         read.roundless_messages(asking, sid)
         for found in read.rounds(asking, sid):
+            list(read.each_message(asking, sid, found.round_id, agent_id="a"))
             read.round_(asking, sid, found.round_id)
+            read.numbered_round(asking, sid, found.round_number)
             read.round_sum(asking, sid, found.round_id)
             read.prompts(asking, sid, found.round_id)
             for said in read.messages(asking, sid, found.round_id):
@@ -254,6 +259,7 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
                     read.block(asking, said.flow_id, block.index)
                     read.block_of_call(asking, block.tool_use_id or "")
                     read.result(asking, block.tool_use_id or "")
+    list(read.each_session(asking))
     read.errors(asking)
     read.open_verdicts(asking)
     read.facts_of(asking, ["s"], ["title"])
@@ -286,10 +292,12 @@ def test_no_pane_scans_a_big_table(conn: sqlite3.Connection) -> None:
 
 
 READ = {
-    *("sessions", "session", "agents", "rounds", "round_", "messages", "roundless_messages"),
+    *("sessions", "session", "agents", "rounds", "round_", "numbered_round", "messages"),
+    *("roundless_messages",),
     *("message", "blocks", "block", "latest_block", "block_of_call", "pending", "result"),
     *("notices", "open_verdicts", "verdicts", "sources", "errors", "round_sum"),
     *("facts", "facts_of", "testimony", "told", "told_text", "prompts", "agent_messages"),
+    *("each_message", "each_session"),
 }
 """The queries above; counts and dumps are meant to see everything."""
 

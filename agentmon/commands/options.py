@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import sqlite3
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -51,6 +53,41 @@ def format_option(fn: F) -> F:
     )(fn)
 
 
+def since_option(fn: F) -> F:
+    return click.option(
+        "--since", metavar="TIME", help="From when on: 1h, 2d, or a time such as 2026-03-01T09:30."
+    )(fn)
+
+
+def ascii_option(fn: F) -> F:
+    return click.option(
+        "--ascii", "ascii_", is_flag=True, default=None, help="No glyphs beyond ASCII."
+    )(fn)
+
+
+def parse_since(text: str, now: float) -> float:
+    """Epoch seconds of "90s", "1h", "2d" (so long before now) or an ISO date or time, which is
+    local time where it names no zone. Raises click.BadParameter."""
+    try:
+        return now - config.duration(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError) as problem:
+        raise click.BadParameter(
+            f"{text!r} is no time: give 90s, 1h, 2d, or 2026-03-01T09:30", param_hint="--since"
+        ) from problem
+
+
+def seconds(text: str, option: str) -> float:
+    """A time span such as "90s". Raises click.BadParameter."""
+    try:
+        return config.duration(text)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem), param_hint=option) from problem
+
+
 def settings(**overrides: object) -> config.Loaded:
     """Settings with the flags that were given. Raises Failure for a bad value."""
     given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
@@ -76,7 +113,60 @@ def reconfigure(**options: str) -> None:
 
 def print_json(value: object) -> None:
     utf8_output()
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2))
+
+
+def print_rows(rows: Iterable[object]) -> None:
+    """A JSON array, one row a line, each as soon as it is there."""
+    from agentmon.report.bodies import json_rows
+
+    utf8_output()
+    # on a terminal also those controls are escaped that JSON lets through
+    for number, piece in enumerate(json_rows(rows, ascii=sys.stdout.isatty())):
+        sys.stdout.write(piece)
+        if number == 0:
+            sys.stdout.flush()
+
+
+class Store(NamedTuple):
+    """A store that is open for reading, the folder it is in, and the settings."""
+
+    conn: sqlite3.Connection
+    data_dir: Path
+    settings: config.Settings
+
+
+def _refuse_older(conn: sqlite3.Connection, where: Path) -> None:
+    from agentmon.store import db
+
+    version = db.version_of(conn)
+    if version is not None and version < db.SCHEMA_VERSION:
+        raise Failure(
+            f"the store in {where} was written by an older agentmon (schema {version}):"
+            " `agentmon ingest --reprocess` brings it up to date"
+        )
+
+
+@contextmanager
+def reading(data_dir: Path | None, **overrides: object) -> Generator[Store, None, None]:
+    """The store of a command that reads; what goes wrong is one sentence. Raises Failure."""
+    from agentmon.report.naming import Unclear
+    from agentmon.store import db
+
+    overrides["store__data_dir"] = None if data_dir is None else str(data_dir)
+    loaded = settings(**overrides)
+    where = config.data_dir(loaded.settings, os.environ)
+    with clear_errors():
+        conn = db.open_reading(where)
+        try:
+            _refuse_older(conn, where)
+            yield Store(conn, where, loaded.settings)
+        except Unclear as problem:
+            raise Failure(str(problem)) from problem
+        except sqlite3.Error as problem:
+            raise Failure(db.cannot(where, "read", problem)) from problem
+        finally:
+            conn.close()
 
 
 def known_format(name: str | None) -> str | None:
@@ -95,14 +185,6 @@ def redactor(no_redact: bool) -> Callable[[str], str]:
     from agentmon.core.redact import Redactor, keep
 
     return keep if no_redact else Redactor([os.path.expanduser("~")])
-
-
-def seconds(text: str, option: str) -> float:
-    """A time such as 90s or 2h. Raises BadParameter."""
-    try:
-        return config.duration(text)
-    except ValueError as problem:
-        raise click.BadParameter(str(problem), param_hint=option) from problem
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from agentmon.commands.options import (
     json_option,
     print_json,
     settings,
+    since_option,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ DEFAULT_ENDPOINT = "http://127.0.0.1:4318"
     help="Where an OTLP receiver listens (HTTP, protobuf).",
 )
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Sent along.")
-@click.option("--since", metavar="TIME", help="Only sessions active in this time, such as 24h.")
+@since_option
 @click.option("--follow", is_flag=True, help="Go on as rounds finish, until Ctrl+C.")
 @click.option(
     "--content", is_flag=True, help="Also prompts, texts, arguments and results; else none of them."
@@ -97,7 +98,7 @@ def otel(
     wanted = Wanted(
         version=semconv,
         sid=None if session is None else _session(where, session),
-        since=0.0 if since is None else options.now() - options.seconds(since, "--since"),
+        since=0.0 if since is None else options.parse_since(since, options.now()),
         with_content=content,
         redact=options.redactor(no_redact),
     )

@@ -6,7 +6,7 @@ that the caller gives (wall clock live, virtual clock in replay), so timers tick
 
 import os.path
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -133,15 +133,24 @@ _HISTORY = History()
 
 def load(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> Board:
     """The board of sessions active since then; subagents that are over are left out."""
-    held = {(row.sid, row.agent_id): row for row in read.open_verdicts(conn)}
+    sessions = read.sessions(conn, since=since, limit=limit)
+    return of_sessions(conn, sessions, read.pending(conn))
+
+
+def of_sessions(
+    conn: sqlite3.Connection,
+    sessions: Sequence[read.SessionRow],
+    pending: Sequence[read.PendingRow],
+) -> Board:
+    """The board of these sessions, with these pending calls."""
+    named = [session.sid for session in sessions]
+    held = {(row.sid, row.agent_id): row for row in read.open_verdicts(conn, sids=named)}
     gone = {row.sid: _process(row) for row in held.values() if row.verdict in _GONE}
-    pending = read.pending(conn)
     by_thread: dict[tuple[str, str], list[read.PendingRow]] = {}
     for call in pending:
         by_thread.setdefault((call.sid, call.agent_id or ""), []).append(call)
     threads: list[Thread] = []
-    sessions = read.sessions(conn, since=since, limit=limit)
-    known = read.facts_of(conn, [session.sid for session in sessions], (PROC_START, PID))
+    known = read.facts_of(conn, named, (PROC_START, PID))
     for session in sessions:
         for row in read.agents(conn, session.sid):
             calls = by_thread.get((row.sid, row.agent_id), [])

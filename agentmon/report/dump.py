@@ -10,11 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from agentmon.store import read
-from agentmon.store.deltas import block_path, read_bytes
+from agentmon.store.content import Contents
+from agentmon.store.deltas import block_path
 
 Record = dict[str, object]
-
-_PIECE = 1 << 20
 
 _SESSION = ("sid", "agent", "pid", "cwd", "version", "start_time", "end_time", "end_reason")
 _MESSAGE = (
@@ -48,10 +47,9 @@ class Dump:
         text: bool = False,
     ) -> None:
         self._conn = conn
-        self._data_dir = data_dir
+        self._contents = Contents(conn, data_dir)
         self._where, self._args = ("WHERE {}.sid = ?", (sid,)) if sid else ("", ())
         self._text = text
-        self._moves = read.pending_file_ops(conn)
 
     def records(self) -> Iterator[Record]:
         """All of it, from one snapshot of the database."""
@@ -141,7 +139,7 @@ class Dump:
                 "complete_time": end,
             }
             if self._text:
-                streamed = self._read(path, 0, _int(stored)).decode("utf-8", "replace")
+                streamed = self._read(path, _int(stored)).decode("utf-8", "replace")
                 record["text"] = streamed if told_digest is None else told
             yield record
 
@@ -172,23 +170,18 @@ class Dump:
                 "execution_duration_ms": None if duration is None else max(0, duration),
             }
             if self._text:
-                whole = self._read(str(file), 0, _int(size)) if file else None
+                whole = self._read(str(file), _int(size)) if file else None
                 record["text"] = content if whole is None else whole.decode("utf-8", "replace")
             yield record
 
     def _digest(self, path: str, size: int) -> str:
         digest = sha256()
-        for at in range(0, size, _PIECE):
-            digest.update(self._read(path, at, min(size, at + _PIECE)))
+        for piece in self._contents.file(path, size):
+            digest.update(piece)
         return digest.hexdigest()
 
-    def _read(self, path: str, start: int, end: int) -> bytes:
-        if start >= end:
-            return b""
-        beside = self._moves.get(path)
-        if beside is not None and (self._data_dir / beside).exists():
-            path = beside
-        return read_bytes(self._data_dir, path, start, end)
+    def _read(self, path: str, size: int) -> bytes:
+        return b"".join(self._contents.file(path, size))
 
 
 def _int(value: object) -> int:

@@ -50,11 +50,12 @@ def the_round(conn: sqlite3.Connection, name: str) -> tuple[str, str]:
     session, mark, number = name.rpartition("#")
     if mark and number.isdecimal():
         sid = the_session(conn, session)
-        wanted = int(number)
-        for row in read.rounds(conn, sid, limit=1_000_000):
-            if row.round_number == wanted:
-                return sid, row.round_id
-        raise Unclear(f"session {sid} has no round #{wanted}: `agentmon rounds {sid}` lists them")
+        row = read.numbered_round(conn, sid, int(number[:9]))
+        if row is None:
+            raise Unclear(
+                f"session {sid} has no round #{number}: `agentmon rounds {sid}` lists them"
+            )
+        return sid, row.round_id
     if find_session(conn, name) is None:
         raise Unclear(f"no round and no session answers to {name!r}")
     sid = the_session(conn, name)

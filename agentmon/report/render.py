@@ -312,14 +312,15 @@ def board_json(
         "time": now,
         "counts": asdict(found),
         "agents": [
-            _agent_json(thread, facts.get(family.key_of(thread), NOTHING_KNOWN), now, limits)
+            agent_json(thread, facts.get(family.key_of(thread), NOTHING_KNOWN), now, limits)
             for thread in board.threads
         ],
-        "pending": [_call_json(board, call, now, limits) for call in board.pending],
+        "pending": [call_json(board, call, now, limits) for call in board.pending],
     }
 
 
-def _agent_json(thread: Thread, known: Known, now: float, limits: Limits) -> dict[str, object]:
+def agent_json(thread: Thread, known: Known, now: float, limits: Limits) -> dict[str, object]:
+    """One agent of it."""
     session, row = thread.session, thread.row
     verdict = thread.verdict(now, limits)
     spent = session if thread.is_main else row
@@ -358,7 +359,8 @@ def _agent_json(thread: Thread, known: Known, now: float, limits: Limits) -> dic
     }
 
 
-def _call_json(board: Board, call: PendingRow, now: float, limits: Limits) -> dict[str, object]:
+def call_json(board: Board, call: PendingRow, now: float, limits: Limits) -> dict[str, object]:
+    """One pending call of it."""
     waited = max(now - call.called_at, 0.0)
     thread = board.thread(call.sid, call.agent_id or "")
     return {

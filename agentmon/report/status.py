@@ -52,7 +52,7 @@ def glance(data_dir: Path, now: float, limits: Limits) -> Glance:
     happened since nobody knows. Raises StoreError."""
     conn = db.open_reading(data_dir)
     try:
-        as_of = now if db.writer_of(data_dir) is not None else _last_read(conn, now)
+        as_of = time_of(conn, data_dir, now)
         found = board.load(conn, since=as_of - DAY)
     finally:
         conn.close()
@@ -62,6 +62,12 @@ def glance(data_dir: Path, now: float, limits: Limits) -> Glance:
         if thread.is_main
     )
     return Glance(render.counts(found, as_of, limits), resting, as_of, max(0.0, now - as_of))
+
+
+def time_of(conn: sqlite3.Connection, data_dir: Path, now: float) -> float:
+    """When things stood as the store has them: now where a process keeps it up to date, else when
+    it was read last."""
+    return now if db.writer_of(data_dir) is not None else _last_read(conn, now)
 
 
 def _last_read(conn: sqlite3.Connection, now: float) -> float:

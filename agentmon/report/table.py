@@ -3,7 +3,8 @@
 Knows nothing of what it shows. Cells hold raw text; it is cleaned here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from msgspec import Struct
 
@@ -79,14 +80,29 @@ def table(
     go and the rest is cut; only when even the columns that always stay have no room at their
     least width are lines longer than `width`.
     """
+    return list(lines(columns, rows, width, paint, settle_by=len(rows)))
+
+
+def lines(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[Cell]],
+    width: int,
+    paint: Painter,
+    *,
+    settle_by: int = 200,
+) -> Iterator[str]:
+    """The same line by line; the first rows, `settle_by` of them, settle how wide columns are."""
+    coming = iter(rows)
+    first = list(islice(coming, settle_by))
     titles = [Cell(column.title, dim=True) for column in columns]
     texts = [
         [fitted(cell.text, column.most) for cell, column in zip(row, columns, strict=True)]
-        for row in (titles, *rows)
+        for row in (titles, *first)
     ]
     wanted = [max(cells(row[at]) for row in texts) for at in range(len(columns))]
     widths = _widths(columns, wanted, width)
-    return [_line(columns, row, widths, paint) for row in (titles, *rows)]
+    for row in chain((titles, *first), coming):
+        yield _line(columns, row, widths, paint)
 
 
 def _line(

@@ -269,7 +269,7 @@ class Processes:
         missing: dict[str, _Missing] = {}
         alive: dict[str, tuple[int, float]] = {}
         for sid, asked in wanted.named.items():
-            reason = self._why_missing(asked) if asked.pid > 0 else ""
+            reason = self.why_missing(asked) if asked.pid > 0 else ""
             last = self._alive.get(sid)
             if reason:
                 missing[sid] = self._missed(sid, asked.pid, reason, now)
@@ -300,7 +300,8 @@ class Processes:
         known.last = now
         return known
 
-    def _why_missing(self, asked: Asked) -> str:
+    def why_missing(self, asked: Asked) -> str:
+        """What one look says of a process; "" where it is there."""
         pid = asked.pid
         if not self._pid_exists(pid):
             return NO_PROCESS

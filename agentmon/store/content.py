@@ -1,7 +1,8 @@
 """The text of blocks and results, wherever it lies, in pieces: a large one needs no memory."""
 
+import codecs
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agentmon.store import read
@@ -45,3 +46,11 @@ class Contents:
             if not piece:
                 return
             yield piece
+
+
+def decoded(pieces: Iterable[bytes]) -> Iterator[str]:
+    """UTF-8 as text; a character may lie in two pieces."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for piece in pieces:
+        yield decoder.decode(piece)
+    yield decoder.decode(b"", final=True)

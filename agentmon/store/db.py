@@ -6,6 +6,7 @@ Errors a person can act on are `StoreError`, each one sentence.
 import contextlib
 import fcntl
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -97,11 +98,30 @@ def _prepare(conn: sqlite3.Connection) -> None:
                     conn.execute(statement)
                 _set_version(conn, SCHEMA_VERSION)
         return
-    for number, migrate in MIGRATIONS:
-        if number > version:
-            with transaction(conn):
-                migrate(conn)
-                _set_version(conn, number)
+    due = [(number, migrate) for number, migrate in MIGRATIONS if number > version]
+    for number, migrate in due:
+        with transaction(conn):
+            _drop_views(conn)
+            migrate(conn)
+            if number == due[-1][0]:
+                _create_views(conn)
+            _set_version(conn, number)
+
+
+def _drop_views(conn: sqlite3.Connection) -> None:
+    """Views hold nothing, and one over a column that goes would be in the way."""
+    found = conn.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall()
+    for (name,) in found:
+        conn.execute(f'DROP VIEW "{name}"')
+
+
+def _create_views(conn: sqlite3.Connection) -> None:
+    for statement in _statements(asset("schema.sql").read_text("utf-8")):
+        if _COMMENT.sub("", statement).lstrip().startswith("CREATE VIEW"):
+            conn.execute(statement)
+
+
+_COMMENT = re.compile(r"--[^\n]*")
 
 
 def _set_version(conn: sqlite3.Connection, version: int) -> None:

@@ -1,7 +1,8 @@
 """How an older database becomes the current one.
 
 Each step is a small function for one schema version, run in one transaction with the row that
-records it. `schema.sql` is always the result; a test builds both ways and compares.
+records it. `schema.sql` is always the result; a test builds both ways and compares. Views are not
+migrated: they are made anew from `schema.sql` (`db`).
 """
 
 import sqlite3
@@ -80,6 +81,7 @@ CREATE TABLE testimony (
 
 _QUESTIONS = """
 CREATE INDEX rounds_by_id ON rounds (round_id) WHERE prompts > 0;
+CREATE INDEX rounds_unended ON rounds (start_time, sid) WHERE prompts > 0 AND end_time IS NULL;
 """
 
 

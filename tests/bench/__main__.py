@@ -10,7 +10,15 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import rows_discover, rows_ingest, rows_kill, rows_live, rows_start, table
+from tests.bench import (
+    rows_discover,
+    rows_ingest,
+    rows_kill,
+    rows_live,
+    rows_scale,
+    rows_start,
+    table,
+)
 from tests.bench.bench import Bench
 
 ROWS = {
@@ -21,6 +29,7 @@ ROWS = {
     "frame": rows_start.frame,
     "restart": rows_start.restart,
     "discover": rows_discover.discover,
+    "scale": rows_scale.scale,
     "idle": rows_live.idle,
     "keys": rows_live.keys,
     "kill": rows_kill.kill,
