@@ -15,7 +15,17 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from agentmon import __version__, config
-from agentmon.commands import lists, queries, scripts, sql, sums, timeseries
+from agentmon.commands import (
+    export,
+    lists,
+    metrics,
+    otel,
+    queries,
+    scripts,
+    sql,
+    sums,
+    timeseries,
+)
 from agentmon.commands import round as round_
 from agentmon.commands.compare import compare
 from agentmon.commands.errors import errors
@@ -322,6 +332,9 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
 
 main.add_command(scripts.status)
 main.add_command(scripts.wait)
+main.add_command(export.export)
+main.add_command(otel.otel)
+main.add_command(metrics.serve_metrics)
 main.add_command(lists.sessions)
 main.add_command(lists.pending)
 main.add_command(lists.stalled)

@@ -69,6 +69,13 @@ class Attention(Struct, frozen=True):
     cooldown: float = 30.0
 
 
+class Metrics(Struct, frozen=True):
+    """What `serve-metrics` tells: at most `max_sessions`, active in the last `since` seconds."""
+
+    since: float = 86_400.0
+    max_sessions: int = 100
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -79,6 +86,7 @@ class Settings(Struct, frozen=True):
     follow: Follow = Follow()
     discover: Discover = Discover()
     attention: Attention = Attention()
+    metrics: Metrics = Metrics()
 
 
 class Loaded(Struct, frozen=True):
@@ -143,6 +151,15 @@ def _text(value: object) -> str:
     return value
 
 
+def _count(value: object) -> int:
+    """A whole number above zero."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 1_000_000:
+        raise ValueError("a whole number from 1 to 1,000,000 is needed")
+    return value
+
+
 def _paths(value: object) -> tuple[str, ...]:
     """A list, or one text with the separator of $PATH."""
     if isinstance(value, str):
@@ -184,6 +201,8 @@ FIELDS: Mapping[str, Setting] = {
         duration, "silence of a transcript in the middle of a turn that is a stall"
     ),
     "discover.since": Setting(duration, "logs active in this time are read first"),
+    "metrics.since": Setting(duration, "sessions active in this time have metrics of their own"),
+    "metrics.max_sessions": Setting(_count, "at most so many sessions, the most recent ones"),
 }
 """Every setting by its dotted key."""
 

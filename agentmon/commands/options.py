@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import sys
 import time
@@ -177,6 +178,28 @@ def known_format(name: str | None) -> str | None:
         except formats.UnknownFormat as problem:
             raise click.BadParameter(str(problem), param_hint="--format") from problem
     return name
+
+
+def redactor(no_redact: bool) -> Callable[[str], str]:
+    """What is applied to everything that leaves."""
+    from agentmon.core.redact import Redactor, keep
+
+    return keep if no_redact else Redactor([os.path.expanduser("~")])
+
+
+@contextmanager
+def ends_on_sigterm() -> Generator[None, None, None]:
+    """What goes on until it is told to stop ends with exit code 0 on SIGTERM, cleaning up."""
+
+    def end(number: int, frame: object) -> None:
+        del number, frame
+        sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -290,6 +290,13 @@ def blocks(conn: sqlite3.Connection, flow_id: str) -> list[BlockRow]:
     return [_block(row) for row in _all(conn, sql, (flow_id,))]
 
 
+def round_blocks(conn: sqlite3.Connection, sid: str, round_id: str) -> list[BlockRow]:
+    """The content blocks of a round's messages, by message and index."""
+    sql = f"""{_BLOCK} WHERE flow_id IN
+    (SELECT flow_id FROM messages WHERE sid = ? AND round_id = ?) ORDER BY flow_id, block_index"""
+    return [_block(row) for row in _all(conn, sql, (sid, round_id))]
+
+
 def block(conn: sqlite3.Connection, flow_id: str, index: int) -> BlockRow | None:
     rows = _all(conn, _BLOCK + " WHERE flow_id = ? AND block_index = ?", (flow_id, index))
     return _block(rows[0]) if rows else None
