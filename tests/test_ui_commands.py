@@ -82,7 +82,7 @@ async def test_help_lists_the_panel_and_what_works_in_it(feed: StoreFeed) -> Non
 
 async def test_footer_offers_only_what_works(feed: StoreFeed) -> None:
     feed.transport = FakeTransport()
-    async with shown(feed, (300, 50)) as screen:
+    async with shown(feed, (400, 50)) as screen:
         for number, panel in enumerate(PANELS, 1):
             await screen.press(str(number))
             line = screen.main.footer.render_line(0).text
