@@ -281,6 +281,13 @@ def test_the_text_fits(folder: Path, width: int, monkeypatch: pytest.MonkeyPatch
     assert "only one of them has this round" in done.output
 
 
+def test_the_text_can_be_ascii(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTMON_UI__ASCII", "true")
+    done = CliRunner().invoke(cli.main, ["compare", "--data-dir", str(folder), "one", "other"])
+    assert done.exit_code == 0
+    assert done.output.isascii()
+
+
 @pytest.mark.parametrize(
     ("names", "code", "said"),
     [

@@ -1,8 +1,5 @@
 """`agentmon compare`: sessions side by side, and where they part."""
 
-import os
-import shutil
-import sys
 from pathlib import Path
 
 import click
@@ -11,8 +8,8 @@ from agentmon.commands.options import (
     data_dir_option,
     json_option,
     print_json,
+    print_text,
     reading,
-    utf8_output,
 )
 
 
@@ -32,7 +29,6 @@ def compare(names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> Non
     """
     from agentmon.report import compare as comparison
     from agentmon.report.naming import the_session
-    from agentmon.report.table import Painter
 
     if len(names) < 2:
         raise click.UsageError("give two sessions or more")
@@ -42,7 +38,4 @@ def compare(names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> Non
     if as_json:
         print_json(comparison.as_json(found))
         return
-    utf8_output()
-    paint = Painter(color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-    width = shutil.get_terminal_size((120, 24)).columns
-    click.echo(comparison.text(found, width=width, paint=paint))
+    print_text(lambda width, paint: comparison.text(found, width=width, paint=paint))

@@ -1,8 +1,5 @@
 """`agentmon errors`: which tools fail, how often, and how long calls take."""
 
-import os
-import shutil
-import sys
 from pathlib import Path
 
 import click
@@ -12,9 +9,9 @@ from agentmon.commands.options import (
     data_dir_option,
     json_option,
     print_json,
+    print_text,
     reading,
     since_option,
-    utf8_output,
 )
 
 
@@ -48,7 +45,6 @@ def errors(
     """
     from agentmon.report import failures
     from agentmon.report.naming import the_session
-    from agentmon.report.table import Painter
     from agentmon.store.read_tools import Scope
 
     now = options.now()
@@ -59,7 +55,4 @@ def errors(
     if as_json:
         print_json(failures.as_json(found))
         return
-    utf8_output()
-    paint = Painter(color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-    width = shutil.get_terminal_size((120, 24)).columns
-    click.echo(failures.text(found, now, width=width, paint=paint))
+    print_text(lambda width, paint: failures.text(found, now, width=width, paint=paint))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -10,11 +11,14 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from agentmon import config
+
+if TYPE_CHECKING:
+    from agentmon.report.table import Painter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -126,6 +130,17 @@ def print_rows(rows: Iterable[object]) -> None:
         sys.stdout.write(piece)
         if number == 0:
             sys.stdout.flush()
+
+
+def print_text(make: Callable[[int, "Painter"], str]) -> None:
+    """Prints what is made for the width and the looks of the terminal, or of a pipe."""
+    from agentmon.report.table import Painter
+
+    utf8_output()
+    wants_ascii = config.load({}, os.environ).settings.ui.ascii
+    has_color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size((120, 24)).columns
+    click.echo(make(width, Painter(wants_ascii, has_color)))
 
 
 class Store(NamedTuple):

@@ -248,7 +248,8 @@ def _rounds_text(found: Comparison, width: int, paint: Painter) -> list[list[str
     rows = [_round_cells(found.row(places)) for places in found.rounds[:SHOWN_ROUNDS]]
     lines = table(columns, rows, width, paint)
     left = len(found.rounds) - SHOWN_ROUNDS
-    return [[*lines, f"… and {left} more rounds: --json has them all"] if left > 0 else lines]
+    more = paint(Cell(f"… and {left} more rounds: --json has them all"))
+    return [[*lines, more] if left > 0 else lines]
 
 
 def round_mark(rounds: Sequence[Round | None]) -> str:
@@ -281,5 +282,6 @@ def _parting_text(
     lines = [paint(Cell(one_line(f"{first} and {name} part: {what}", width), bold=True))]
     for who, side in ((first, parting.one), (name, parting.other)):
         value = words.UNKNOWN if side.value is None else side.value
-        lines.append(one_line(f"  {who} {place_text(side)}: {value}", width))
+        said = one_line(f"{who} {place_text(side)}: {value}", width - 2)
+        lines.append(f"  {paint(Cell(said))}")
     return lines
