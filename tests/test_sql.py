@@ -15,12 +15,11 @@ import pytest
 from agentmon.report import sql_rows
 from agentmon.store import db
 from agentmon.store.read_only import QueryError, ReadOnly
-from tests.asking import Ask, asker
+from tests.asking import Ask, asker, oracle
 from tests.cli_run import assert_one_sentence, run
 from tests.differential import Row, ingest
 from tests.feeds import answering, asking, sid_of, write
 from tests.generate import scenario
-from tests.oracle import dump_of
 from tests.test_store import Spy, scans
 from tests.wire import START, Talk
 
@@ -33,7 +32,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row]]:
     lines = scenario(random.Random(3), sessions=3, rounds=3, subagents=0.6, errors=0.3, ends=0.5)
     log = write(folder / "log.jsonl", lines)
     ingest(folder / "store", [log])
-    return folder / "store", dump_of([log])
+    return folder / "store", oracle(log)
 
 
 @pytest.fixture
