@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.asking import Ask, asker
+from tests.asking import Ask, asker, oracle
 from tests.differential import ingest
-from tests.oracle import dump_of
 
 NOW = 1_796_000_000.0
 SCENES = ("claude-full", "claude-concurrent", "claude-cut", "claude-tui")
@@ -31,7 +30,7 @@ def opened(
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_wire_log_is_told_as_the_oracle_reads_it(shared: Path, opened: Open, scene: str) -> None:
     log = shared / "captures" / scene / "sse_lines.jsonl"
-    ask, rows = opened([log]), dump_of([log])
+    ask, rows = opened([log]), oracle(log)
 
     def of(kind: str) -> list[dict[str, Any]]:
         return [row for row in rows if row["kind"] == kind]

@@ -4,8 +4,8 @@ import csv
 import io
 import json
 import random
-import sqlite3
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ import pytest
 from agentmon.report import sql_rows
 from agentmon.store import db
 from agentmon.store.read_only import QueryError, ReadOnly
-from tests.asking import Ask, asker
+from tests.asking import Ask, asker, oracle
 from tests.cli_run import assert_one_sentence, run
 from tests.differential import Row, ingest
 from tests.feeds import answering, asking, sid_of, write
 from tests.generate import scenario
-from tests.oracle import dump_of
 from tests.test_store import Spy, scans
 from tests.wire import START, Talk
 
@@ -33,7 +32,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row]]:
     lines = scenario(random.Random(3), sessions=3, rounds=3, subagents=0.6, errors=0.3, ends=0.5)
     log = write(folder / "log.jsonl", lines)
     ingest(folder / "store", [log])
-    return folder / "store", dump_of([log])
+    return folder / "store", oracle(log)
 
 
 @pytest.fixture
@@ -217,12 +216,10 @@ def test_only_reading_is_allowed(
     assert rows_of(reader, "SELECT 1 AS one") == [{"one": 1}]
 
 
-def snapshot(folder: Path) -> list[str]:
-    conn = sqlite3.connect(f"file:{folder / 'agentmon.db'}?mode=ro", uri=True)
-    try:
-        return list(conn.iterdump())
-    finally:
-        conn.close()
+def snapshot(folder: Path) -> dict[str, str]:
+    """The files of the database, byte for byte; not the shared memory of its readers."""
+    found = [path for path in folder.glob("agentmon.db*") if not path.name.endswith("-shm")]
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in found}
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,10 @@ import click
 import pytest
 
 from agentmon.report import series
-from tests.asking import Ask, asker
+from tests.asking import Ask, asker, near, oracle
 from tests.differential import Row, ingest
 from tests.feeds import answering, asking, sid_of, write
 from tests.generate import scenario
-from tests.oracle import dump_of
 from tests.oracle_lines import read
 from tests.oracle_messages import messages_of
 from tests.wire import START, Talk
@@ -46,7 +45,7 @@ def ask(
 
 def counted(log: Path, sid: str) -> Iterator[tuple[float, str, float]]:
     """(time, metric, value) of a session, from its lines."""
-    rows = [row for row in dump_of([log]) if row["kind"] != "counts"]
+    rows = [row for row in oracle(log) if row["kind"] != "counts"]
     flows = {r["flow_id"]: r for r in rows if r["kind"] == "message" and r["sid"] == sid}
     results = {r["tool_use_id"]: r for r in rows if r["kind"] == "tool_result"}
     for row in rows:
@@ -79,7 +78,7 @@ def of_block(row: Row, result: Row | None) -> Iterator[tuple[float, str, float]]
 
 
 def sids(log: Path) -> list[str]:
-    return [row["sid"] for row in dump_of([log]) if row["kind"] == "session"]
+    return [row["sid"] for row in oracle(log) if row["kind"] == "session"]
 
 
 def in_buckets(log: Path, sid: str, interval: float) -> dict[str, dict[int, list[float]]]:
@@ -106,7 +105,7 @@ def test_counts_and_means_are_those_of_the_lines(log: Path, ask: Ask, interval: 
             for name in ("tool_seconds", "round_seconds", "message_seconds"):
                 values = expected[name].get(at)
                 mean = sum(values) / len(values) if values else None
-                assert row[name] == pytest.approx(mean, abs=2e-6)
+                assert near(row[name], mean)
         for name in COUNTS:
             assert sum(row[name] for row in rows) == sum(map(len, expected[name].values()))
 
@@ -211,7 +210,10 @@ def test_parquet(small: Ask, tmp_path: Path) -> None:
 def test_without_pyarrow_it_says_what_to_do(
     small: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(series, "find_spec", lambda name: None)
+    def find_spec(_: str) -> None:
+        return None
+
+    monkeypatch.setattr(series, "find_spec", find_spec)
     with pytest.raises(click.ClickException, match=r"agentmon\[parquet\]"):
         small(*ASKED, "--format", "parquet", "--output", tmp_path / "run.parquet")
     assert not (tmp_path / "run.parquet").exists()
