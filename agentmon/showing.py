@@ -145,6 +145,7 @@ def show(request: Request) -> int:
 
     attention = AttentionSettings(**msgspec.structs.asdict(request.settings.attention))
     app = AgentmonApp(feed, settings=request.settings, attention=attention)
+    _paint_on_terminal()
     app.run(mouse=request.settings.ui.mouse)
     if isinstance(feed, Live) and feed.failure is not None:
         raise feed.failure
@@ -176,6 +177,12 @@ def _feed(request: Request, stdin: int) -> Feed:
         since=request.settings.discover.since,
         forced=request.format,
     )
+
+
+def _paint_on_terminal() -> None:
+    """Textual paints on standard error; where that is a file, the terminal is standard output."""
+    if not os.isatty(2) and os.isatty(1):
+        sys.__stderr__ = sys.__stdout__  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _keyboard_from_terminal() -> int:
