@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from agentmon.config import Settings
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.main import MainScreen
+from tests.ui_app import settle
 from tests.ui_family import fill_family
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 
@@ -43,10 +44,7 @@ def pressing(*keys: str) -> "Callable[[Pilot[None]], object]":
                 await pilot.press(key)
             main = pilot.app.screen_stack[0]
             assert isinstance(main, MainScreen)
-            while not main.loader.is_idle:
-                await pilot.pause()
-                main.tick()
-            await pilot.pause()
+            await settle(pilot, main)
 
     return run
 
