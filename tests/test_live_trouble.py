@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,23 +184,30 @@ async def test_an_error_of_ours_is_shown_not_fatal(
 # -- a backlog, read by a child
 
 
-async def test_a_backlog_is_read_by_a_child(tmp_path: Path) -> None:
+async def test_a_backlog_is_read_by_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines_of = [line for n in range(150) for line in finished(n, 10 * n)]
     log = write(tmp_path / "log.jsonl", lines_of)
     ingest(tmp_path / "whole", [log])
-    backlogs: list[float] = []
+    backlogs: list[float | None] = []
     found = feed(tmp_path / "s", log, backlog_bytes=1)
+    read_in_child = live.read_in_child
+
+    async def noted(folder: Path, paths: Any, take: Callable[[float], None], *more: Any) -> None:
+        def taken(share: float) -> None:
+            take(share)
+            backlogs.append(found.status().backlog)
+
+        await read_in_child(folder, paths, taken, *more)
+
+    monkeypatch.setattr(live, "read_in_child", noted)
     async with running(found):
-        for _ in range(1500):
-            backlog = found.status().backlog
-            if backlog is not None:
-                backlogs.append(backlog)
-            if found.revision and backlog is None and await lines(found) == len(lines_of):
-                break
-            await asyncio.sleep(0.01)
+        await until_lines(found, len(lines_of))
+        await until(lambda: found.status().backlog is None)
         assert changes(snapshot(tmp_path / "s"), snapshot(tmp_path / "whole")) == []
         assert backlogs
-        assert all(0.0 <= share <= 1.0 for share in backlogs)
+        assert all(share is not None and 0.0 <= share <= 1.0 for share in backlogs)
         add(log, finished(500))
         await until_lines(found, len(lines_of) + SIZE)
     assert db.writer_of(tmp_path / "s") is None

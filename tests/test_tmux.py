@@ -83,6 +83,7 @@ def test_why_it_cannot() -> None:
 
 
 def test_errors_of_tmux_are_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tmux, "TIMEOUT", 60.0)
     run = tmux._run  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(NotFound, match="not installed"):
         run(("no-such-program-here",))
