@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,53 @@ async def test_verdicts_survive_a_restart(tmp_path: Path, monkeypatch: pytest.Mo
     async with running(feed(tmp_path / "s", log)):
         await until(lambda: verdict_rows(tmp_path / "s")[0].until is not None)
     assert len(verdict_rows(tmp_path / "s")) == 1
+
+
+class Clock:
+    """The wall clock, which may jump as it does over a sleep."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.slept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+async def test_a_machine_that_slept_does_not_make_stalls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(live, "time", clock)
+    monkeypatch.setattr(overseeing, "JUDGE_SECONDS", 0.05)
+    log = write(tmp_path / "log.jsonl", asking(Talk(), now_ms())[:5])
+    async with running(feed(tmp_path / "s", log)) as found:
+        await until_lines(found, 5)
+        clock.slept = 3600.0
+        woke = found.now()
+        await until(lambda: unseen_in(tmp_path / "s"))
+        ((began, ended),) = unseen_in(tmp_path / "s")
+        assert (began, ended) == found.limits.unseen[0]
+        assert ended <= woke <= began + 3600 + 60
+        (thread,) = (await found.query(board.load)).threads
+        assert thread.verdict(woke + 5, LIMITS).word == "ok"  # for whom only the store tells it
+        assert verdict_rows(tmp_path / "s") == []
+        for _ in range(5):
+            clock.slept += 8.0
+            found.now()
+        await until(lambda: verdict_rows(tmp_path / "s"))
+        assert verdict_rows(tmp_path / "s")[0].verdict == "stalled"
+        assert len(found.limits.unseen) == 1
+
+
+def unseen_in(data_dir: Path) -> tuple[tuple[float, float], ...]:
+    conn = db.open_reading(data_dir)
+    try:
+        return read.unseen(conn)
+    finally:
+        conn.close()
 
 
 # -- when the store can't take it

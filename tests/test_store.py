@@ -258,6 +258,7 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
     read.open_verdicts(asking)
     read.facts_of(asking, ["s"], ["title"])
     read.sources(asking)
+    read.unseen(asking)
     return list({sql: (sql, args) for sql, args in spy.asked}.values())
 
 
@@ -290,6 +291,7 @@ READ = {
     *("message", "blocks", "block", "latest_block", "block_of_call", "pending", "result"),
     *("notices", "open_verdicts", "verdicts", "sources", "errors", "round_sum"),
     *("facts", "facts_of", "testimony", "told", "told_text", "prompts", "agent_messages"),
+    "unseen",
 }
 """The queries above; counts and dumps are meant to see everything."""
 

@@ -8,7 +8,7 @@ import signal
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Painted:
 
 
 @contextmanager
-def painted(stderr: Path) -> Iterator[Painted]:
+def painted(stderr: Path) -> Generator[Painted]:
     found = Painted(stderr)
     try:
         yield found

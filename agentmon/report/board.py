@@ -18,6 +18,7 @@ from agentmon.core.health import (
     Limits,
     PendingCall,
     ProcessFact,
+    Span,
     Verdict,
     Word,
     judge,
@@ -51,6 +52,8 @@ class Thread(Struct):
     """Start ticks of its process, where a registry told them."""
     has_found_pid: bool = False
     """Its pid is not from its own files but from the process table."""
+    unseen: tuple[Span, ...] = ()
+    """When nobody watched."""
 
     @property
     def is_main(self) -> bool:
@@ -87,6 +90,7 @@ class Thread(Struct):
             product=self.session.agent,
             gap=self.gap,
             first_byte=self.first_byte,
+            unseen=self.unseen,
         )
 
     def _call(self, call: read.PendingRow) -> PendingCall:
@@ -141,6 +145,7 @@ def load(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> B
         by_thread.setdefault((call.sid, call.agent_id or ""), []).append(call)
     threads: list[Thread] = []
     sessions = read.sessions(conn, since=since, limit=limit)
+    unseen = read.unseen(conn)
     known = read.facts_of(conn, [session.sid for session in sessions], (PROC_START, PID))
     for session in sessions:
         for row in read.agents(conn, session.sid):
@@ -151,6 +156,7 @@ def load(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> B
             verdict = held.get((row.sid, row.agent_id))
             thread = Thread(row, session, calls, gone.get(row.sid), _verdict(verdict))
             _add_process(thread, known)
+            thread.unseen = unseen
             threads.append(thread)
     _add_past(conn, threads)
     _add_heard(threads)

@@ -80,6 +80,10 @@ CREATE TABLE testimony (
 
 _QUESTIONS = """
 CREATE INDEX rounds_by_id ON rounds (round_id) WHERE prompts > 0;
+CREATE TABLE unseen (
+  began REAL PRIMARY KEY,
+  ended REAL NOT NULL
+);
 """
 
 
