@@ -15,6 +15,7 @@ from agentmon import config, logfile
 from agentmon.assets import asset
 from agentmon.core.attention import AttentionSettings
 from agentmon.core.health import Limits
+from agentmon.core.text import clean, clean_json
 from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.judging import Judge
@@ -58,9 +59,8 @@ def print_once(request: Request) -> str:
         found, facts, looked = _current(request)
         now = time.time()
     if request.as_json:
-        return json.dumps(
-            render.board_json(found, now, bounds, known=facts), ensure_ascii=False, indent=2
-        )
+        shown = render.board_json(found, now, bounds, known=facts)
+        return clean_json(json.dumps(shown, ensure_ascii=False, indent=2))
     return render.board_text(
         found,
         now,
@@ -102,7 +102,7 @@ def _current(request: Request) -> tuple[board.Board, Facts, list[str]]:
             since = request.settings.discover.since
             run.read_inputs(found.expanded, since=since, only_recent=True)
             for problem in sorted(run.engine.problems.values()):
-                sys.stderr.write(f"agentmon: {problem}\n")
+                sys.stderr.write(f"agentmon: {clean(problem, newline=False)}\n")
             _judge(run, limits(request.settings))
     conn = db.open_reading(data_dir)
     try:

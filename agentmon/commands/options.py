@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from agentmon import config
+from agentmon.core.text import clean, clean_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,7 +21,12 @@ class Failure(click.ClickException):
     """One clear sentence on stderr, exit code 1."""
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"agentmon: {self.format_message()}", err=True)
+        complain(self.format_message())
+
+
+def complain(text: str) -> None:
+    """One sentence on stderr. What it names, a path or an id, may have been named by an agent."""
+    click.echo(f"agentmon: {clean(text, newline=False)}", err=True)
 
 
 def now() -> float:
@@ -58,7 +64,7 @@ def settings(**overrides: object) -> config.Loaded:
     except config.ConfigError as problem:
         raise Failure(str(problem)) from problem
     for warning in loaded.warnings:
-        click.echo(f"agentmon: {warning}", err=True)
+        complain(warning)
     return loaded
 
 
@@ -75,7 +81,12 @@ def reconfigure(**options: str) -> None:
 
 def print_json(value: object) -> None:
     utf8_output()
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(json_text(value, indent=2))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """JSON as it goes to standard output."""
+    return clean_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def known_format(name: str | None) -> str | None:

@@ -24,6 +24,9 @@ _PICTOGRAPH = "\u203c-\u3299\U0001f000-\U0001faff"
 
 _UNSAFE_LINES = re.compile(f"[\x00-\x09\x0b-\x1f{_INVISIBLE}]")
 _UNSAFE = re.compile(f"[\x00-\x1f{_INVISIBLE}]")
+_UNSAFE_JSON = re.compile(
+    "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
+)
 # Emoji spelled with selectors and joiners: terminals disagree on their width, so the parts stand
 # side by side. Alone and between pictographs these two hide nothing.
 _EMOJI_GLUE = re.compile(
@@ -54,6 +57,12 @@ def clean(text: str, *, tabs: int = 4, newline: bool = True) -> str:
     if not text.isascii():
         text = _EMOJI_GLUE.sub("", text)
     return unsafe.sub(_sign, text)
+
+
+def clean_json(text: str) -> str:
+    """JSON whose strings hold nothing that a terminal would obey or reorder: such characters are
+    spelled as escapes, so it means the same."""
+    return _UNSAFE_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def _expand(line: str, tabs: int) -> str:
