@@ -337,6 +337,12 @@ CREATE TABLE verdicts (
 CREATE INDEX verdicts_open       ON verdicts (sid, agent_id, tool_use_id) WHERE until IS NULL;
 CREATE INDEX verdicts_by_session ON verdicts (sid, since);
 
+-- When this machine slept, or agentmon was stopped: silence in that time is no stall.
+CREATE TABLE unseen (
+  began REAL PRIMARY KEY,
+  ended REAL NOT NULL
+);
+
 CREATE TABLE system_metrics (
   timestamp    REAL NOT NULL,
   metric_name  TEXT NOT NULL,

@@ -4,7 +4,6 @@ Data goes to stdout, messages to stderr. Exit codes: 0 ok, 1 runtime error, 2 us
 Whatever a command does not need is imported inside it: `dump` never loads the screen.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -31,6 +30,7 @@ from agentmon.commands.compare import compare
 from agentmon.commands.errors import errors
 from agentmon.commands.options import (
     clear_errors,
+    complain,
     data_dir_option,
     format_option,
     json_option,
@@ -40,6 +40,7 @@ from agentmon.commands.options import (
     settings,
     utf8_output,
 )
+from agentmon.core.text import json_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -251,7 +252,7 @@ def ingest(
     elif not progress and (summary["bytes_read"] or not failed):
         click.echo(worker.summary_text(summary))
     for problem in failed:
-        click.echo(f"agentmon: {problem}", err=True)
+        complain(problem)
     if failed:
         sys.exit(1)
 
@@ -278,7 +279,7 @@ def dump(sid: str | None, text: bool, data_dir: Path | None, as_json: bool) -> N
         try:
             write = sys.stdout.write
             for record in Dump(conn, where, sid=sid, text=text).records():
-                write(json.dumps(record, ensure_ascii=False) + "\n")
+                write(json_text(record) + "\n")
         finally:
             conn.close()
 

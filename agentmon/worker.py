@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agentmon import config, logfile
+from agentmon.core.text import clean
 from agentmon.engine.ingest import Ingestion, Progress, Summary
 from agentmon.engine.places import found_logs, limits
 from agentmon.report import doctor, render
@@ -107,7 +108,7 @@ async def _follow(feed: "Live") -> int:
         while not ended.is_set():
             problem = feed.status().problem
             if problem is not None and problem != shown:
-                sys.stderr.write(f"agentmon: {problem}\n")
+                sys.stderr.write(f"agentmon: {clean(problem, newline=False)}\n")
             shown = problem
             try:
                 await asyncio.wait_for(ended.wait(), 0.5)

@@ -264,6 +264,7 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
     read.open_verdicts(asking)
     read.facts_of(asking, ["s"], ["title"])
     read.sources(asking)
+    read.unseen(asking)
     return list({sql: (sql, args) for sql, args in spy.asked}.values())
 
 
@@ -298,6 +299,7 @@ READ = {
     *("notices", "open_verdicts", "verdicts", "sources", "errors", "round_sum"),
     *("facts", "facts_of", "testimony", "told", "told_text", "prompts", "agent_messages"),
     *("each_message", "each_session"),
+    "unseen",
 }
 """The queries above; counts and dumps are meant to see everything."""
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
@@ -11,9 +10,9 @@ from textual.pilot import Pilot
 from agentmon.config import Settings
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.main import MainScreen
-from agentmon.ui.screens.page import Page
 from tests.test_ui_compare import add_pair
 from tests.test_ui_tools import add_calls
+from tests.ui_app import settle
 from tests.ui_family import fill_family
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 
@@ -47,18 +46,9 @@ def pressing(*keys: str) -> "Callable[[Pilot[None]], object]":
                 await pilot.press(key)
             main = pilot.app.screen_stack[0]
             assert isinstance(main, MainScreen)
-            while not (main.loader.is_idle and is_read(pilot)):
-                await pilot.pause()
-                main.tick()
-            await pilot.pause()
+            await settle(pilot, main)
 
     return run
-
-
-def is_read(pilot: Pilot[None]) -> bool:
-    """Whether a page over the board shows all that it asked for."""
-    top = pilot.app.screen
-    return not isinstance(top, Page) or cast("Page[Any]", top).reader.is_idle
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What the commands share: options, settings, output, and errors as one sentence."""
 
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from agentmon import config
+from agentmon.core.text import clean, json_text
 
 if TYPE_CHECKING:
     from agentmon.report.table import Painter
@@ -27,7 +27,12 @@ class Failure(click.ClickException):
     """One clear sentence on stderr, exit code 1."""
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"agentmon: {self.format_message()}", err=True)
+        complain(self.format_message())
+
+
+def complain(text: str) -> None:
+    """One sentence on stderr. What it names, a path or an id, may have been named by an agent."""
+    click.echo(f"agentmon: {clean(text, newline=False)}", err=True)
 
 
 def now() -> float:
@@ -100,7 +105,7 @@ def settings(**overrides: object) -> config.Loaded:
     except config.ConfigError as problem:
         raise Failure(str(problem)) from problem
     for warning in loaded.warnings:
-        click.echo(f"agentmon: {warning}", err=True)
+        complain(warning)
     return loaded
 
 
@@ -117,7 +122,7 @@ def reconfigure(**options: str) -> None:
 
 def print_json(value: object) -> None:
     utf8_output()
-    click.echo(json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2))
+    click.echo(json_text(value, indent=2))
 
 
 def print_rows(rows: Iterable[object]) -> None:
@@ -125,8 +130,7 @@ def print_rows(rows: Iterable[object]) -> None:
     from agentmon.report.bodies import json_rows
 
     utf8_output()
-    # on a terminal also those controls are escaped that JSON lets through
-    for number, piece in enumerate(json_rows(rows, ascii=sys.stdout.isatty())):
+    for number, piece in enumerate(json_rows(rows)):
         sys.stdout.write(piece)
         if number == 0:
             sys.stdout.flush()

@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from agentmon.core.health import Limits
 from agentmon.engine.backlog import read_in_child
 from agentmon.engine.core import Engine
@@ -49,6 +51,10 @@ LOOK_SECONDS = 5.0
 RETRY_SECONDS = 2.0
 BACKLOG_BYTES = 8 << 20
 """From how many unread bytes on a child process reads them."""
+
+UNSEEN_SECONDS = 10.0
+"""Between two looks at the clock: from so many on the machine slept, agentmon was stopped, or the
+clock was set."""
 
 _FRESH = 60.0
 """Seconds: the age of an event that still tells how far behind the source we are."""
@@ -107,11 +113,19 @@ class Live:
         self._note: str | None = None
         self._words: str | None = None
         self._is_catching_up = False
+        self._asked_at: float | None = None
 
     # -- what a watcher asks
 
     def now(self) -> float:
-        return time.time()
+        """The wall clock, which is asked at least once a second: where it was not, nobody saw
+        whether the agents were silent."""
+        last, now = self._asked_at, time.time()
+        self._asked_at = now
+        if last is not None and now - last >= UNSEEN_SECONDS:
+            self.limits = replace(self.limits, unseen=(*self.limits.unseen, (last, now)))
+            self._judge.limits = self.limits
+        return now
 
     async def query(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         await self._opened.wait()

@@ -89,6 +89,10 @@ CREATE INDEX blocks_of_tool ON content_blocks
 CREATE INDEX blocks_by_duration ON content_blocks
   (tool_name, COALESCE(result_is_error, 0), MAX(result_time - complete_time, 0))
   WHERE block_type = 'tool_use' AND complete_time IS NOT NULL AND result_time IS NOT NULL;
+CREATE TABLE unseen (
+  began REAL PRIMARY KEY,
+  ended REAL NOT NULL
+);
 """
 
 

@@ -385,6 +385,12 @@ def verdicts(conn: sqlite3.Connection, sid: str, *, limit: int = 50) -> list[Ver
     return [VerdictRow(*row) for row in _all(conn, sql, (sid, limit))]
 
 
+def unseen(conn: sqlite3.Connection) -> tuple[tuple[float, float], ...]:
+    """Times in which this machine slept or agentmon was stopped, oldest first."""
+    rows = _all(conn, "SELECT began, ended FROM unseen ORDER BY began")
+    return tuple((began, ended) for began, ended in rows)
+
+
 def sources(conn: sqlite3.Connection) -> list[SourceRow]:
     sql = """
     SELECT source_id, path, kind, position, generation, tail_bytes, last_read, format

@@ -121,6 +121,7 @@ class MainScreen(Frame):
     def move_clock(self) -> None:
         if not self.is_paused:
             self.view.now = self.feed.now()
+            self.view.limits = self.feed.limits  # asked for the time, the feed may learn something
 
     def set_paused(self, is_paused: bool) -> None:
         """Holds the picture; what a person opens meanwhile is still read."""
@@ -221,7 +222,7 @@ class MainScreen(Frame):
         """Calls the person when something is new; never over a recording."""
         if self._attendant is None or self.loader.is_first:
             return
-        now, limits = self.feed.now(), self.view.limits
+        now, limits = self.feed.now(), self.feed.limits
         is_loading = self.feed.status().backlog is not None
         alert = self._attendant.look(board, now, limits, is_loading=is_loading)
         if alert is not None:
