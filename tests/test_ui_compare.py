@@ -103,7 +103,7 @@ async def test_both_stand_side_by_side(feed: StoreFeed, size: tuple[int, int]) -
         await screen.press("G")
         last = screen.rows(page.lines)
         found = next(row for row in last if "count the files" in row)
-        assert found.split()[-4:] == ["#1", "54s", "#1", "55s"] or "#1" in found
+        assert found.count("#1") == 2
         assert all(len(row) <= size[0] for row in last)
 
 
