@@ -69,6 +69,9 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
         "attention.cooldown": "2m",
         "health.silent_after": "10m",
         "discover.since": "48h",
+        "retention.days": "30d",
+        "retention.max_size": "2GB",
+        "retention.action": "delete",
     }
     assert set(given_values) == set(config.FIELDS)
     environ = {config.env_name(key): value for key, value in given_values.items()}
