@@ -6,9 +6,8 @@ What a live agentmon does in slices (`engine.retaining`) is done here in one go.
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from agentmon.sources import procs
 from agentmon.store import db
@@ -20,53 +19,8 @@ from agentmon.store.retention.archive import Checked
 from agentmon.store.retention.leaving import Spoke, finish
 from agentmon.store.retention.pack import BadArchive
 from agentmon.store.retention.plan import Going, Plan, Policy
+from agentmon.store.retention.reports import Gone, Report, Restored
 from agentmon.store.retention.sizes import Sizes, Weight, measure, shares, weights
-
-Outcome = Literal["planned", "archived", "deleted", "kept"]
-
-
-class Gone(Struct):
-    """A session of a run. `bytes`: what it took, as estimated. "kept": it spoke meanwhile."""
-
-    sid: str
-    agent: str
-    cwd: str | None
-    last_time: float | None
-    why: str
-    bytes: int
-    outcome: Outcome
-    file: str | None = None
-    archive_bytes: int | None = None
-
-
-class Report(Struct):
-    """What a run would do, or did. Bytes; `after` is None for a dry run."""
-
-    is_dry: bool
-    policy: Policy
-    sessions: list[Gone]
-    in_store: int
-    kept: int
-    before: Sizes
-    after: Sizes | None = None
-    expected: int = 0
-    """What the store would take afterwards."""
-    problems: list[str] = field(default_factory=list[str])
-
-
-class Restored(Struct):
-    """What a restore did. `left`: rows whose place other sessions have taken meanwhile."""
-
-    sid: str
-    agent: str | None
-    cwd: str | None
-    last_time: float | None
-    rows: int
-    files: int
-    left: int
-    archive: str
-    is_removed: bool
-    """Whether the archive went, since it was one of ours."""
 
 
 def is_alive(pid: int, at: float) -> bool:
@@ -96,7 +50,7 @@ def survey(
     """Looks at every session; changes nothing."""
     found = weights(conn, rest)
     sizes = measure(conn, data_dir, found)
-    held = plans.held(conn, shares(found, sizes.used))
+    held = plans.held(conn, shares(found, sizes))
     return Survey(plans.make(policy, held, sizes.store, now, alive), sizes, found)
 
 
@@ -122,11 +76,9 @@ def note(gone: Gone, departure: departing.Departure) -> None:
 
 def close_report(report: Report, conn: sqlite3.Connection, data_dir: Path, found: Survey) -> Report:
     """After the run: what the store takes now."""
-    left = dict(found.weights)
-    for gone in report.sessions:
-        if gone.outcome in ("archived", "deleted"):
-            left.pop(gone.sid, None)
     report.is_dry = False
+    gone = {one.sid for one in report.gone}
+    left = {sid: one for sid, one in found.weights.items() if sid not in gone}
     report.after = measure(conn, data_dir, left)
     return report
 
@@ -136,6 +88,19 @@ def dry_run(data_dir: Path, policy: Policy, now: float) -> Report:
     conn = db.open_reading(data_dir)
     try:
         return report_of(policy, survey(conn, data_dir, policy, now))
+    except sqlite3.Error as problem:  # an older schema: the next start brings it up to date
+        raise db.StoreError(db.cannot(data_dir, "read", problem)) from problem
+    finally:
+        conn.close()
+
+
+def archived(data_dir: Path) -> list[ledger.Removal]:
+    """What can be restored, the latest first. Raises StoreError."""
+    conn = db.open_reading(data_dir)
+    try:
+        return ledger.archived(conn)
+    except sqlite3.Error as problem:
+        raise db.StoreError(db.cannot(data_dir, "read", problem)) from problem
     finally:
         conn.close()
 
@@ -174,9 +139,7 @@ def clean(
 
 
 def end_run(conn: sqlite3.Connection, run_id: int, report: Report, now: float) -> None:
-    gone = [one for one in report.sessions if one.outcome != "kept" and one.outcome != "planned"]
-    freed = report.before.store - report.after.store if report.after is not None else 0
-    ledger.end_run(conn, run_id, now, len(gone), max(0, freed))
+    ledger.end_run(conn, run_id, now, len(report.gone), report.freed or 0)
 
 
 def _depart(

@@ -188,7 +188,9 @@ class Checked(Struct):
         return sum(m.size for m in self.members.values() if m.path is not None)
 
 
-def check(path: Path, conn: sqlite3.Connection, room: int) -> Checked:
+def check(
+    path: Path, conn: sqlite3.Connection, room: int, rest: Callable[[], None] = lambda: None
+) -> Checked:
     """Reads an archive to its end; `room` are the bytes that it may take.
 
     Nothing of it is used before all of it is known to be sound: names, sizes, hashes, and that
@@ -198,6 +200,7 @@ def check(path: Path, conn: sqlite3.Connection, room: int) -> Checked:
     found = Checked(path, Head(0, 0, "", 0.0), {})
 
     def look(name: str, size: int, pieces: Iterator[bytes]) -> None:
+        rest()
         if name == HEAD:
             found.head = _head(b"".join(pieces) if size < CHUNK else b"")
         elif not found.head.sid:

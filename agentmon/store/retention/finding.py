@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -62,11 +63,16 @@ def refuse_present(conn: sqlite3.Connection, sid: str) -> None:
         )
 
 
-def check(conn: sqlite3.Connection, data_dir: Path, found: Found) -> archive.Checked:
+def check(
+    conn: sqlite3.Connection,
+    data_dir: Path,
+    found: Found,
+    rest: Callable[[], None] = lambda: None,
+) -> archive.Checked:
     """Reads an archive to its end. Raises CannotRestore: unsound, not ours, or no room."""
     room = max(0, shutil.disk_usage(data_dir).free - _KEPT_FREE)
     try:
-        checked = archive.check(found.path, conn, room)
+        checked = archive.check(found.path, conn, room, rest)
     except BadArchive as problem:
         raise CannotRestore(f"cannot restore {found.path}: {problem}") from problem
     refuse_present(conn, checked.head.sid)

@@ -75,6 +75,12 @@ def by_file(conn: sqlite3.Connection, file: str) -> Removal | None:
     return None if row is None else Removal(*row)
 
 
+def archived(conn: sqlite3.Connection) -> list[Removal]:
+    """What can be restored, the latest first."""
+    sql = f"{_REMOVAL} WHERE state = 'gone' AND file IS NOT NULL ORDER BY removal_id DESC"
+    return [Removal(*row) for row in conn.execute(sql)]
+
+
 def totals(conn: sqlite3.Connection) -> tuple[int, int]:
     """Sessions that are archived, and those that were deleted for good."""
     sql = "SELECT file IS NOT NULL, COUNT(*) FROM removals WHERE state = 'gone' GROUP BY 1"
@@ -135,6 +141,8 @@ def end_run(
         conn.execute(sql, (now, sessions, bytes_freed, run_id))
 
 
-def last_run(conn: sqlite3.Connection) -> Run | None:
-    row = conn.execute(f"{_RUN} ORDER BY cleanup_id DESC LIMIT 1").fetchone()
+def last_run(conn: sqlite3.Connection, cause: str | None = None) -> Run | None:
+    """The latest run, or the latest for this cause."""
+    sql = f"{_RUN} WHERE cause = COALESCE(?, cause) ORDER BY cleanup_id DESC LIMIT 1"
+    row = conn.execute(sql, (cause,)).fetchone()
     return None if row is None else Run(*row)

@@ -28,7 +28,7 @@ class Returning:
         self.sid = checked.head.sid
         self.left = 0
         self._data_dir = data_dir
-        self._id = removal_id
+        self.removal_id = removal_id
         self._now = now
         self._file = file
         self._checked = checked
@@ -38,7 +38,9 @@ class Returning:
         self._tables: dict[str, Table] = {}
         self._session: list[Row] = []
         self._flows: set[object] = set()
-        self._is_done = False
+        self._is_synced = self._is_done = False
+        self.awaits_sync = False
+        """Whether `sync` is next: a moment on a busy disk, for any thread."""
 
     def step(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
         """Raises OSError, BadArchive and sqlite3.Error."""
@@ -50,11 +52,16 @@ class Returning:
         if self._rows is not None:
             self._some_rows(conn)
             return True
+        if self.awaits_sync:
+            self.sync()
+        if self._is_synced:
+            self._end(conn, files)
+            return False
         found = self._reading.next()
         if found is None:
             self._reading.close()
-            self._end(conn, files)
-            return False
+            self.awaits_sync = True
+            return True
         name, member, pieces = found
         if name is None:
             self._text(str(member.path), pieces)
@@ -90,17 +97,21 @@ class Returning:
             for piece in pieces:
                 file.write(piece)
 
+    def sync(self) -> None:
+        """Its texts have to be on the disk before the archive goes."""
+        os.sync()
+        self.awaits_sync, self._is_synced = False, True
+
     def _end(self, conn: sqlite3.Connection, files: DeltaFiles) -> None:
         """The session is there; its archive is not needed any more."""
-        os.sync()
         conn.execute("PRAGMA synchronous = FULL")
         try:
             with transaction(conn):
                 for row in self._session:
                     conn.execute(_insert(self._tables["sessions"], row), tuple(row.values()))
-                ledger.change(conn, self._id, "back", self._now)
+                ledger.change(conn, self.removal_id, "back", self._now)
                 sql = "UPDATE removals SET file = NULL WHERE removal_id = ?"
-                conn.execute(sql, (self._id,))
+                conn.execute(sql, (self.removal_id,))
                 if self._file is not None:
                     sql = "INSERT INTO file_ops (source, target) VALUES (NULL, ?)"
                     conn.execute(sql, (self._file,))

@@ -35,6 +35,8 @@ class Sizes(Struct, frozen=True):
     text_files: int
     archive: int
     archives: int
+    base: int
+    """Of the database, what an empty one takes: a page for each table and index."""
     search: int | None
     """Of the database, the part that is the full text index; None: there is none."""
 
@@ -104,8 +106,13 @@ def measure(conn: sqlite3.Connection, data_dir: Path, found: dict[str, Weight]) 
         text_files=sum(one.files for one in found.values()),
         archive=sum(archives),
         archives=len(archives),
+        base=page * _roots(conn),
         search=search.size(conn),
     )
+
+
+def _roots(conn: sqlite3.Connection) -> int:
+    return int(conn.execute("SELECT COUNT(*) FROM sqlite_master WHERE rootpage > 0").fetchone()[0])
 
 
 def _archives(data_dir: Path) -> Iterator[Path]:
@@ -121,7 +128,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def shares(found: dict[str, Weight], used: int) -> dict[str, int]:
-    """Bytes of each session: its files, and its share of so many bytes of database."""
+def shares(found: dict[str, Weight], sizes: Sizes) -> dict[str, int]:
+    """Bytes of each session: its files, and its share of the database."""
     whole = sum(one.rows for one in found.values()) or 1
-    return {sid: one.file_bytes + used * one.rows // whole for sid, one in found.items()}
+    rows = max(0, sizes.used - sizes.base)
+    return {sid: one.file_bytes + rows * one.rows // whole for sid, one in found.items()}
