@@ -32,6 +32,14 @@ from tests.retention import (
 from tests.test_crash import DEFECTS
 from tests.wire import Talk
 
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut would do cannot be seen here."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    monkeypatch.setattr("os.sync", lambda: None)
+
+
 # -- there and back
 
 
@@ -66,7 +74,7 @@ def there_and_back(data_dir: Path) -> None:
     assert len(report.gone) == len(rows_before := before[1]["sessions"]), rows_before
     after = everything(data_dir)
     assert {name for name, rows in after[1].items() if rows} <= {"raw_events"}
-    assert all(row[2] is None for row in after[1]["raw_events"])  # those of no session
+    assert all(row[3] is None for row in after[1]["raw_events"])  # those of no session
     assert after[0][1] == {}
     assert not list((data_dir / "delta_store").iterdir())
     assert [row["kind"] for row in after[0][0]] == ["counts"]
@@ -260,7 +268,8 @@ def test_a_dry_run_says_what_is_then_done(tmp_path: Path) -> None:
     assert {one.outcome for one in dry.sessions} == {"planned"}
     assert {one.outcome for one in done.sessions} == {"archived"}
     assert done.after is not None
-    assert done.after.store <= size * 2 // 3
+    page = query(store, "PRAGMA page_size")[0][0]
+    assert abs(done.after.store - done.expected) <= 8 * page  # pages are not emptied evenly
     assert done.freed == done.before.store - done.after.store
 
 
@@ -330,7 +339,9 @@ def test_free_pages_go_back_to_the_file_system(tmp_path: Path) -> None:
     size = (store / "agentmon.db").stat().st_size
     report = clean(store)
     assert report.after is not None
-    assert (store / "agentmon.db").stat().st_size == report.after.database < size / 2
+    assert size > report.after.base + 150_000
+    assert (store / "agentmon.db").stat().st_size == report.after.database
+    assert report.after.database < report.after.base + 50_000  # the book of what went
     assert report.after.free_pages == 0
     assert report.after.wal == 0
 
@@ -372,7 +383,8 @@ def test_ids_that_are_no_file_names(tmp_path: Path) -> None:
     odd = "../../../etc/" + "x" * 200
     sids = [odd, safe_name(odd)]
     ingest(
-        tmp_path / "s", [write(tmp_path / "log.jsonl", [l for n in (1, 2) for l in finished(n)])]
+        tmp_path / "s",
+        [write(tmp_path / "log.jsonl", [line for n in (1, 2) for line in finished(n)])],
     )
     conn = sqlite3.connect(tmp_path / "s" / "agentmon.db")
     for number, sid in enumerate(sids, 1):

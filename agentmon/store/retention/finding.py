@@ -1,5 +1,6 @@
 """Which archive somebody means, and whether its session may come back."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -29,14 +30,14 @@ class Found(Struct, frozen=True):
 
 def find(conn: sqlite3.Connection, data_dir: Path, name: str) -> Found:
     """The archive of a file, a session id, or the start of one. Raises CannotRestore."""
-    path = Path(name)
-    if path.is_file():
-        resolved, root = path.resolve(), data_dir.resolve()
-        inside = resolved.is_relative_to(root / ledger.FOLDER)
-        return Found(resolved, str(resolved.relative_to(root)) if inside else None)
-    if "/" in name or ".tar." in name:
+    is_known = bool(ledger.of_session(conn, name))
+    if not is_known and os.path.isfile(name):
+        path, root = Path(name).resolve(), data_dir.resolve()
+        inside = path.is_relative_to(root / ledger.FOLDER)
+        return Found(path, str(path.relative_to(root)) if inside else None)
+    if not is_known and ("/" in name or ".tar." in name):
         raise CannotRestore(f"there is no file {name}")
-    sids = [name] if ledger.of_session(conn, name) else ledger.starting_with(conn, name)
+    sids = [name] if is_known else ledger.starting_with(conn, name)
     if len(sids) > 1:
         raise CannotRestore(
             f"more than one archived session begins with {name!r}: {', '.join(sids[:4])}"

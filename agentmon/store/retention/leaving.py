@@ -140,7 +140,7 @@ class Leaving:
     def _folders(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
         """What is left below the session's own folder is no text of anybody."""
         top = self._data_dir / "delta_store" / safe_name(self.sid)
-        is_shared = bool(_HASHED.match(self.sid))  # a session may be called like another's hash
+        is_shared = bool(_HASHED.match(top.name))  # a session may be called like another's hash
         for where, _, names in os.walk(top, topdown=False):
             for name in names if not is_shared else ():
                 files.close(os.path.relpath(os.path.join(where, name), self._data_dir))
