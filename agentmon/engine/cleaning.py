@@ -5,6 +5,7 @@ What a live agentmon does in slices (`engine.retaining`) is done here in one go.
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
@@ -186,8 +187,8 @@ def restore(data_dir: Path, name: str, now: float) -> Restored:
     try:
         found = finding.find(store.conn, data_dir, name)
         checked = finding.check(store.conn, data_dir, found)
-        work = finding.begin(store.conn, data_dir, found, checked, now)
-        finish(work, store.conn, files)
+        with closing(finding.begin(store.conn, data_dir, found, checked, now)) as work:
+            finish(work, store.conn, files)
         return restored(found, checked, work.left)
     except BadArchive as problem:
         raise finding.CannotRestore(f"cannot restore {name}: {problem}") from problem

@@ -5,6 +5,7 @@ short is never taken for whole. Read strictly: plain files only, of bounded size
 that are expected, and without anything of tar that is longer than its first header.
 """
 
+import contextlib
 import gzip
 import os
 import tarfile
@@ -99,7 +100,10 @@ class Packer:
         self._raw.close()
 
     def abandon(self) -> None:
-        self._raw.close()
+        with contextlib.suppress(OSError, ValueError):  # a full disk takes no end of it either
+            self._out.close()
+        with contextlib.suppress(OSError):
+            self._raw.close()
 
 
 def _compressing(raw: IO[bytes]) -> IO[bytes]:
@@ -122,6 +126,7 @@ class Unpacker:
         self._left = self._padding = 0
 
     def close(self) -> None:
+        self._in.close()
         self._raw.close()
 
     def next(self) -> tuple[str, int] | None:

@@ -43,9 +43,21 @@ class Returning:
         """Whether `sync` is next: a moment on a busy disk, for any thread."""
 
     def step(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
-        """Raises OSError, BadArchive and sqlite3.Error."""
+        """Raises OSError, BadArchive and sqlite3.Error; it is over then."""
         if self._is_done:
             return False
+        try:
+            return self._step(conn, files)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Lets the archive go; what was begun is undone, or finished, at the next start."""
+        if self._reading is not None:
+            self._reading.close()
+
+    def _step(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
         if self._reading is None:
             self._tables = {table.name: table for table in tables(conn)}
             self._reading = Reading(self._checked)
@@ -59,7 +71,7 @@ class Returning:
             return False
         found = self._reading.next()
         if found is None:
-            self._reading.close()
+            self.close()
             self.awaits_sync = True
             return True
         name, member, pieces = found
