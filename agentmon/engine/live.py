@@ -209,6 +209,8 @@ class Live:
         if self._watch is not None:
             await self._watch.stop()
             self._watch = None
+        if self.loader is not None and self.loader.passage is not None:
+            self.loader.passage.close()
         if self.engine is not None:
             self.engine.close()
             self.engine = None

@@ -54,6 +54,13 @@ class Passage:
         while self.run_for(conn, _WHOLE):
             continue
 
+    def close(self) -> None:
+        """Nobody goes on with it here: the next start does."""
+        with self._lock:
+            if isinstance(self._steps, Return) and self._steps.returning is not None:
+                self._steps.returning.close()
+            self._steps = None
+
 
 class Return:
     """A restore, from its entry in the book on."""
