@@ -72,10 +72,14 @@ class Reaper:
             raise Death
 
 
+def nothing(*_: object) -> None:
+    return
+
+
 @pytest.fixture(autouse=True)
 def no_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)
-    monkeypatch.setattr("os.sync", lambda: None)
+    monkeypatch.setattr("os.fsync", nothing)
+    monkeypatch.setattr("os.sync", nothing)
 
 
 def died(work: Callable[[], object], at: int) -> bool:
@@ -165,7 +169,7 @@ def test_an_instant_that_is_not_survived_would_be_seen(
     """Rows that go before the archive is whole: the next start has nothing to go by."""
     store = small_store(tmp_path / "s", 1)
     before = everything(store)
-    monkeypatch.setattr("agentmon.store.retention.leaving.recover", lambda *_: None)
+    monkeypatch.setattr("agentmon.store.retention.leaving.recover", nothing)
     lost = False
     for at in range(1, 80, 3):
         if died(lambda: clean(store), at):

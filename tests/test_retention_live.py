@@ -31,12 +31,16 @@ from tests.retention import (
 )
 
 
+def nothing(*_: object) -> None:
+    return
+
+
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retaining.Keeper.__init__, "__kwdefaults__", QUICK)
     monkeypatch.setattr(retaining, "PAUSE", 0.001)
-    monkeypatch.setattr("os.fsync", lambda _: None)
-    monkeypatch.setattr("os.sync", lambda: None)
+    monkeypatch.setattr("os.fsync", nothing)
+    monkeypatch.setattr("os.sync", nothing)
 
 
 QUICK = {"settle": 0.05, "listen": 0.02, "alive": cleaning.is_alive}

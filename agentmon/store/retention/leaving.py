@@ -5,6 +5,7 @@ step says so in the book and takes the session off the board; from then on only 
 sense, and the next start does.
 """
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -75,8 +76,8 @@ class Leaving:
         self._stamp = stamp
         self._archive_bytes = archive_bytes
         self._undoes = back_to_archive
-        self._stages = [self._begin, self._search, self._flows, self._results, self._rows]
-        self._stages += [self._folders, self._end]
+        self._stages = [self._begin, self._flows, self._results, self._rows]
+        self._stages += [self._search, self._folders, self._end]
         self._tables: list[Table] = []
 
     def step(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
@@ -102,10 +103,6 @@ class Leaving:
         finally:
             conn.execute("PRAGMA synchronous = NORMAL")
         return False
-
-    def _search(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
-        """Before its rows go: an index may have to be told what it forgets."""
-        return search.forget_some(conn, self.sid)
 
     def _flows(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
         sql = "SELECT flow_id FROM messages WHERE sid = ? LIMIT ?"
@@ -136,6 +133,11 @@ class Leaving:
                 for table in self._tables
                 if table.has_sid and not table.by_flow
             )
+
+    def _search(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
+        with contextlib.suppress(OSError, sqlite3.Error):  # a hit without its row is none
+            search.forget(self._data_dir, self.sid)
+        return False
 
     def _folders(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
         """What is left below the session's own folder is no text of anybody."""

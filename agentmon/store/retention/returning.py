@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agentmon.store.db import transaction
 from agentmon.store.deltas import DeltaFiles, make_folders
-from agentmon.store.retention import ledger
+from agentmon.store.retention import ledger, search
 from agentmon.store.retention.archive import Checked, Reading, Row, decode
 from agentmon.store.retention.tables import MESSAGES, Table, tables
 
@@ -121,6 +121,7 @@ class Returning:
             with transaction(conn):
                 for row in self._session:
                     conn.execute(_insert(self._tables["sessions"], row), tuple(row.values()))
+                search.come_back(conn, self.sid)
                 ledger.change(conn, self.removal_id, "back", self._now)
                 sql = "UPDATE removals SET file = NULL WHERE removal_id = ?"
                 conn.execute(sql, (self.removal_id,))

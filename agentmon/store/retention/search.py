@@ -1,21 +1,30 @@
-"""The seam to the full text index: a session that leaves is forgotten there, too."""
+"""The seam to the full text index, which is a file of its own beside the database.
+
+A hit without its row is dropped, so nothing is wrong while the index knows too much or too little:
+it is told when a session's rows are gone, and when they are back.
+"""
 
 import sqlite3
+from pathlib import Path
+
+NAME = "search.db"
 
 
-def forget_some(conn: sqlite3.Connection, sid: str) -> bool:
-    """Takes a session out of the index, in a transaction of its own; True if there is more.
+def forget(data_dir: Path, sid: str) -> None:
+    """The rows of a session are gone. Raises OSError and sqlite3.Error.
 
-    There is no index yet.
+    There is nothing to tell as long as nothing indexes.
     """
-    return False
 
 
-def size(conn: sqlite3.Connection) -> int | None:
-    """Bytes of the index itself, None where there is none."""
-    sql = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%USING fts5%'"
-    names = [name for (name,) in conn.execute(sql)]
-    if not names:
-        return None
-    sql = "SELECT TOTAL(LENGTH(block)) FROM {}_data"
-    return sum(int(conn.execute(sql.format(name)).fetchone()[0]) for name in names)
+def come_back(conn: sqlite3.Connection, sid: str) -> None:
+    """The rows of a session are back; in the transaction that puts it on the board.
+
+    There is nothing to tell as long as nothing indexes.
+    """
+
+
+def size(data_dir: Path) -> int | None:
+    """Bytes of the index, None where there is none."""
+    found = [path.stat().st_size for path in data_dir.glob(f"{NAME}*")]
+    return sum(found) if found else None

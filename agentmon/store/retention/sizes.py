@@ -26,7 +26,7 @@ class Weight(Struct, frozen=True):
 
 
 class Sizes(Struct, frozen=True):
-    """Bytes of a store. `store` is what a budget bounds: pages in use, and texts."""
+    """Bytes of a store. `store` is what a budget bounds: pages in use, texts, and index."""
 
     database: int
     free_pages: int
@@ -38,7 +38,7 @@ class Sizes(Struct, frozen=True):
     base: int
     """Of the database, what an empty one takes: a page for each table and index."""
     search: int | None
-    """Of the database, the part that is the full text index; None: there is none."""
+    """The full text index, a file of its own; None: there is none."""
 
     @property
     def used(self) -> int:
@@ -46,7 +46,7 @@ class Sizes(Struct, frozen=True):
 
     @property
     def store(self) -> int:
-        return self.used + self.texts
+        return self.used + self.texts + (self.search or 0)
 
 
 _BLOCKS = f"""
@@ -107,7 +107,7 @@ def measure(conn: sqlite3.Connection, data_dir: Path, found: dict[str, Weight]) 
         archive=sum(archives),
         archives=len(archives),
         base=page * _roots(conn),
-        search=search.size(conn),
+        search=search.size(data_dir),
     )
 
 

@@ -21,6 +21,8 @@ STORE_WIDE = frozenset(
         "system_metrics",
         "removals",
         "cleanups",
+        "search_queue",
+        "unseen",
     }
 )
 """Tables that say nothing of a single session."""
