@@ -237,6 +237,7 @@ CREATE TABLE tool_results (
   result_time  REAL NOT NULL,
   rank         INTEGER NOT NULL DEFAULT 1      -- 0 a summary, 1 a stream's, 2 a transcript's
 );
+CREATE INDEX results_by_session ON tool_results (sid);
 
 -- Everything else that was said about a session, known and kept: errors, hooks, queue operations.
 CREATE TABLE notices (
@@ -288,6 +289,7 @@ CREATE TABLE raw_events (
 );
 CREATE INDEX raw_events_open   ON raw_events (event_id) WHERE processed = 0;
 CREATE INDEX raw_events_digest ON raw_events (digest);
+CREATE INDEX raw_events_by_session ON raw_events (sid) WHERE sid IS NOT NULL;
 
 CREATE TABLE bad_lines (
   bad_id    INTEGER PRIMARY KEY,
@@ -349,6 +351,37 @@ CREATE TABLE system_metrics (
   metric_value REAL NOT NULL,
   PRIMARY KEY (timestamp, metric_name)
 ) WITHOUT ROWID;
+
+-- Sessions that cleanup took out of the store, and their way there and back; a row in one of the
+-- passing states is a work that a crash interrupted, and is finished at the next start.
+CREATE TABLE removals (
+  removal_id INTEGER PRIMARY KEY,
+  session_id TEXT    NOT NULL,
+  state      TEXT    NOT NULL,                 -- archiving, leaving, gone | returning, back
+  changed_at REAL    NOT NULL,
+  file       TEXT,                             -- its archive, below the data folder; NULL: deleted
+  archive_bytes INTEGER,
+  bytes      INTEGER NOT NULL DEFAULT 0,       -- what it took in the store, as estimated
+  agent      TEXT,
+  cwd        TEXT,
+  first_time REAL,
+  last_time  REAL,
+  is_ours    INTEGER NOT NULL DEFAULT 1        -- 0: restored from a file of somebody else's
+);
+CREATE INDEX removals_by_session ON removals (session_id);
+CREATE INDEX removals_passing ON removals (removal_id)
+  WHERE state IN ('archiving', 'leaving', 'returning');
+
+-- Each run of cleanup, the latest fifty.
+CREATE TABLE cleanups (
+  cleanup_id  INTEGER PRIMARY KEY,
+  started_at  REAL    NOT NULL,
+  ended_at    REAL,                            -- NULL: it was interrupted
+  cause       TEXT    NOT NULL,                -- command | policy
+  action      TEXT    NOT NULL,                -- archive | delete
+  sessions    INTEGER NOT NULL DEFAULT 0,
+  bytes_freed INTEGER NOT NULL DEFAULT 0
+);
 
 -- -- a stable interface: the views below keep their names and columns (README, "Asking in SQL").
 -- Times are epoch seconds, UTC; durations are seconds; flags are 0 or 1; NULL is "not known".

@@ -20,6 +20,7 @@ from agentmon.commands import (
     metrics,
     otel,
     queries,
+    retention,
     scripts,
     sql,
     sums,
@@ -351,6 +352,8 @@ main.add_command(round_.rate)
 main.add_command(round_.parallel)
 main.add_command(errors)
 main.add_command(compare)
+main.add_command(retention.cleanup)
+main.add_command(retention.restore)
 
 
 def run() -> NoReturn:

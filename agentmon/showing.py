@@ -19,7 +19,7 @@ from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.judging import Judge
 from agentmon.engine.live import BACKLOG_BYTES, Live
-from agentmon.engine.places import inputs, limits
+from agentmon.engine.places import inputs, limits, policy
 from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board, known, render
 from agentmon.sources.procs import LOOK_DISTANCE, Processes
@@ -175,6 +175,7 @@ def _feed(request: Request, stdin: int) -> Feed:
         look=lambda: found.expanded,
         since=request.settings.discover.since,
         forced=request.format,
+        retention=policy(request.settings),
     )
 
 

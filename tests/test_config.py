@@ -71,6 +71,9 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
         "discover.since": "48h",
         "metrics.since": "2h",
         "metrics.max_sessions": "7",
+        "retention.days": "30d",
+        "retention.max_size": "2GB",
+        "retention.action": "delete",
     }
     assert set(given_values) == set(config.FIELDS)
     environ = {config.env_name(key): value for key, value in given_values.items()}

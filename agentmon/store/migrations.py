@@ -93,6 +93,34 @@ CREATE TABLE unseen (
   began REAL PRIMARY KEY,
   ended REAL NOT NULL
 );
+CREATE INDEX results_by_session ON tool_results (sid);
+CREATE INDEX raw_events_by_session ON raw_events (sid) WHERE sid IS NOT NULL;
+CREATE TABLE removals (
+  removal_id INTEGER PRIMARY KEY,
+  session_id TEXT    NOT NULL,
+  state      TEXT    NOT NULL,
+  changed_at REAL    NOT NULL,
+  file       TEXT,
+  archive_bytes INTEGER,
+  bytes      INTEGER NOT NULL DEFAULT 0,
+  agent      TEXT,
+  cwd        TEXT,
+  first_time REAL,
+  last_time  REAL,
+  is_ours    INTEGER NOT NULL DEFAULT 1
+);
+CREATE INDEX removals_by_session ON removals (session_id);
+CREATE INDEX removals_passing ON removals (removal_id)
+  WHERE state IN ('archiving', 'leaving', 'returning');
+CREATE TABLE cleanups (
+  cleanup_id  INTEGER PRIMARY KEY,
+  started_at  REAL    NOT NULL,
+  ended_at    REAL,
+  cause       TEXT    NOT NULL,
+  action      TEXT    NOT NULL,
+  sessions    INTEGER NOT NULL DEFAULT 0,
+  bytes_freed INTEGER NOT NULL DEFAULT 0
+);
 """
 
 

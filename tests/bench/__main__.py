@@ -15,6 +15,7 @@ from tests.bench import (
     rows_ingest,
     rows_kill,
     rows_live,
+    rows_retention,
     rows_scale,
     rows_start,
     table,
@@ -33,6 +34,7 @@ ROWS = {
     "idle": rows_live.idle,
     "keys": rows_live.keys,
     "kill": rows_kill.kill,
+    "retention": rows_retention.retention,
 }
 
 
