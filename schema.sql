@@ -336,6 +336,16 @@ CREATE TABLE system_metrics (
   PRIMARY KEY (timestamp, metric_name)
 ) WITHOUT ROWID;
 
+-- What search has yet to index, oldest first: a row where a finished block, a result or a prompt was
+-- written. It says only where to look. What the index (`search.db`) has read is dropped again, but
+-- for the last row, so that no number comes twice.
+CREATE TABLE search_queue (
+  seq    INTEGER PRIMARY KEY,
+  kind   INTEGER NOT NULL,                     -- 1 prompt, 2 block, 3 tool result
+  owner  TEXT    NOT NULL,                     -- sid, flow_id, tool_use_id
+  number INTEGER NOT NULL                      -- ordinal, block_index, 0
+);
+
 -- Views take "now" from the query: age is yours to compute.
 CREATE VIEW incomplete_rounds AS
   SELECT r.sid, r.round_id, r.user_prompt, r.start_time, r.orphaned_at

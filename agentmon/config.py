@@ -69,6 +69,13 @@ class Attention(Struct, frozen=True):
     cooldown: float = 30.0
 
 
+class Search(Struct, frozen=True):
+    """The index of `search`, in bytes: how large it may get, how much of one text it reads."""
+
+    max_size: int = 512 << 20
+    max_text: int = 256 << 10
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -79,6 +86,7 @@ class Settings(Struct, frozen=True):
     follow: Follow = Follow()
     discover: Discover = Discover()
     attention: Attention = Attention()
+    search: Search = Search()
 
 
 class Loaded(Struct, frozen=True):
@@ -122,6 +130,21 @@ def duration(value: object) -> float:
     if not 0.0 < seconds < 1e12:
         raise ValueError('a time above zero is needed: seconds such as 30, or "90s", "10m", "2h"')
     return seconds
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+def size(value: object) -> int:
+    """Bytes of "512MB", "2G" or 1000000; a KB is 1,024 bytes. Raises ValueError with a reason."""
+    count = 0.0
+    if isinstance(value, int) and not isinstance(value, bool):
+        count = float(value) if value < 1 << 60 else 0.0
+    elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        count = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
+    if not 1 <= count < 1 << 60:
+        raise ValueError('a size above zero is needed: bytes, or "512MB", "2GB"')
+    return int(count)
 
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -183,6 +206,8 @@ FIELDS: Mapping[str, Setting] = {
     "health.silent_after": Setting(
         duration, "silence of a transcript in the middle of a turn that is a stall"
     ),
+    "search.max_size": Setting(size, "how large the index of search may get; the oldest go first"),
+    "search.max_text": Setting(size, "how much of one text can be searched"),
     "discover.since": Setting(duration, "logs active in this time are read first"),
 }
 """Every setting by its dotted key."""

@@ -80,6 +80,12 @@ CREATE TABLE testimony (
 
 _QUESTIONS = """
 CREATE INDEX rounds_by_id ON rounds (round_id) WHERE prompts > 0;
+CREATE TABLE search_queue (
+  seq    INTEGER PRIMARY KEY,
+  kind   INTEGER NOT NULL,
+  owner  TEXT    NOT NULL,
+  number INTEGER NOT NULL
+);
 """
 
 
