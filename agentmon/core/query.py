@@ -13,7 +13,7 @@ from msgspec import Struct
 from agentmon.config import duration
 
 KINDS = ("prompt", "text", "thinking", "input", "result", "other")
-"""What a text is: what a person asked, what a model wrote and thought, arguments, what came back."""
+"""What a text is: asked by a person, written or thought by a model, arguments, what came back."""
 
 FIELDS = ("tool", "agent", "session", "kind", "since")
 
@@ -113,6 +113,8 @@ def tame(text: str) -> str:
 
 
 def _tame(text: str) -> str:
+    if max(map(len, text.split()), default=0) <= LONGEST:
+        return text
     return _HUGE.sub(r"\1", text)
 
 
@@ -149,12 +151,14 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_FOLDED)
 
 
-def finder(query: Query) -> re.Pattern[str] | None:
-    """Finds the words that must be there in a folded text; group n is the n-th word."""
-    wanted = [_pattern(word) for word in query.words if not word.inverted]
+def finder(query: Query, folded: str) -> re.Pattern[str] | None:
+    """Finds the words that must be there in a folded text; group n is the n-th word. A word that
+    stands nowhere by itself is looked for inside others: it may be a part of a camelCase one."""
+    wanted = [_pattern(word, folded) for word in query.words if not word.inverted]
     return re.compile("|".join(f"({pattern})" for pattern in wanted)) if wanted else None
 
 
-def _pattern(word: Word) -> str:
+def _pattern(word: Word, folded: str) -> str:
     tokens = r"[\W_]+".join(re.escape(fold(token)) for token in word.tokens)
-    return rf"(?<![^\W_]){tokens}" + ("[^\\W_]*" if word.is_start else r"(?![^\W_])")
+    whole = rf"(?<![^\W_]){tokens}" + ("[^\\W_]*" if word.is_start else r"(?![^\W_])")
+    return whole if re.search(whole, folded) else tokens

@@ -46,7 +46,7 @@ SCANS: dict[int, tuple[str, list[Any]]] = {
         [_LAST],
     ),
 }
-"""For an index made anew, by kind: (owner, number, cursor…) behind a cursor, and where it begins."""
+"""For an index made anew, by kind: (owner, number, cursor…) behind a cursor; where it begins."""
 
 _QUEUE = "SELECT kind, owner, number, seq FROM search_queue WHERE seq > ? ORDER BY seq LIMIT ?"
 _TODO = "SELECT kind, owner, number FROM todo LIMIT ?"
@@ -255,6 +255,18 @@ def catch_up(
                 told = now
                 tell(indexer.left())
         return indexer.left()
+
+
+def bury(data_dir: Path, docids: Iterable[int]) -> None:
+    """Texts that were found but are gone from the store are not found again. Never fails: next
+    time is as good."""
+    with contextlib.suppress(sqlite3.Error, OSError):
+        conn = search_db.open_writing(data_dir, busy=0.0)
+        try:
+            with db.transaction(conn):
+                Volumes(conn, 0).bury(docids)
+        finally:
+            conn.close()
 
 
 def forget(data_dir: Path, sids: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ own making that say whose text it is. So filters are found as fast as words.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from agentmon.core.query import Condition, Query, Word
 
@@ -16,6 +17,7 @@ _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxy0123456789")
 TAG_MARKS = {"session": "s", "agent": "a", "tool": "t", "kind": "k"}
 
 
+@lru_cache(maxsize=4096)
 def tag(field: str, value: str) -> str:
     """One token for a value, whatever is in it; the start of a value gives the start of a token."""
     data = value.lower().encode("utf-8", "replace")[:200]

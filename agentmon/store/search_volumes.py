@@ -13,8 +13,8 @@ from agentmon.store.read_search import Place
 from agentmon.store.search_db import docid_at, size, words
 from agentmon.store.search_match import tag
 
-FULL = 50_000
-"""Texts after which a volume is closed at its newer end."""
+FULL = 25_000
+"""Texts after which a volume is closed: a query for a common word or start reads one volume."""
 
 SHARE = 8
 """Or when it has read so much of the budget: the oldest volume must be a small part of it."""
@@ -109,14 +109,24 @@ class Volumes:
         at = bisect_right(self._all, docid, key=lambda volume: volume.first) - 1
         if at < 0:
             oldest = self._all[0] if self._all else None
-            return self._new(docid, 0) if oldest is None or self._is_full(oldest) else oldest
+            if oldest is None or self._is_full(oldest):
+                if oldest is not None:
+                    self._close(oldest)
+                return self._new(docid, 0)
+            return oldest
         volume = self._all[at]
         if docid > volume.last and self._is_full(volume):
+            self._close(volume)
             return self._new(docid, at + 1)
         return volume
 
     def _is_full(self, volume: _Volume) -> bool:
         return volume.docs >= FULL or volume.bytes >= self._budget // SHARE
+
+    def _close(self, volume: _Volume) -> None:
+        """Little more will come: one sorted list is faster than the several that grew."""
+        table = words(volume.volume)
+        self._conn.execute(f"INSERT INTO {table} ({table}) VALUES ('optimize')")
 
     def _new(self, docid: int, at: int) -> _Volume:
         number = max((volume.volume for volume in self._all), default=0) + 1

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import rows_discover, rows_ingest, rows_kill, rows_live, rows_start, table
+from tests.bench import (
+    rows_discover,
+    rows_ingest,
+    rows_kill,
+    rows_live,
+    rows_search,
+    rows_start,
+    table,
+)
 from tests.bench.bench import Bench
 
 ROWS = {
@@ -24,6 +32,7 @@ ROWS = {
     "idle": rows_live.idle,
     "keys": rows_live.keys,
     "kill": rows_kill.kill,
+    "search": rows_search.search_,
 }
 
 
