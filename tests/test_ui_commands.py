@@ -44,7 +44,7 @@ def test_bindings_are_the_declaration() -> None:
     ]
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@pytest.mark.parametrize("panel", [*PANELS, *commands.PAGES])
 @pytest.mark.parametrize("replay", [False, True])
 def test_a_key_means_one_thing_in_a_place(panel: str, replay: bool) -> None:
     keys = [

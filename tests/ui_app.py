@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 from textual import events
 from textual.pilot import Pilot
@@ -10,6 +11,7 @@ from textual.pilot import Pilot
 from agentmon.config import Settings
 from agentmon.core.attention import AttentionSettings
 from agentmon.ui.app import AgentmonApp
+from agentmon.ui.screens.page import Page
 from agentmon.ui.widgets.lines import LinePane
 from agentmon.ui.widgets.strips import LineWidget
 from tests.ui_store import StoreFeed
@@ -38,13 +40,22 @@ class Shown:
         self.pilot = pilot
         self.main = app.main
 
+    @property
+    def page(self) -> Page[Any] | None:
+        """The page over the board, where one is."""
+        found = [screen for screen in self.app.screen_stack if isinstance(screen, Page)]
+        return cast("list[Page[Any]]", found)[-1] if found else None
+
     async def settle(self) -> None:
         """Until nothing is being loaded and everything is painted."""
         while True:
             # The board comes at most five times a second; waiting here is for that, not for luck.
             self.main.tick()
+            page = self.page
+            if page is not None:
+                page.tick()
             await asyncio.sleep(0.005)
-            if self.main.loader.is_idle:
+            if self.main.loader.is_idle and (page is None or page.reader.is_idle):
                 break
         # Two rounds: a message that a widget handles may make it post another.
         await self.pilot.pause(0)

@@ -10,19 +10,38 @@ from typing import Literal
 from msgspec import Struct
 from textual.binding import Binding
 
-Context = Literal["any", "lists", "sessions", "trees", "rounds", "stream", "live", "replay"]
+from agentmon.ui.arrangement import PANELS
+
+Context = Literal[
+    "any",
+    "lists",
+    "board",
+    "sessions",
+    "trees",
+    "rounds",
+    "stream",
+    "round",
+    "live",
+    "replay",
+]
 
 CONTEXTS: dict[Context, str] = {
     "any": "Anywhere",
     "lists": "In every panel",
+    "board": "On the board",
     "sessions": "In Sessions",
     "trees": "In Sessions and Rounds",
     "rounds": "In Rounds",
     "stream": "In Stream",
+    "round": "In the Round view",
     "live": "Live",
     "replay": "Replay and demo",
 }
 """Contexts with their headings, in the order of the ? overlay."""
+
+PAGES: tuple[Context, ...] = ("round",)
+"""Contexts of screens that come over the board: see `screens.page`. Commands of other contexts
+have their method in `actions`, those of a page on the page, as `do_<id>`."""
 
 
 class Command(Struct, frozen=True):
@@ -91,21 +110,21 @@ COMMANDS: tuple[Command, ...] = (
     _C("panel_pending", ("2",), "Pending tools", "Go to the Pending tools panel"),
     _C("panel_rounds", ("3",), "Rounds", "Go to the Rounds panel"),
     _C("panel_stream", ("4",), "Stream", "Go to the Stream panel"),
-    _C("next_panel", ("tab",), "Next panel", "Focus the next panel", "any", 9, "panel"),
-    _C("previous_panel", ("shift+tab",), "Previous panel", "Focus the panel before"),
-    _C("zoom", ("z",), "Zoom", "Give the whole screen to this panel, and back", "any", 8, "zoom"),
+    _C("next_panel", ("tab",), "Next panel", "Focus the next panel", "board", 9, "panel"),
+    _C("previous_panel", ("shift+tab",), "Previous panel", "Focus the panel before", "board"),
+    _C("zoom", ("z",), "Zoom", "Give the whole screen to this panel, and back", "board", 8, "zoom"),
     _C(
         "filter",
         ("slash",),
         "Filter",
         "Narrow the board, or search in Rounds and Stream; "
         "words: status: agent: tool: cwd: and ! before a word to invert",
-        "any",
+        "board",
         6,
         "filter",
     ),
-    _C("next_match", ("n",), "Next match", "Go to the next match of the filter or search"),
-    _C("previous_match", ("N",), "Previous match", "Go to the match before"),
+    _C("next_match", ("n",), "Next match", "Go to the next match of the filter or search", "board"),
+    _C("previous_match", ("N",), "Previous match", "Go to the match before", "board"),
     _C(
         "next_stall",
         ("s",),
@@ -224,7 +243,7 @@ COMMANDS: tuple[Command, ...] = (
         "Pause the screen",
         "Hold the picture; reading goes on",
         "live",
-        16,
+        17,
         "pause",
     ),
     _C("first", ("home",), "First line", "To the first line", "live"),
@@ -243,10 +262,12 @@ PRIORITY = ("interrupt",)
 
 
 def available(command: Command, panel: str, *, replay: bool) -> bool:
-    """Whether a command means something in a panel (sessions, pending, rounds, stream)."""
+    """Whether a command means something in a panel of the board or on a page."""
     match command.context:
         case "any" | "lists":
             return True
+        case "board":
+            return panel in PANELS
         case "live":
             return not replay
         case "replay":

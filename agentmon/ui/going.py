@@ -1,8 +1,11 @@
 """Drilling into sessions, rounds and calls, going back, narrowing and searching."""
 
 import sqlite3
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from agentmon.report.family import key_of
 from agentmon.ui import filters, sites
@@ -12,6 +15,7 @@ from agentmon.ui.widgets.sessions import ORDERS
 
 if TYPE_CHECKING:
     from agentmon.ui.screens.main import MainScreen
+    from agentmon.ui.screens.page import Page
 
 
 OPENED_CALLS = 8
@@ -105,9 +109,10 @@ class Going:
         else:
             self._set_open(node.key, not node.is_open)
 
-    def leave(self) -> None:
-        """Remembers where a person is, before something leads elsewhere."""
-        self.trail.leave(self.screen.here())
+    def leave(self, page: "Callable[[], Page[Any]] | None" = None) -> None:
+        """Remembers where a person is, before something leads elsewhere; also on which page."""
+        place = self.screen.here()
+        self.trail.leave(place if page is None else replace(place, page=page))
 
     def expand(self) -> None:
         """Opens the chosen line; one that is open already leads to the first line below it."""

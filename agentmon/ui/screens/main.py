@@ -3,6 +3,8 @@
 import asyncio
 import gc
 from collections.abc import Hashable
+from functools import partial
+from typing import Any
 
 from textual import on
 from textual.widgets import Input
@@ -23,6 +25,8 @@ from agentmon.ui.attending import Attendant, words
 from agentmon.ui.loader import Loader
 from agentmon.ui.places import Place
 from agentmon.ui.screens.frame import Frame
+from agentmon.ui.screens.page import Outcome, Page
+from agentmon.ui.sites import Site
 from agentmon.ui.widgets.lines import KeyedPane
 from agentmon.ui.widgets.rounds import as_node_key, is_pinnable
 
@@ -290,6 +294,8 @@ class MainScreen(Frame):
         pane = self.desk.pane
         if isinstance(pane, KeyedPane) and place.row is not None:
             pane.choose(place.row)
+        if place.page is not None:
+            self.open_page(place.page())
 
     def _resume(self) -> None:
         """Scrolls to where a person was, when what was there is shown again."""
@@ -312,6 +318,19 @@ class MainScreen(Frame):
     async def action_do(self, command_id: str) -> None:
         self.unsay()
         await self.actions.do(command_id)
+
+    def open_page(self, page: Page[Any]) -> None:
+        """Shows a full screen over this one until it is left."""
+        self.app.push_screen(page, partial(self._page_left, page))
+
+    async def _page_left(self, page: Page[Any], outcome: Outcome) -> None:
+        """Goes to what was chosen on a page, or does what its last key means here."""
+        if isinstance(outcome, Site):
+            self.actions.leave(page.again)
+            await self.actions.go(outcome)
+            self.focus_panel("rounds")
+        elif outcome is not None:
+            await self.action_do(outcome)
 
     async def overlay_left(self, command_id: str | None) -> None:
         """An overlay was closed, perhaps by a key that means something here."""
