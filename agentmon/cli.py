@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from agentmon import __version__, config
-from agentmon.commands import scripts
+from agentmon.commands import scripts, searching
 from agentmon.commands.options import (
     clear_errors,
     data_dir_option,
@@ -319,6 +319,7 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
 
 main.add_command(scripts.status)
 main.add_command(scripts.wait)
+main.add_command(searching.search)
 
 
 def run() -> NoReturn:

@@ -1,5 +1,6 @@
 """Search as commands and the screen ask it: hits with the words around them."""
 
+import os.path
 import sqlite3
 import time
 from itertools import islice
@@ -82,6 +83,23 @@ def search(
     if found.dead:
         search_index.bury(data_dir, found.dead)
     return Answer(hits, found.has_more, found.is_late, left, time.monotonic() - began)
+
+
+def name_of(found: Found) -> str:
+    """Whose text it is: what the board calls the session, and the subagent in it."""
+    name = os.path.basename((found.cwd or "").rstrip("/")) or found.sid[:8]
+    inner = found.agent_kind or found.agent_id
+    return f"{name} › {inner}" if found.agent_id else name
+
+
+def place_of(hit: Hit) -> str:
+    """Where it is: session, round, tool."""
+    found = hit.found
+    number = f"#{hit.round_number}" if hit.round_number is not None else ""
+    words = [f"{found.sid[:8]}{number}", found.tool_name or ""]
+    if found.kind == "result" and found.is_error:
+        words.append("error")
+    return "  ".join(filter(None, words))
 
 
 def _hit(

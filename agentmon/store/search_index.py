@@ -85,6 +85,11 @@ class Indexer:
         self._give_back()
         return count
 
+    def begin(self) -> None:
+        """Empties the index; steps make it anew."""
+        with db.transaction(self._conn):
+            self._begin({})
+
     def left(self) -> int:
         """About how many texts are not indexed yet."""
         state = read_state(self._conn)
@@ -255,6 +260,12 @@ def catch_up(
                 told = now
                 tell(indexer.left())
         return indexer.left()
+
+
+def rebuild(data_dir: Path, limits: Search) -> None:
+    """Empties the index, so that it is made anew. Raises what `indexing` raises."""
+    with indexing(data_dir, limits) as indexer:
+        indexer.begin()
 
 
 def bury(data_dir: Path, docids: Iterable[int]) -> None:
