@@ -175,6 +175,7 @@ def _feed(request: Request, stdin: int) -> Feed:
         look=lambda: found.expanded,
         since=request.settings.discover.since,
         forced=request.format,
+        searching=request.settings.search,
     )
 
 

@@ -84,7 +84,14 @@ def follow(
     from agentmon.engine.live import Live
 
     logfile.keep(config.state_dir(os.environ))
-    feed = Live(data_dir, paths, limits(settings), poll=settings.follow.poll, forced=forced)
+    feed = Live(
+        data_dir,
+        paths,
+        limits(settings),
+        poll=settings.follow.poll,
+        forced=forced,
+        searching=settings.search,
+    )
     return asyncio.run(_follow(feed))
 
 

@@ -24,8 +24,8 @@ from agentmon.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from agentmon.core.query import Query
     from agentmon.report.finding import Answer, Hit
+    from agentmon.store.search_query import Query
 
 CATCH_UP = 2.0
 """Seconds in which a search indexes what is new before it answers."""
@@ -104,7 +104,7 @@ def search(
 def _query(words: tuple[str, ...], given: dict[str, str | None]) -> "Query":
     """Words and options as one query. An argument with blanks that is no phrase yet is one word
     after the other, as it would be without the quotes of the shell."""
-    from agentmon.core.query import parse
+    from agentmon.store.search_query import parse
 
     named = [f'{name}:"{value}"' for name, value in given.items() if value]
     query = parse(" ".join([*words, *named]))
@@ -116,9 +116,9 @@ def _query(words: tuple[str, ...], given: dict[str, str | None]) -> "Query":
 def _of_session(where: Path, query: "Query", name: str) -> "Query":
     import msgspec
 
-    from agentmon.core.query import Condition
     from agentmon.report import naming
     from agentmon.store import db
+    from agentmon.store.search_query import Condition
 
     conn = db.open_reading(where)
     try:

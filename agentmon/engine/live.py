@@ -14,10 +14,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from agentmon.config import Search
 from agentmon.core.health import Limits
 from agentmon.engine.backlog import read_in_child
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
+from agentmon.engine.indexing import Indexing
 from agentmon.engine.judging import Judge
 from agentmon.engine.overseeing import Oversight
 from agentmon.engine.queueing import SINCE
@@ -70,6 +72,7 @@ class Live:
         look: Callable[[], Expanded] | None = None,
         since: float = SINCE,
         forced: str | None = None,
+        searching: Search | None = None,
     ) -> None:
         self.revision = 0
         self.title = "wire"
@@ -89,6 +92,7 @@ class Live:
         self._looked_for = list(looked_for)
         self._processes = processes or Processes()
         self._backlog_bytes = backlog_bytes
+        self.searching = searching or Search()
         self._judge = Judge(limits)
         self._engine: Engine | None = None
         self._store: OpenStore | None = None
@@ -150,6 +154,7 @@ class Live:
         self._tasks = [
             asyncio.create_task(self._guard(self._work()), name="agentmon-work"),
             asyncio.create_task(self._guard(self._keep_judging()), name="agentmon-judge"),
+            asyncio.create_task(self._guard(self._keep_indexing()), name="agentmon-index"),
         ]
 
     async def stop(self) -> None:
@@ -399,6 +404,14 @@ class Live:
 
     async def _keep_judging(self) -> None:
         await Oversight(self, self._judge, self._look, self._write).run()
+
+    async def _keep_indexing(self) -> None:
+        await Indexing(self, self.searching, self._write).run()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a backlog is read: the index can wait for its end."""
+        return self._is_catching_up or self._backlog is not None
 
     def measure(self) -> dict[str, float]:
         """How agentmon itself is doing, by name."""

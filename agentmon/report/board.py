@@ -6,7 +6,7 @@ that the caller gives (wall clock live, virtual clock in replay), so timers tick
 
 import os.path
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -131,8 +131,11 @@ _GONE = ("orphaned", "dead")
 _HISTORY = History()
 
 
-def load(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> Board:
-    """The board of sessions active since then; subagents that are over are left out."""
+def load(
+    conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200, also: Sequence[str] = ()
+) -> Board:
+    """The board of sessions active since then, and of others that are named; subagents that are
+    over are left out."""
     held = {(row.sid, row.agent_id): row for row in read.open_verdicts(conn)}
     gone = {row.sid: _process(row) for row in held.values() if row.verdict in _GONE}
     pending = read.pending(conn)
@@ -141,6 +144,9 @@ def load(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> B
         by_thread.setdefault((call.sid, call.agent_id or ""), []).append(call)
     threads: list[Thread] = []
     sessions = read.sessions(conn, since=since, limit=limit)
+    there = {session.sid for session in sessions}
+    others = [read.session(conn, sid) for sid in also if sid not in there]
+    sessions += [session for session in others if session is not None]
     known = read.facts_of(conn, [session.sid for session in sessions], (PROC_START, PID))
     for session in sessions:
         for row in read.agents(conn, session.sid):

@@ -9,10 +9,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from agentmon.config import Search
-from agentmon.core.query import Query, finder, fold
 from agentmon.core.text import clean
 from agentmon.store import db, search_db, search_find, search_index
 from agentmon.store.read_search import Found, round_number, text_of
+from agentmon.store.search_query import Query, finder, fold
 
 SNIPPET = 160
 """Characters around what was found."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from agentmon.core.query import Query
 from agentmon.store.read_search import Found, Place, look
 from agentmon.store.search_db import docid_at, words
 from agentmon.store.search_match import expression
+from agentmon.store.search_query import Query
 
 MOST_RANKED = 5_000
 """Newest hits among which the best are found."""

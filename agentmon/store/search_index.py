@@ -70,6 +70,10 @@ class Indexer:
         self.read_to = 0
         """The number in the queue up to which everything is indexed."""
 
+    def close(self) -> None:
+        """Closes the connection to the store; the one to the index is the caller's."""
+        self._main.close()
+
     def step(self) -> int:
         """Looks at some more texts; how many, 0: there is nothing to do now.
 

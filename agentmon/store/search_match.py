@@ -7,7 +7,7 @@ own making that say whose text it is. So filters are found as fast as words.
 from collections.abc import Sequence
 from functools import lru_cache
 
-from agentmon.core.query import Condition, Query, Word
+from agentmon.store.search_query import Condition, Query, Word
 
 ALL = "zall"
 """A tag of every row: FTS5 has no "not" by itself."""

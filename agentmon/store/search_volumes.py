@@ -8,10 +8,10 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from agentmon.core.query import parts_of, tame
 from agentmon.store.read_search import Place
 from agentmon.store.search_db import docid_at, size, words
 from agentmon.store.search_match import tag
+from agentmon.store.search_query import parts_of, tame
 
 FULL = 25_000
 """Texts after which a volume is closed: a query for a common word or start reads one volume."""

@@ -21,6 +21,7 @@ Context = Literal[
     "rounds",
     "stream",
     "round",
+    "search",
     "live",
     "replay",
 ]
@@ -34,12 +35,13 @@ CONTEXTS: dict[Context, str] = {
     "rounds": "In Rounds",
     "stream": "In Stream",
     "round": "In the Round view",
+    "search": "In Search",
     "live": "Live",
     "replay": "Replay and demo",
 }
 """Contexts with their headings, in the order of the ? overlay."""
 
-PAGES: tuple[Context, ...] = ("round",)
+PAGES: tuple[Context, ...] = ("round", "search")
 """Contexts of screens that come over the board: see `screens.page`. Commands of other contexts
 have their method in `actions`, those of a page on the page, as `do_<id>`."""
 
@@ -123,6 +125,16 @@ COMMANDS: tuple[Command, ...] = (
         6,
         "filter",
     ),
+    _C(
+        "search",
+        ("F",),
+        "Search",
+        "Find words in everything said, thought, called and answered, in all sessions",
+        "any",
+        6,
+        "search",
+    ),
+    _C("edit_search", ("slash",), "Words", "Back to the line with the words", "search", 1, "words"),
     _C("next_match", ("n",), "Next match", "Go to the next match of the filter or search", "board"),
     _C("previous_match", ("N",), "Previous match", "Go to the match before", "board"),
     _C(

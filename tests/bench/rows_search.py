@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from agentmon.config import Search
-from agentmon.core.query import parse
 from agentmon.report.finding import search
 from agentmon.store import db, search_db, search_index
+from agentmon.store.search_query import parse
 from tests.bench.bench import Bench
 from tests.bench.table import Line, Row, at_most
 
