@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from agentmon import __version__, config
+from agentmon.commands import round as round_
 from agentmon.commands import scripts, searching
 from agentmon.commands.options import (
     clear_errors,
@@ -320,6 +321,8 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
 main.add_command(scripts.status)
 main.add_command(scripts.wait)
 main.add_command(searching.search)
+main.add_command(round_.rate)
+main.add_command(round_.parallel)
 
 
 def run() -> NoReturn:

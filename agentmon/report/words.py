@@ -6,6 +6,7 @@ A value that is not known is "—", never 0.
 import json
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 UNKNOWN = "—"
 
@@ -30,6 +31,38 @@ def timer(seconds: float | None) -> str:
     minutes, whole = divmod(max(int(seconds), 0), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
+
+
+def span(seconds: float) -> str:
+    """How long something took: "0.4 s", "41 s", "4m02s", "1h04m"."""
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def clock_text(time: float | None) -> str:
+    """A time of day in the local zone."""
+    if time is None:
+        return UNKNOWN
+    return datetime.fromtimestamp(time).astimezone().strftime("%H:%M:%S")
+
+
+def brief(seconds: float | None) -> str:
+    """The same for what may be short: "37 ms", "1.9 s"; "—"."""
+    if seconds is None:
+        return UNKNOWN
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else span(seconds)
+
+
+def per_second(amount: float | None) -> str:
+    """A rate without its unit: "0.4", "7.8", "292", "1.2k"."""
+    if amount is None:
+        return UNKNOWN
+    return f"{amount:.1f}" if amount < 9.95 else tokens(round(amount))
 
 
 def tokens(count: int | None) -> str:

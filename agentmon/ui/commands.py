@@ -83,6 +83,8 @@ _KEY_NAMES = {
     "plus": "+",
     "minus": "-",
     "equals_sign": "=",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
 }
 
 
@@ -195,6 +197,15 @@ COMMANDS: tuple[Command, ...] = (
         "its pane",
     ),
     _C("theme", (), "Theme", "Choose the colours"),
+    _C(
+        "round_view",
+        ("v",),
+        "Round view",
+        "The chosen round over time: its blocks and tools as bars, its rates",
+        "any",
+        16,
+        "round view",
+    ),
     _C("down", ("j", "down"), "Down", "One line down", "lists"),
     _C("up", ("k", "up"), "Up", "One line up", "lists"),
     _C("top", ("g",), "Top", "To the first line", "lists"),
@@ -248,6 +259,26 @@ COMMANDS: tuple[Command, ...] = (
         10,
         "collapse",
     ),
+    _C(
+        "time_in",
+        ("right_square_bracket",),
+        "Less time",
+        "Show less time, around the chosen row",
+        "round",
+        8,
+        "less time",
+    ),
+    _C(
+        "time_out",
+        ("left_square_bracket",),
+        "More time",
+        "Show more time, at last the whole round",
+        "round",
+        9,
+        "more",
+    ),
+    _C("time_earlier", ("h", "left"), "Earlier", "Scroll the time axis back", "round"),
+    _C("time_later", ("l", "right"), "Later", "Scroll the time axis on", "round"),
     _C("follow", ("f",), "Follow", "Show what the selected agent writes now", "any", 9, "follow"),
     _C(
         "pause",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
+from textual.widget import Widget
 
 from agentmon.ui import arrangement, commands
 from agentmon.ui.screens.overlays import MOVES, HelpScreen
@@ -64,7 +65,15 @@ class Page(Speaking[Outcome], Generic[Found]):
 
     @abstractmethod
     def panes(self) -> Sequence[LinePane]:
-        """Its panes from top to bottom; keys go to the one with the focus."""
+        """Its panes; keys go to the one with the focus."""
+
+    def parts(self) -> Sequence[Widget]:
+        """Everything between the bars, from top to bottom."""
+        return self.panes()
+
+    def first(self) -> Widget:
+        """What has the focus at first."""
+        return self.panes()[0]
 
     @abstractmethod
     def question(self) -> Callable[[sqlite3.Connection], Found]:
@@ -83,13 +92,13 @@ class Page(Speaking[Outcome], Generic[Found]):
     def compose(self) -> ComposeResult:
         yield self.header
         yield self.problem_bar
-        yield from self.panes()
+        yield from self.parts()
         yield self.transport_bar
         yield self.footer
 
     def on_mount(self) -> None:
         self.transport_bar.display = self.below.is_replay
-        self.panes()[0].focus()
+        self.first().focus()
         self.set_interval(TICK, self.tick)
         self.set_interval(1.0, self.second)
         self.second()

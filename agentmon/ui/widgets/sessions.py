@@ -2,7 +2,6 @@
 
 import os.path
 from collections.abc import Hashable, Mapping, Sequence
-from datetime import datetime
 from typing import cast
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from agentmon.report import render
 from agentmon.report.board import Board, Thread
 from agentmon.report.family import Key, Member, Rollup, ancestors, key_of, lines, parents_of
 from agentmon.report.known import NOTHING_KNOWN, Known, context_fill, name_of, short_name, tokens_of
+from agentmon.report.words import clock_text as clock_text
 from agentmon.ui.filters import NOTHING, Filter, Subject
 from agentmon.ui.parts import BLANK, Column, Line, Part, Slot, arrange, heading_line, table_line
 from agentmon.ui.widgets.lines import KeyedPane
@@ -57,13 +57,6 @@ def subject(thread: Thread, now: float, limits: Limits) -> Subject:
         cwd=(session.cwd or "",),
         other=(session.model or "", session.sid),
     )
-
-
-def clock_text(time: float | None) -> str:
-    """A time of day in the local zone."""
-    if time is None:
-        return render.UNKNOWN
-    return datetime.fromtimestamp(time).astimezone().strftime("%H:%M:%S")
 
 
 class View(Struct):
