@@ -58,7 +58,7 @@ def text_of(data_dir: Path, found: Found, most: int) -> str:
     return plain(text) if found.kind == "input" else text
 
 
-_BLOCK = """
+BLOCK = """
 SELECT b.block_type, b.sid, b.complete_time, COALESCE(s.agent, ''), COALESCE(m.agent_id, ''),
        a.kind, s.cwd, m.round_id, b.flow_id, b.block_index, b.tool_use_id, b.tool_name,
        b.result_is_error, b.stored_bytes, NULL,
@@ -70,7 +70,7 @@ LEFT JOIN sessions s ON s.sid = b.sid
 LEFT JOIN agents a ON a.sid = b.sid AND a.agent_id = m.agent_id
 WHERE b.flow_id = ? AND b.block_index = ? AND b.complete_time IS NOT NULL AND b.total_bytes > 0"""
 
-_RESULT = """
+RESULT = """
 SELECT 'result', r.sid, r.result_time, COALESCE(s.agent, ''), COALESCE(m.agent_id, ''),
        a.kind, s.cwd, m.round_id, b.flow_id, b.block_index, r.tool_use_id, b.tool_name,
        r.is_error, r.content_size, r.file, COALESCE(r.content, '')
@@ -81,7 +81,7 @@ LEFT JOIN sessions s ON s.sid = r.sid
 LEFT JOIN agents a ON a.sid = r.sid AND a.agent_id = m.agent_id
 WHERE r.tool_use_id = ? AND r.content_size > 0 LIMIT 1"""
 
-_PROMPT = """
+PROMPT = """
 SELECT 'prompt', p.sid, p.time, COALESCE(s.agent, ''), '', NULL, s.cwd, p.round_id,
        NULL, NULL, NULL, NULL, NULL, 0, NULL, p.text
 FROM prompts p LEFT JOIN sessions s USING (sid)
@@ -91,7 +91,7 @@ _WORDS = {"text": "text", "thinking": "thinking"}
 
 
 def _block(conn: sqlite3.Connection, place: Place) -> Found | None:
-    found = _found(conn, _BLOCK, place, place[1:])
+    found = _found(conn, BLOCK, place, place[1:])
     if found is not None:
         kind = found.kind or ""
         found.kind = "input" if kind.endswith("tool_use") else _WORDS.get(kind, "other")
@@ -101,11 +101,11 @@ def _block(conn: sqlite3.Connection, place: Place) -> Found | None:
 
 
 def _result(conn: sqlite3.Connection, place: Place) -> Found | None:
-    return _found(conn, _RESULT, place, place[1:2])
+    return _found(conn, RESULT, place, place[1:2])
 
 
 def _prompt(conn: sqlite3.Connection, place: Place) -> Found | None:
-    return _found(conn, _PROMPT, place, place[1:])
+    return _found(conn, PROMPT, place, place[1:])
 
 
 def _found(
@@ -129,7 +129,7 @@ LOOK: dict[int, Callable[[sqlite3.Connection, Place], Found | None]] = {
 }
 
 
-_NUMBER = """
+ROUND_NUMBER = """
 SELECT COUNT(*) FROM rounds
 WHERE sid = ? AND prompts > 0 AND start_time <= (
   SELECT start_time FROM rounds WHERE sid = ? AND round_id = ? AND prompts > 0)"""
@@ -137,7 +137,7 @@ WHERE sid = ? AND prompts > 0 AND start_time <= (
 
 def round_number(conn: sqlite3.Connection, sid: str, round_id: str | None) -> int | None:
     """The number of a round in its session; None for a message of no round."""
-    (number,) = conn.execute(_NUMBER, (sid, sid, round_id)).fetchone()
+    (number,) = conn.execute(ROUND_NUMBER, (sid, sid, round_id)).fetchone()
     return number or None
 
 

@@ -15,7 +15,7 @@ MOST_RANKED = 5_000
 """Newest hits among which the best are found."""
 
 FIND = "SELECT rowid{score} FROM {table} WHERE {table} MATCH ?{since} ORDER BY rowid DESC"
-_DOC = "SELECT kind, owner, number FROM docs WHERE docid = ? AND kind > 0"
+DOC = "SELECT kind, owner, number FROM docs WHERE docid = ? AND kind > 0"
 
 
 class Hits(Struct):
@@ -89,7 +89,7 @@ def _rows(
 
 
 def _place(index: sqlite3.Connection, docid: int) -> Place | None:
-    return index.execute(_DOC, (docid,)).fetchone()
+    return index.execute(DOC, (docid,)).fetchone()
 
 
 def _newest(

@@ -30,11 +30,6 @@ STEP_BYTES = 1 << 20
 _LAST = (1 << 63) - 1
 
 SCANS: dict[int, tuple[str, list[Any]]] = {
-    PROMPTS: (
-        "SELECT sid, ordinal, sid, ordinal FROM prompts WHERE (sid, ordinal) > (?, ?)"
-        " ORDER BY sid, ordinal LIMIT ?",
-        ["", -1],
-    ),
     BLOCKS: (
         "SELECT flow_id, block_index, rowid FROM content_blocks WHERE rowid < ?"
         " ORDER BY rowid DESC LIMIT ?",
@@ -45,12 +40,18 @@ SCANS: dict[int, tuple[str, list[Any]]] = {
         " ORDER BY rowid DESC LIMIT ?",
         [_LAST],
     ),
+    PROMPTS: (
+        "SELECT sid, ordinal, sid, ordinal FROM prompts WHERE (sid, ordinal) > (?, ?)"
+        " ORDER BY sid, ordinal LIMIT ?",
+        ["", -1],
+    ),
 }
 """For an index made anew, by kind: (owner, number, cursor…) behind a cursor; where it begins."""
 
-_QUEUE = "SELECT kind, owner, number, seq FROM search_queue WHERE seq > ? ORDER BY seq LIMIT ?"
+QUEUE = "SELECT kind, owner, number, seq FROM search_queue WHERE seq > ? ORDER BY seq LIMIT ?"
 _TODO = "SELECT kind, owner, number FROM todo LIMIT ?"
 _DONE = "done"
+_ANY_SIZE = 1 << 60
 
 
 class Indexer:
@@ -164,7 +165,7 @@ class Indexer:
 
     def _advance(self, state: dict[str, str]) -> int:
         """Texts of the first source that has some."""
-        rows = self._main.execute(_QUEUE, (int(state["seq"]), STEP_DOCS)).fetchall()
+        rows = self._main.execute(QUEUE, (int(state["seq"]), STEP_DOCS)).fetchall()
         if rows:
             done = self._take([row[:3] for row in rows], state)
             self.read_to = rows[done - 1][3]
@@ -279,7 +280,7 @@ def bury(data_dir: Path, docids: Iterable[int]) -> None:
         conn = search_db.open_writing(data_dir, busy=0.0)
         try:
             with db.transaction(conn):
-                Volumes(conn, 0).bury(docids)
+                Volumes(conn, _ANY_SIZE).bury(docids)
         finally:
             conn.close()
 
@@ -287,16 +288,18 @@ def bury(data_dir: Path, docids: Iterable[int]) -> None:
 def forget(data_dir: Path, sids: Iterable[str]) -> None:
     """Takes sessions out of the index, all or none of them; call it when their rows are gone.
 
-    Nothing is lost without it: a hit without its row is dropped. Raises sqlite3.Error, OSError.
+    Volumes that had words of them are dropped, and what else was in there is indexed again, so that
+    no word of theirs stays on the disk. Without it a hit without its row is just not shown.
+    Raises sqlite3.Error, OSError.
     """
     if not search_db.path(data_dir).exists():
         return
     conn = search_db.open_writing(data_dir)
     try:
         with db.transaction(conn):
-            volumes = Volumes(conn, 0)
+            volumes = Volumes(conn, _ANY_SIZE)
             for sid in sids:
                 volumes.bury_session(sid)
-            volumes.tidy()
+            volumes.tidy(0.0)
     finally:
         conn.close()

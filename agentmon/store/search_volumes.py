@@ -22,9 +22,18 @@ SHARE = 8
 DEAD_SHARE = 0.25
 """Dead texts from which a volume is made anew."""
 
-_TOKENIZER = "unicode61 remove_diacritics 2"
+CREATE = (
+    "CREATE VIRTUAL TABLE {table} USING fts5"
+    "(text, parts, tags, content='', tokenize='unicode61 remove_diacritics 2')"
+)
 """Without extra token characters: `snake_case`, `a.b.c` and `/usr/lib/x.py` are found whole, as
-phrases, and by their parts too, which a longer token would hide."""
+phrases, and by their parts too, which a longer token would hide. Of camelCase words, which are one
+token, `parts` has the parts."""
+
+KNOWN = "SELECT docid, mark, kind, owner, number FROM docs WHERE key = ? AND kind > 0"
+
+
+_MIDDLE = "SELECT docid FROM docs WHERE docid BETWEEN ? AND ? ORDER BY docid LIMIT 1 OFFSET ?"
 
 
 class Doc(Struct):
@@ -57,13 +66,13 @@ class Volumes:
     def __init__(self, conn: sqlite3.Connection, budget: int) -> None:
         self._conn = conn
         self._budget = budget
+        self._most_bytes = max(budget // SHARE, 1)
         sql = "SELECT volume, first, last, docs, dead, bytes FROM volumes ORDER BY first"
         self._all = [_Volume(*row) for row in conn.execute(sql)]
 
     def known(self, place: Place) -> tuple[int, int] | None:
         """(docid, mark) of a place that is indexed."""
-        sql = """SELECT docid, mark, kind, owner, number FROM docs WHERE key = ? AND kind > 0"""
-        for docid, mark, *found in self._conn.execute(sql, (key_of(place),)):
+        for docid, mark, *found in self._conn.execute(KNOWN, (key_of(place),)):
             if tuple(found) == place:
                 return docid, mark
         return None
@@ -121,7 +130,7 @@ class Volumes:
         return volume
 
     def _is_full(self, volume: _Volume) -> bool:
-        return volume.docs >= FULL or volume.bytes >= self._budget // SHARE
+        return volume.docs >= FULL or volume.bytes >= self._most_bytes
 
     def _close(self, volume: _Volume) -> None:
         """Little more will come: one sorted list is faster than the several that grew."""
@@ -130,10 +139,7 @@ class Volumes:
 
     def _new(self, docid: int, at: int) -> _Volume:
         number = max((volume.volume for volume in self._all), default=0) + 1
-        self._conn.execute(
-            f"CREATE VIRTUAL TABLE {words(number)} USING fts5"
-            f"(text, parts, tags, content='', tokenize='{_TOKENIZER}')"
-        )
+        self._conn.execute(CREATE.format(table=words(number)))
         volume = _Volume(number, docid, docid, 0, 0, 0)
         self._all.insert(at, volume)
         return volume
@@ -161,16 +167,26 @@ class Volumes:
             sql = f"SELECT rowid FROM {table} WHERE {table} MATCH ?"
             self.bury([docid for (docid,) in self._conn.execute(sql, (match,)).fetchall()])
 
-    def tidy(self) -> None:
-        """Makes volumes anew in which much is dead: their texts are asked for again."""
+    def tidy(self, dead_share: float = DEAD_SHARE) -> None:
+        """Makes volumes anew in which more than a share is dead, and parts those that older texts
+        have swollen: their texts are asked for again."""
         for volume in list(self._all):
-            if volume.dead > volume.docs * DEAD_SHARE:
-                self._conn.execute(
-                    "INSERT OR IGNORE INTO todo SELECT kind, owner, number FROM docs"
-                    " WHERE docid BETWEEN ? AND ? AND kind > 0",
-                    (volume.first, volume.last),
-                )
-                self._drop(volume)
+            is_swollen = volume.docs - volume.dead > 2 * FULL or volume.bytes > 2 * self._most_bytes
+            if volume.dead <= volume.docs * dead_share and not is_swollen:
+                continue
+            span = volume.first, volume.last
+            self._conn.execute(
+                "INSERT OR IGNORE INTO todo SELECT kind, owner, number FROM docs"
+                " WHERE docid BETWEEN ? AND ? AND kind > 0",
+                span,
+            )
+            half = self._conn.execute(_MIDDLE, (*span, volume.docs // 2)).fetchone()
+            at = self._all.index(volume)
+            self._drop(volume)
+            if is_swollen and half is not None and half[0] > volume.first:
+                self._new(volume.first, at)
+                self._new(half[0], at + 1)
+                self._save()
 
     def shrink(self) -> int | None:
         """Drops the oldest volumes while the index is larger than its budget; the docid from which

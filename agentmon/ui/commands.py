@@ -137,6 +137,15 @@ COMMANDS: tuple[Command, ...] = (
         "search",
     ),
     _C("edit_search", ("slash",), "Words", "Back to the line with the words", "search", 1, "words"),
+    _C(
+        "switch_search",
+        ("tab", "shift+tab"),
+        "Words or hits",
+        "From the line with the words to the hits, and back",
+        "search",
+        2,
+        "line or hits",
+    ),
     _C("next_match", ("n",), "Next match", "Go to the next match of the filter or search", "board"),
     _C("previous_match", ("N",), "Previous match", "Go to the match before", "board"),
     _C(

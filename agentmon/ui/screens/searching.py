@@ -18,6 +18,7 @@ from agentmon.ui import commands
 from agentmon.ui.screens.page import Page
 from agentmon.ui.screens.reader import Reader
 from agentmon.ui.sites import Site
+from agentmon.ui.widgets.bars import Note
 from agentmon.ui.widgets.hits import HitsPane
 from agentmon.ui.widgets.lines import LinePane
 
@@ -62,7 +63,9 @@ class SearchPage(Page[Answer | None]):
         super().__init__(below)
         aside = cast("Feed", Aside(self.feed))
         self.reader: Reader[Answer | None] = Reader(aside, self.question, self.show, self._fail)
-        self.line = Input(text, id="find", compact=True, placeholder=EXAMPLES)
+        self.line = Input(
+            text, id="find", compact=True, placeholder=EXAMPLES, select_on_focus=False
+        )
         self.hits = HitsPane(id="hits", view=self.view)
         self._asked = ""
 
@@ -140,6 +143,16 @@ class SearchPage(Page[Answer | None]):
 
     def do_edit_search(self) -> None:
         self.line.focus()
+
+    def do_switch_search(self) -> None:
+        (self.hits if self.line.has_focus else self.line).focus()
+
+    def second(self) -> None:
+        """While one types, letters are words and no commands: the footer says what is left."""
+        super().second()
+        if self.line.has_focus:
+            self.footer.message = Note("Enter goes there · ↑↓ choose · Tab hits · Esc back", "")
+            self.footer.sync()
 
 
 def _typed(text: str) -> Query:
