@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from agentmon.engine.places import found_logs, limits
 from agentmon.report import doctor, render
 from agentmon.sources.identity import standard_path
 from agentmon.sources.paths import Root, expand
-from agentmon.store import db
+from agentmon.store import db, search_db, search_index
 
 
 def ingest(
@@ -139,6 +140,8 @@ def examine(
         data_dir=where,
         store=_check_store,
     )
+    if db.database(where).exists():
+        checks.append(_check_search(where, known.search))
     text = doctor.checks_text(checks)
     return text, msgspec.to_builtins(checks), doctor.has_failed(checks)
 
@@ -165,3 +168,31 @@ def _check_store(data_dir: Path) -> doctor.Check:
     writer = db.writer_of(data_dir)
     who = f", written by pid {writer}" if writer else ""
     return doctor.Check("store", "ok", f"schema {version}, sound{who}")
+
+
+def _check_search(data_dir: Path, limits: config.Search) -> doctor.Check:
+    """How large the index of search is, how far it is, and since when."""
+    name = "search"
+    index = search_db.open_reading(data_dir)
+    if index is None:
+        return doctor.Check(name, "ok", "no index yet: it is made while agentmon runs")
+    try:
+        main = db.open_reading(data_dir)
+        try:
+            left = search_index.Indexer(data_dir, main, index, limits).left()
+        finally:
+            main.close()
+        (count,) = index.execute("SELECT COUNT(*) FROM docs WHERE kind > 0").fetchone()
+        size, floor = search_db.size(index), int(search_db.read_state(index).get("floor", 0))
+    except (sqlite3.Error, db.StoreError) as problem:
+        remedy = "agentmon search --rebuild"
+        return doctor.Check(name, "warn", f"the index cannot be read: {problem}", remedy)
+    finally:
+        index.close()
+    words = [f"{count:,} texts", f"{render.size(size)} of {render.size(limits.max_size)}"]
+    if left:
+        words.append(f"about {left:,} to index")
+    if floor:
+        day = datetime.fromtimestamp(floor / search_db.TICKS).astimezone().strftime("%Y-%m-%d")
+        words.append(f"older than {day} left it (search.max_size)")
+    return doctor.Check(name, "ok", ", ".join(words))

@@ -47,7 +47,8 @@ def texts_of(files: Sequence[bytes | Path]) -> list[Text]:
     results: dict[str, tuple[tuple[int, int], str]] = {}
     for sid, entries in by_sid.items():
         for prompt in Rounds(sid, entries).prompts:
-            found.append(Text(("prompt", sid, prompt.ordinal), words_of(prompt.text)))
+            if prompt.text:
+                found.append(Text(("prompt", sid, prompt.ordinal), words_of(prompt.text)))
         for message in messages_of(sid, entries):
             for block in message.blocks():
                 text = block.text().decode()
@@ -62,7 +63,7 @@ def texts_of(files: Sequence[bytes | Path]) -> list[Text]:
                 if call not in results or entry.key < results[call][0]:
                     results[call] = entry.key, text
     found += [Text(("result", call), words_of(text)) for call, (_, text) in results.items() if text]
-    return [text for text in found if text.words]
+    return found
 
 
 def _flat(text: str) -> str:

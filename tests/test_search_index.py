@@ -1,5 +1,6 @@
 """The index against the raw log; slices, kills, repairs, what leaves it, and its budget."""
 
+import asyncio
 import os
 import random
 import sqlite3
@@ -12,7 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentmon.config import Search
+from agentmon.core.health import Limits
+from agentmon.engine import indexing
 from agentmon.engine.ingest import Ingestion
+from agentmon.engine.live import Live
 from agentmon.store import (
     db,
     read_search,
@@ -350,3 +354,35 @@ def test_ingestion_names_each_whole_text_once_or_twice(tmp_path: Path) -> None:
         (rows,) = run.conn.execute("SELECT COUNT(*) FROM search_queue").fetchone()
         texts = len(texts_of([DEMO]))
         assert texts <= rows <= 4 * texts
+
+
+async def test_a_running_agentmon_keeps_the_index_and_drops_what_it_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "EVERY", 0.01)
+    monkeypatch.setattr(indexing, "TRIM", 1)
+    log, data_dir = tmp_path / "log.jsonl", tmp_path / "store"
+    lines = DEMO.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[: len(lines) // 2]))
+    feed = Live(data_dir, [str(log)], Limits())
+    await feed.start()
+    try:
+        await until_found(data_dir, having(texts_of([log])))
+        with log.open("ab") as file:
+            file.write(b"".join(lines[len(lines) // 2 :]))
+        await until_found(data_dir, having(texts_of([DEMO])))
+        while await feed.query(queued) > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    finally:
+        await feed.stop()
+
+
+def queued(conn: sqlite3.Connection) -> int:
+    (count,) = conn.execute("SELECT COUNT(*) FROM search_queue").fetchone()
+    return count
+
+
+async def until_found(data_dir: Path, wanted: set[tuple[object, ...]]) -> None:
+    """The test's own limit of time is what ends this where it never comes true."""
+    while not db.database(data_dir).exists() or places(data_dir, "!nowhere9z") != wanted:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)

@@ -151,7 +151,8 @@ class SearchPage(Page[Answer | None]):
         """While one types, letters are words and no commands: the footer says what is left."""
         super().second()
         if self.line.has_focus:
-            self.footer.message = Note("Enter goes there · ↑↓ choose · Tab hits · Esc back", "")
+            words = ("Enter goes there", "Up, Down choose", "Tab to the hits", "Esc back")
+            self.footer.message = Note((" - " if self.view.ascii_only else " · ").join(words), "")
             self.footer.sync()
 
 
