@@ -107,8 +107,14 @@ NASTY = st.text(
     ),
     max_size=60,
 )
+
+
+def fielded(sign: str, field: str, value: str) -> str:
+    return f"{sign}{field}:{value}"
+
+
 FIELDED = st.builds(
-    lambda sign, field, value: f"{sign}{field}:{value}",
+    fielded,
     st.sampled_from(["", "-", "!"]),
     st.sampled_from(["tool", "agent", "session", "kind", "since", "text", "tags", "t"]),
     NASTY,

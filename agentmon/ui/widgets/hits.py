@@ -1,6 +1,6 @@
 """Hits of a search, two lines each: whose text it is, and the words around what was found."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from agentmon.core.text import clean
 from agentmon.report.finding import Answer, Hit, name_of, place_of
@@ -32,7 +32,7 @@ class HitsPane(KeyedPane):
         self.problem = ""
         self.answer: Answer | None = None
         self.is_asked = False
-        self._hits: dict[tuple[int, str, int], Hit] = {}
+        self._hits: dict[Hashable, Hit] = {}
 
     def show(self, answer: Answer | None, *, is_asked: bool) -> None:
         self.answer, self.is_asked = answer, is_asked
@@ -42,7 +42,7 @@ class HitsPane(KeyedPane):
 
     @property
     def chosen(self) -> Hit | None:
-        return self._hits.get(self.cursor) if isinstance(self.cursor, tuple) else None
+        return self._hits.get(self.cursor)
 
     def title(self) -> tuple[Line, Line]:
         if self.problem:
@@ -88,12 +88,12 @@ class HitsPane(KeyedPane):
         if index >= self.count or place >= 2 * self.page:
             return Face()
         is_cursor = self.is_cursor_row(index)
-        hit = self._hits[self.keys[index]]  # pyright: ignore[reportArgumentType]
+        hit = self._hits[self.keys[index]]
         drawn = self._snippet(hit) if line else self.draw(index, self.size.width)
         return Face(trim(drawn, self.size.width), is_cursor, is_cursor)
 
     def draw(self, index: int, width: int) -> Line:
-        hit = self._hits[self.keys[index]]  # pyright: ignore[reportArgumentType]
+        hit = self._hits[self.keys[index]]
         found = hit.found
         glyph, plain, role = GLYPHS[found.kind]
         left: Line = (
