@@ -18,8 +18,9 @@ delta, or with all of them in one moment, there is no rate, with one there is no
 """
 
 import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from operator import gt
 
 from msgspec import Struct, field
 
@@ -120,48 +121,54 @@ def round_rate(round_: Round, deltas: Mapping[Key, Deltas]) -> RoundRate:
     """The rates of a round; its writing time is the sum over its messages."""
     asked = answers(round_)
     found: list[MessageRate] = []
-    pauses: list[Pause] = []
+    pooled: list[float] = []
     for message in round_.messages:
-        own = _pauses(message, deltas)
-        pauses += own
-        found.append(_message(message, deltas, own, asked.get(message.flow_id)))
+        found.append(_message(message, deltas, asked.get(message.flow_id), pooled))
     firsts = (one.first for one in found if one.message.agent_id == MAIN)
     first = _between(round_.start, next(firsts, None))
-    return RoundRate(_sum([one.rate for one in found]), first, summary(pauses), found)
+    pauses = summary(pooled, [pause for one in found for pause in one.pauses.longest])
+    return RoundRate(_sum([one.rate for one in found]), first, pauses, found)
 
 
 def _message(
-    message: Message, deltas: Mapping[Key, Deltas], pauses: list[Pause], asked: float | None
+    message: Message, deltas: Mapping[Key, Deltas], asked: float | None, pooled: list[float]
 ) -> MessageRate:
-    by_block: dict[int, list[Pause]] = {}
-    for pause in pauses:
-        by_block.setdefault(pause.index, []).append(pause)
+    """The rates of a message; adds its pauses to those of the round."""
     size = sum(block.bytes for block in message.blocks)
     tokens = message.output_tokens if message.is_complete else None
+    by_block = _pauses(message, deltas)
     blocks: list[BlockRate] = []
     for block in message.blocks:
         share = None if tokens is None or not size else tokens * block.bytes / size
-        own = deltas.get(block.key, NO_DELTAS)
-        rate = _rate(block.bytes, len(own.times), share, block.start, own.times)
-        first = own.times[0] if own.times else None
-        blocks.append(BlockRate(block, rate, first, summary(by_block.get(block.index, []))))
-    times = [at for block in message.blocks for at in deltas.get(block.key, NO_DELTAS).times]
-    rate = _rate(size, len(times), tokens, message.start, times)
-    first = min(times, default=None)
-    return MessageRate(message, rate, asked, first, summary(pauses), tuple(blocks))
+        times = deltas.get(block.key, NO_DELTAS).times
+        last = times[-1] if times else None
+        rate = _rate(block.bytes, len(times), share, block.start, last)
+        lengths, longest = by_block.get(block.index, ([], []))
+        blocks.append(
+            BlockRate(block, rate, times[0] if times else None, summary(lengths, longest))
+        )
+    known = [deltas[block.key].times for block in message.blocks if block.key in deltas]
+    known = [times for times in known if times]
+    last = max((times[-1] for times in known), default=None)
+    first = min((times[0] for times in known), default=None)
+    rate = _rate(size, sum(map(len, known)), tokens, message.start, last)
+    lengths = [length for found, _ in by_block.values() for length in found]
+    pooled += lengths
+    pauses = summary(lengths, [pause for one in blocks for pause in one.pauses.longest])
+    return MessageRate(message, rate, asked, first, pauses, tuple(blocks))
 
 
 def _rate(
-    size: int, count: int, tokens: float | None, start: float | None, times: Sequence[float]
+    size: int, count: int, tokens: float | None, start: float | None, last: float | None
 ) -> Rate:
-    """Sizes over the time from a start to the last of some deltas."""
-    seconds = _between(start, max(times)) if times else None
+    """Sizes over the time from a start to the last delta."""
+    seconds = _between(start, last)
 
     def per_second(amount: float | None) -> float | None:
         return amount / seconds if amount is not None and seconds else None
 
     rates = per_second(size), per_second(count), per_second(tokens)
-    return Rate(size, count if times else None, tokens, seconds, *rates)
+    return Rate(size, count if count else None, tokens, seconds, *rates)
 
 
 def _sum(rates: Sequence[Rate]) -> Rate:
@@ -189,26 +196,40 @@ def _sum(rates: Sequence[Rate]) -> Rate:
 # Pauses
 
 
-def _pauses(message: Message, deltas: Mapping[Key, Deltas]) -> list[Pause]:
-    """All pauses of a message, in the order of time."""
-    moments = sorted(
-        (at, block.index)
-        for block in message.blocks
-        for at in deltas.get(block.key, NO_DELTAS).times
-    )
-    flow_id = message.flow_id
-    return [
-        Pause(length(earlier, later), earlier, flow_id, index)
-        for (earlier, _), (later, index) in pairwise(moments)
-    ]
+def _pauses(
+    message: Message, deltas: Mapping[Key, Deltas]
+) -> dict[int, tuple[list[float], list[Pause]]]:
+    """By block: the lengths of all its pauses, and the longest of them."""
+    times: list[float] = []
+    owners: list[int] = []
+    for block in message.blocks:
+        own = deltas.get(block.key, NO_DELTAS).times
+        times += own
+        owners += [block.index] * len(own)
+    if any(map(gt, times, times[1:])):  # blocks that were written side by side
+        order = sorted(range(len(times)), key=times.__getitem__)
+        times, owners = [times[at] for at in order], [owners[at] for at in order]
+    by_block: dict[int, list[tuple[float, float]]] = {}
+    for start, end, owner in zip(times, times[1:], owners[1:], strict=False):
+        by_block.setdefault(owner, []).append((end - start, -start))
+    found: dict[int, tuple[list[float], list[Pause]]] = {}
+    for index, pauses in by_block.items():
+        longest = [
+            Pause(round(seconds, 6), -start, message.flow_id, index)
+            for seconds, start in heapq.nlargest(LONGEST, pauses)
+        ]
+        found[index] = [seconds for seconds, _ in pauses], longest
+    return found
 
 
-def summary(pauses: Sequence[Pause]) -> Pauses:
-    if not pauses:
+def summary(lengths: Sequence[float], longest: Iterable[Pause]) -> Pauses:
+    """The pauses of these lengths, among them at least the longest ones."""
+    if not lengths:
         return Pauses()
-    lengths = [pause.seconds for pause in pauses]
-    longest = heapq.nsmallest(LONGEST, pauses, key=lambda one: (-one.seconds, one.start))
-    return Pauses(len(pauses), percentile(lengths, 0.5), percentile(lengths, 0.99), tuple(longest))
+    named = heapq.nsmallest(LONGEST, longest, key=lambda one: (-one.seconds, one.start))
+    ordered = sorted(lengths)
+    p50, p99 = (round(percentile(ordered, share), 6) for share in (0.5, 0.99))
+    return Pauses(len(lengths), p50, p99, tuple(named))
 
 
 # Over time
@@ -217,13 +238,23 @@ def summary(pauses: Sequence[Pause]) -> Pauses:
 def flow(deltas: Iterable[Deltas], start: float, end: float, buckets: int) -> list[float | None]:
     """Characters per second in equal pieces of the time from `start` to `end`; None: no delta
     came in it. What lies outside counts in no piece, a delta at the very end in the last one."""
-    length = end - start
-    if buckets < 1 or length <= 0:
+    seconds = end - start
+    if buckets < 1 or seconds <= 0:
         return [None] * max(buckets, 0)
     sums: list[float | None] = [None] * buckets
+
+    def place(at: float) -> int:
+        return min(int((at - start) / seconds * buckets), buckets - 1)
+
     for one in deltas:
-        for at, chars in zip(one.times, one.chars, strict=True):
-            if start <= at <= end:
-                place = min(int((at - start) / length * buckets), buckets - 1)
-                sums[place] = (sums[place] or 0.0) + chars
-    return [None if one is None else one * buckets / length for one in sums]
+        first, last = bisect_left(one.times, start), bisect_right(one.times, end)
+        if first >= last:
+            continue
+        bucket = place(one.times[first])
+        if place(one.times[last - 1]) == bucket:  # what was written in a moment
+            sums[bucket] = (sums[bucket] or 0.0) + sum(one.chars[first:last])
+            continue
+        for at, chars in zip(one.times[first:last], one.chars[first:last], strict=True):
+            bucket = place(at)
+            sums[bucket] = (sums[bucket] or 0.0) + chars
+    return [None if one is None else one * buckets / seconds for one in sums]

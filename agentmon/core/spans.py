@@ -19,8 +19,9 @@ Times are epoch seconds, lengths seconds. "Now" is the end of what is still open
   start of its own: what passed since the end before it is model time.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Literal
 
 from msgspec import Struct, field
@@ -320,6 +321,10 @@ class _Path:
         self._runs = {run.id: run for run in runs(round_, now)}
         self._agents = {agent.agent_id: agent for agent in round_.agents}
         self._walked: set[str] = set()
+        self._agents_of: dict[str, list[_Ended]] = {}
+        """Of `_ended`, the subagents."""
+        self._ends: dict[str, list[float]] = {}
+        """Of `_ended`, the ends, negative: they rise."""
         self._ended: dict[str, list[_Ended]] = {
             MAIN: [_Ended(at, 2, None) for at in round_.prompts]
         }
@@ -338,8 +343,10 @@ class _Path:
             if call is not None and ends and call.block.agent_id != agent.agent_id:
                 last = max(one.end for one in ends)
                 self._add(call.block.agent_id, call.start, last, 1, agent)
-        for ended in self._ended.values():
+        for thread, ended in self._ended.items():
             ended.sort(key=lambda one: (-one.end, -one.rank))
+            self._agents_of[thread] = [one for one in ended if isinstance(one.what, Agent)]
+            self._ends[thread] = [-one.end for one in ended]
 
     def _add(
         self, thread: str, start: float, end: float | None, rank: int, what: Message | Run | Agent
@@ -387,9 +394,10 @@ class _Path:
         """A message up to a moment; its start."""
         start = message.start
         if message.is_told:
-            ended = self._ended.get(message.agent_id, [])
-            causes = (one.end for one in ended if one.end <= start and one.what is not message)
-            start = next(causes, since)
+            thread = message.agent_id
+            place = bisect_left(self._ends.get(thread, []), -start)
+            ended = islice(self._ended.get(thread, []), place, None)
+            start = next((one.end for one in ended if one.what is not message), since)
         start = min(at, max(since, start))
         if at > start:
             flow_id = message.flow_id
@@ -399,7 +407,7 @@ class _Path:
     def _ran(self, run: Run, at: float, since: float) -> Run:
         """A run, or what its subagents did in its place; the call that it all began with."""
         thread = run.block.agent_id
-        for ended in self._ended.get(thread, []):
+        for ended in self._agents_of.get(thread, []):
             what = ended.what
             if isinstance(what, Agent) and run.start < ended.end <= at and self._is_for(run, what):
                 self._wait(ended.end, at, thread, "end")

@@ -6,11 +6,12 @@ The subagents that calls of the round started belong to it, also where they go o
 import sqlite3
 from array import array
 from collections.abc import Iterable, Mapping
+from operator import gt
 from typing import Any, Literal, NamedTuple
 
 from agentmon.core.rates import Deltas
 from agentmon.core.spans import MAIN, Agent, Block, Message, Round
-from agentmon.store.codec import decode_tail
+from agentmon.store.codec import decode_times
 
 Rows = list[tuple[Any, ...]]
 
@@ -208,12 +209,13 @@ def deltas_of(
 
 
 def _deltas(conn: sqlite3.Connection, block: Block) -> Deltas:
-    moments: list[tuple[float, int]] = []
-    for (data,) in conn.execute(_DELTAS, block.key):
-        moments += [(entry.time, entry.chars) for entry in decode_tail(data, block.flow_id)]
-    moments.sort()
     times, chars = array("d"), array("l")
-    for at, count in moments:
-        times.append(at)
-        chars.append(count)
+    for (data,) in conn.execute(_DELTAS, block.key):
+        at, counts = decode_times(data)
+        times.extend(at)
+        chars.extend(counts)
+    if any(map(gt, times, times[1:])):
+        order = sorted(range(len(times)), key=times.__getitem__)
+        times = array("d", [times[at] for at in order])
+        chars = array("l", [chars[at] for at in order])
     return Deltas(times, chars)

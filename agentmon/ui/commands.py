@@ -348,6 +348,16 @@ def bindings() -> list[Binding]:
 
 
 def footer_commands(panel: str, *, replay: bool) -> list[Command]:
-    """What the footer offers in a panel, the most wanted first."""
+    """What the footer offers in a panel, the most wanted first; on a page its own keys, and the
+    way out, come before those of the board."""
     shown = [c for c in COMMANDS if c.footer and available(c, panel, replay=replay)]
-    return sorted(shown, key=lambda command: command.footer)
+    if panel in PANELS:
+        return sorted(shown, key=lambda command: command.footer)
+    first = ("quit", "help", "back", "open")
+
+    def rank(command: Command) -> tuple[int, int]:
+        if command.id in first:
+            return 0, first.index(command.id)
+        return (1 if command.context in (panel, "replay") else 2), command.footer
+
+    return sorted(shown, key=rank)

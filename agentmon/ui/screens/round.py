@@ -1,6 +1,7 @@
 """The Round view: one round over time, its blocks and tools as bars, its rates. `v` opens it."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from agentmon.report.words import brief, per_second, size, span
 from agentmon.store import read, read_round
 from agentmon.ui.parts import Line, Part
 from agentmon.ui.screens.page import Page
+from agentmon.ui.screens.reader import SHARE
 from agentmon.ui.sites import Site
 from agentmon.ui.widgets.chart import ChartPane, Detail, Sums, row_key
 from agentmon.ui.widgets.lines import KeyedPane, LinePane
@@ -63,6 +65,7 @@ class RoundPage(Page[Found]):
         self._found = Found(None, {}, None, None)
         self._path: list[Step] = []
         self._is_first = True
+        self._draw_at = 0.0
 
     def panes(self) -> Sequence[LinePane]:
         return (self.chart,)
@@ -94,11 +97,17 @@ class RoundPage(Page[Found]):
 
     def second(self) -> None:
         super().second()
-        if self._found.round is not None and self._found.round.end is None:
+        is_open = self._found.round is not None and self._found.round.end is None
+        if is_open and time.monotonic() >= self._draw_at:
             self._draw()
 
     def _draw(self) -> None:
-        """Rows, sums and sparkline as of now."""
+        """Rows, sums and sparkline as of now; a round that is dear grows less often by itself."""
+        began = time.perf_counter()
+        self._draw_now()
+        self._draw_at = time.monotonic() + (time.perf_counter() - began) / SHARE
+
+    def _draw_now(self) -> None:
         found, chart, now = self._found, self.chart, self.view.now
         round_ = found.round
         chart.owner = self._owner(round_)
