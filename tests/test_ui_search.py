@@ -1,13 +1,17 @@
 """Search on the screen: keys in, hits out, the way to a hit and back."""
 
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 
-from agentmon.config import Search
+from agentmon.config import Search, Settings
 from agentmon.report.board import load
 from agentmon.store import search_index
 from agentmon.store.deltas import block_path
+from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.searching import SearchPage
 from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, StoreFeed, UiStore, fill
@@ -137,3 +141,31 @@ async def test_without_an_index_it_says_so(tmp_path: Path) -> None:
     async with shown(StoreFeed(store)) as screen:
         await typed(screen, "word")
         assert "There is no index yet" in screen.text()
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
+@pytest.mark.usefixtures("zone")
+def test_search_screen(
+    feed: StoreFeed, size: tuple[int, int], snap_compare: Callable[..., bool]
+) -> None:
+    app = AgentmonApp(feed, settings=Settings(), title_note="demo")
+
+    async def look(pilot: Pilot[None]) -> None:
+        screen = Shown(app, pilot)
+        await screen.settle()
+        await screen.press("F", *"the", "space", *"!ba")
+        await screen.press("down")
+        assert screen.page is not None
+        screen.page.second()
+
+    assert snap_compare(app, terminal_size=size, run_before=look)
