@@ -73,10 +73,13 @@ class Indexing:
                 raise
             return conn
 
-        store = await db.open_async(connect)
+        opening = asyncio.ensure_future(db.open_async(connect))
         try:
+            store = await asyncio.shield(opening)
             await self._follow(store, indexers[0])
         finally:
+            # also where it was cancelled while it opened: its thread must end
+            store = await opening
             await store.run(lambda _: indexers[0].close())
             await store.close()
 
