@@ -383,6 +383,16 @@ CREATE TABLE cleanups (
   bytes_freed INTEGER NOT NULL DEFAULT 0
 );
 
+-- What search has yet to index, oldest first: a row where a finished block, a result or a prompt was
+-- written. It says only where to look. What the index (`search.db`) has read is dropped again, but
+-- for the last row, so that no number comes twice.
+CREATE TABLE search_queue (
+  seq    INTEGER PRIMARY KEY,
+  kind   INTEGER NOT NULL,                     -- 1 prompt, 2 block, 3 tool result
+  owner  TEXT    NOT NULL,                     -- sid, flow_id, tool_use_id
+  number INTEGER NOT NULL                      -- ordinal, block_index, 0
+);
+
 -- -- a stable interface: the views below keep their names and columns (README, "Asking in SQL").
 -- Times are epoch seconds, UTC; durations are seconds; flags are 0 or 1; NULL is "not known".
 -- They take "now" from the query: an age is yours to compute.

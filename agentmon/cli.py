@@ -22,6 +22,7 @@ from agentmon.commands import (
     queries,
     retention,
     scripts,
+    searching,
     sql,
     sums,
     timeseries,
@@ -348,6 +349,7 @@ main.add_command(sums.stats)
 main.add_command(sums.dashboard)
 main.add_command(timeseries.timeseries)
 main.add_command(sql.sql)
+main.add_command(searching.search)
 main.add_command(round_.rate)
 main.add_command(round_.parallel)
 main.add_command(errors)

@@ -87,6 +87,13 @@ class Retention(Struct, frozen=True):
     action: str = "archive"
 
 
+class Search(Struct, frozen=True):
+    """The index of `search`, in bytes: how large it may get, how much of one text it reads."""
+
+    max_size: int = 512 << 20
+    max_text: int = 256 << 10
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -99,6 +106,7 @@ class Settings(Struct, frozen=True):
     attention: Attention = Attention()
     metrics: Metrics = Metrics()
     retention: Retention = Retention()
+    search: Search = Search()
 
 
 class Loaded(Struct, frozen=True):
@@ -172,6 +180,14 @@ def size(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 62:
         raise ValueError('a size is needed: bytes, or "500MB", "2GB"')
     return int(value)
+
+
+def _some(value: object) -> int:
+    """A size that is not nothing."""
+    found = size(value)
+    if not found:
+        raise ValueError('a size above zero is needed: bytes, or "512MB", "2GB"')
+    return found
 
 
 def _action(value: object) -> str:
@@ -248,6 +264,8 @@ FIELDS: Mapping[str, Setting] = {
     "health.silent_after": Setting(
         duration, "silence of a transcript in the middle of a turn that is a stall"
     ),
+    "search.max_size": Setting(_some, "how large the index of search may get; the oldest go first"),
+    "search.max_text": Setting(_some, "how much of one text can be searched"),
     "discover.since": Setting(duration, "logs active in this time are read first"),
     "metrics.since": Setting(duration, "sessions active in this time have metrics of their own"),
     "metrics.max_sessions": Setting(_count, "at most so many sessions, the most recent ones"),

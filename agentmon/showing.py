@@ -176,6 +176,7 @@ def _feed(request: Request, stdin: int) -> Feed:
         since=request.settings.discover.since,
         forced=request.format,
         retention=policy(request.settings),
+        searching=request.settings.search,
     )
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from agentmon.engine.places import found_logs, limits, policy
 from agentmon.report import doctor, render, retention
 from agentmon.sources.identity import standard_path
 from agentmon.sources.paths import Root, expand
-from agentmon.store import db
+from agentmon.store import db, search_db, search_index
 from agentmon.store.retention import ledger, pages
 
 
@@ -95,6 +96,7 @@ def follow(
         poll=settings.follow.poll,
         forced=forced,
         retention=policy(settings),
+        searching=settings.search,
     )
     return asyncio.run(_follow(feed))
 
@@ -146,6 +148,8 @@ def examine(
     at = next((n for n, check in enumerate(checks, 1) if check.name == "store"), len(checks))
     if all(check.status != "fail" for check in checks if check.name == "store"):
         checks[at:at] = _check_retention(where, known)
+    if db.database(where).exists():
+        checks.append(_check_search(where, known.search))
     text = doctor.checks_text(checks)
     return text, msgspec.to_builtins(checks), doctor.has_failed(checks)
 
@@ -194,3 +198,31 @@ def _check_retention(data_dir: Path, settings: config.Settings) -> list[doctor.C
         retention.check_sizes(found.sizes, is_incremental=is_incremental),
         retention.check_policy(wanted, found.plan, run, totals, now),
     ]
+
+
+def _check_search(data_dir: Path, limits: config.Search) -> doctor.Check:
+    """How large the index of search is, how far it is, and since when."""
+    name = "search"
+    index = search_db.open_reading(data_dir)
+    if index is None:
+        return doctor.Check(name, "ok", "no index yet: it is made while agentmon runs")
+    try:
+        main = db.open_reading(data_dir)
+        try:
+            left = search_index.Indexer(data_dir, main, index, limits).left()
+        finally:
+            main.close()
+        (count,) = index.execute("SELECT COUNT(*) FROM docs WHERE kind > 0").fetchone()
+        size, floor = search_db.size(index), int(search_db.read_state(index).get("floor", 0))
+    except (sqlite3.Error, db.StoreError) as problem:
+        remedy = "agentmon search --rebuild"
+        return doctor.Check(name, "warn", f"the index cannot be read: {problem}", remedy)
+    finally:
+        index.close()
+    words = [f"{count:,} texts", f"{render.size(size)} of {render.size(limits.max_size)}"]
+    if left:
+        words.append(f"about {left:,} to index")
+    if floor:
+        day = datetime.fromtimestamp(floor / search_db.TICKS).astimezone().strftime("%Y-%m-%d")
+        words.append(f"older than {day} left it (search.max_size)")
+    return doctor.Check(name, "ok", ", ".join(words))

@@ -13,6 +13,7 @@ from agentmon.ui.screens.compare import ComparePage
 from agentmon.ui.screens.main import MainScreen
 from agentmon.ui.screens.overlays import OVERLAY
 from agentmon.ui.screens.round import RoundPage
+from agentmon.ui.screens.searching import SearchPage
 from agentmon.ui.screens.tools import ToolsPage
 from tests.ui_app import shown
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
@@ -21,6 +22,7 @@ PAGE_CLASSES: dict[str, type[object]] = {
     "round": RoundPage,
     "tools": ToolsPage,
     "compare": ComparePage,
+    "search": SearchPage,
 }
 
 ON_THE_BOARD = [c for c in commands.COMMANDS if c.context not in commands.PAGES]

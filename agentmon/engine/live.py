@@ -16,10 +16,12 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from agentmon.config import Search
 from agentmon.core.health import Limits
 from agentmon.engine.backlog import read_in_child
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
+from agentmon.engine.indexing import Indexing
 from agentmon.engine.judging import Judge
 from agentmon.engine.overseeing import Oversight
 from agentmon.engine.passing import PassingLoader
@@ -80,6 +82,7 @@ class Live:
         since: float = SINCE,
         forced: str | None = None,
         retention: Policy | None = None,
+        searching: Search | None = None,
     ) -> None:
         self.revision = 0
         self.title = "wire"
@@ -99,6 +102,7 @@ class Live:
         self._looked_for = list(looked_for)
         self._processes = processes or Processes()
         self._backlog_bytes = backlog_bytes
+        self.searching = searching or Search()
         self._judge = Judge(limits)
         self._retention = retention
         self.engine: Engine | None = None
@@ -179,6 +183,7 @@ class Live:
             asyncio.create_task(self._guard(self._keep_judging()), name="agentmon-judge"),
             asyncio.create_task(self._guard(self._scale.run()), name="agentmon-scale"),
             asyncio.create_task(self._guard(self._keep_within()), name="agentmon-retention"),
+            asyncio.create_task(self._guard(self._keep_indexing()), name="agentmon-index"),
         ]
 
     async def stop(self) -> None:
@@ -447,6 +452,14 @@ class Live:
         """Whether everything there was to read is read: a session is not taken out in halves."""
         engine = self.engine
         return engine is not None and engine.inputs.progress is None
+
+    async def _keep_indexing(self) -> None:
+        await Indexing(self, self.searching, self._write).run()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a backlog is read: the index can wait for its end."""
+        return self._is_catching_up or self._backlog is not None
 
     def measure(self) -> dict[str, float]:
         """How agentmon itself is doing, by name."""

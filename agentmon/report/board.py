@@ -135,9 +135,15 @@ _GONE = ("orphaned", "dead")
 _HISTORY = History()
 
 
-def load(conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200) -> Board:
-    """The board of sessions active since then; subagents that are over are left out."""
+def load(
+    conn: sqlite3.Connection, *, since: float = 0.0, limit: int = 200, also: Sequence[str] = ()
+) -> Board:
+    """The board of sessions active since then, and of others that are named; subagents that are
+    over are left out."""
     sessions = read.sessions(conn, since=since, limit=limit)
+    there = {session.sid for session in sessions}
+    others = [read.session(conn, sid) for sid in also if sid not in there]
+    sessions += [session for session in others if session is not None]
     return of_sessions(conn, sessions, read.pending(conn))
 
 

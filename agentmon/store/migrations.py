@@ -121,6 +121,12 @@ CREATE TABLE cleanups (
   sessions    INTEGER NOT NULL DEFAULT 0,
   bytes_freed INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE search_queue (
+  seq    INTEGER PRIMARY KEY,
+  kind   INTEGER NOT NULL,
+  owner  TEXT    NOT NULL,
+  number INTEGER NOT NULL
+);
 """
 
 

@@ -20,6 +20,7 @@ from agentmon.core.state import Changes, State
 from agentmon.store.db import transaction
 from agentmon.store.deltas import SPOOL, DeltaFiles, block_path, result_path
 from agentmon.store.load import StoreLoader
+from agentmon.store.search_queue import BLOCKS, PROMPTS, QUEUE, RESULTS
 from agentmon.store.statements import (
     BLOCK,
     COUNT,
@@ -147,6 +148,7 @@ class Collector:
             "UPDATE tool_results SET is_error = ? WHERE tool_use_id = ? AND is_error IS NULL",
             changes.verdicts_of_results,
         )
+        self._to_search(batch, changes)
         self._told(batch, changes)
         batch.operations += [(None, file) for file in changes.dropped]
         self._announce(batch)
@@ -171,6 +173,17 @@ class Collector:
     def _delete(self, batch: Batch, flow_id: str | None) -> None:
         for table in ("messages", "content_blocks", "told_blocks", "delta_log"):
             batch.add(f"DELETE FROM {table} WHERE flow_id = ?", [(flow_id,)])
+
+    def _to_search(self, batch: Batch, changes: Changes) -> None:
+        """Where the index has to look: texts that are whole, new or not."""
+        found: list[Values] = [
+            (BLOCKS, block.message.flow_id, block.index)
+            for block in changes.blocks
+            if block.complete_time is not None and block.total_bytes
+        ]
+        found += [(RESULTS, saved.result.tool_use_id, 0) for saved in changes.results]
+        found += [(PROMPTS, prompt.sid, prompt.ordinal) for prompt in changes.prompts]
+        batch.add(QUEUE, found)
 
     def _told(self, batch: Batch, changes: Changes) -> None:
         """What is known by name, and what each kind of source said last."""

@@ -23,6 +23,7 @@ Context = Literal[
     "round",
     "tools",
     "compare",
+    "search",
     "live",
     "replay",
 ]
@@ -38,12 +39,13 @@ CONTEXTS: dict[Context, str] = {
     "round": "In the Round view",
     "tools": "In Tools",
     "compare": "In the Compare view",
+    "search": "In Search",
     "live": "Live",
     "replay": "Replay and demo",
 }
 """Contexts with their headings, in the order of the ? overlay."""
 
-PAGES: tuple[Context, ...] = ("round", "tools", "compare")
+PAGES: tuple[Context, ...] = ("round", "tools", "compare", "search")
 """Contexts of screens that come over the board: see `screens.page`. Commands of other contexts
 have their method in `actions`, those of a page on the page, as `do_<id>`."""
 
@@ -130,6 +132,25 @@ COMMANDS: tuple[Command, ...] = (
         "board",
         6,
         "filter",
+    ),
+    _C(
+        "search",
+        ("F",),
+        "Search",
+        "Find words in everything said, thought, called and answered, in all sessions",
+        "any",
+        6,
+        "search",
+    ),
+    _C("edit_search", ("slash",), "Words", "Back to the line with the words", "search", 1, "words"),
+    _C(
+        "switch_search",
+        ("tab", "shift+tab"),
+        "Words or hits",
+        "From the line with the words to the hits, and back",
+        "search",
+        2,
+        "line or hits",
     ),
     _C("next_match", ("n",), "Next match", "Go to the next match of the filter or search", "board"),
     _C("previous_match", ("N",), "Previous match", "Go to the match before", "board"),

@@ -57,6 +57,8 @@ class Going:
     async def go(self, site: sites.Site) -> None:
         """Chooses the thread; opens the way to the place and pins it, or follows what is live."""
         screen = self.screen
+        if screen.board.thread(site.sid) is None:
+            await screen.invite(site.sid)
         thread = screen.board.thread(site.sid, site.agent_id)
         chosen = key_of(thread) if thread is not None else (site.sid, "")
         opened = screen.rounds.opened_of(*chosen)
@@ -70,7 +72,9 @@ class Going:
         for key in await screen.feed.query(partial(_ways, site.sid, flows, chosen[1])):
             opened.set_open(key, True)
         screen.sessions.reveal(chosen, screen.board)
-        screen.select(chosen, _pin(site))
+        pin = _pin(site)
+        screen.sought = (pin, site.word) if pin is not None else None
+        screen.select(chosen, pin)
         screen.sessions.choose(chosen)
         screen.pending.show_of(site.sid, site.flow_id, site.index)
 
@@ -195,6 +199,12 @@ class Going:
                 call.index,
             )
         )
+
+    def search(self) -> None:
+        """Words in everything that is stored."""
+        from agentmon.ui.screens.searching import SearchPage
+
+        self.screen.open_page(SearchPage(self.screen))
 
     async def round_view(self) -> None:
         """The chosen round over time."""

@@ -29,6 +29,8 @@ class Wanted(Struct):
     """The tool_use_id of the result that the stream pane holds already."""
     known_told: tuple[object, ...] = ()
     """The `told_key` of the text that the stream pane holds already."""
+    guests: tuple[str, ...] = ()
+    """Sessions that belong on the board however old they are."""
 
 
 class Source(Struct):
@@ -81,7 +83,7 @@ def load(
     conn: sqlite3.Connection, wanted: Wanted, sums: trees.SumCache, data_dir: Path
 ) -> Snapshot:
     """Reads a snapshot; runs off the event loop."""
-    board = boards.load(conn) if wanted.with_board else None
+    board = boards.load(conn, also=wanted.guests) if wanted.with_board else None
     facts = known.load(conn, board) if board is not None else {}
     tree = None
     source = Source()

@@ -20,6 +20,8 @@ class Site(Struct, frozen=True):
     note: str = ""
     is_live: bool = False
     """Whether the thread is at this place now, so that following it leads there."""
+    word: str = ""
+    """What to scroll to in its text, in small letters."""
 
 
 def error_sites(conn: sqlite3.Connection, *, limit: int = 200) -> list[Site]:

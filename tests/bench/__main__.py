@@ -17,6 +17,7 @@ from tests.bench import (
     rows_live,
     rows_retention,
     rows_scale,
+    rows_search,
     rows_start,
     table,
 )
@@ -35,6 +36,7 @@ ROWS = {
     "keys": rows_live.keys,
     "kill": rows_kill.kill,
     "retention": rows_retention.retention,
+    "search": rows_search.search_,
 }
 
 

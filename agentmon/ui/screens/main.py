@@ -33,6 +33,8 @@ from agentmon.ui.widgets.rounds import as_node_key, is_pinnable
 TICK = 0.1
 """Seconds between looks at the revision."""
 
+MOST_GUESTS = 20
+
 STAGGER = 0.012
 """Seconds between the paints of two panes, so that a key is never behind all of them."""
 
@@ -66,6 +68,11 @@ class MainScreen(Frame):
         self._attention = attention or AttentionSettings()
         self._attendant: Attendant | None = None
         self._resuming: Place | None = None
+        self.searching = settings.search
+        self.guests: list[str] = []
+        """Sessions that a person went to and that are too old for the board."""
+        self.sought: tuple[trees.NodeKey, str] | None = None
+        """A word to scroll to once the text it is in is shown."""
 
     def on_mount(self) -> None:
         self.footer.is_replay = self.is_replay
@@ -144,7 +151,20 @@ class MainScreen(Frame):
             with_tree=with_tree,
             known_result=known,
             known_told=self.stream.told_key,
+            guests=tuple(self.guests),
         )
+
+    def _scroll_to_sought(self) -> None:
+        if self.sought is not None and self.sought[0] == self.pin:
+            if self.sought[1]:
+                self.stream.find(self.sought[1], 1)
+            self.sought = None
+
+    async def invite(self, sid: str) -> None:
+        """Puts a session on the board that is too old for it."""
+        self.guests = [*self.guests, sid][-MOST_GUESTS:]
+        self.board = await self.feed.query(partial(boards.load, also=tuple(self.guests)))
+        self.show_board()
 
     async def _show(self, snapshot: loading.Snapshot) -> None:
         """Hands what came to the panes, one after the other; what is no longer wanted is left."""
@@ -156,6 +176,7 @@ class MainScreen(Frame):
         if (wanted.sid, wanted.agent_id) == (self.selected or (None, "")):
             if wanted.pin == self.pin:
                 self.stream.show(snapshot.source)
+                self._scroll_to_sought()
                 await asyncio.sleep(STAGGER)
             if snapshot.tree is not None:
                 self.rounds.show(snapshot.tree)

@@ -71,6 +71,10 @@ class Page(Speaking[Outcome], Generic[Found]):
         """Everything between the bars, from top to bottom."""
         return self.panes()
 
+    def first(self) -> Widget:
+        """What has the focus at first."""
+        return self.panes()[0]
+
     @abstractmethod
     def question(self) -> Callable[[sqlite3.Connection], Found]:
         """What to read now; called on the event loop, the result in the store's thread."""
@@ -94,7 +98,7 @@ class Page(Speaking[Outcome], Generic[Found]):
 
     def on_mount(self) -> None:
         self.transport_bar.display = self.below.is_replay
-        self.panes()[0].focus()
+        self.first().focus()
         self.set_interval(TICK, self.tick)
         self.set_interval(1.0, self.second)
         self.second()
