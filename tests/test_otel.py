@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -44,7 +45,7 @@ def collector() -> Iterator[Collector]:
 def export(data_dir: Path, collector: Collector, **wanted: Any) -> Summary:
     version: Version = wanted.get("version", "0.1")
     sender = Sender(collector.url, NAMES[version], timeout=5)
-    state = State(data_dir, collector.url)
+    state = State(data_dir, collector.url, again=wanted.pop("again", False))
     conn = db.open_reading(data_dir)
     now = wanted.pop("now", None)
     clock = time.time if now is None else lambda: now
@@ -228,6 +229,21 @@ def test_the_older_names(tmp_path: Path, collector: Collector) -> None:
 
 
 SECRET = "ghp_" + "Zk3vQ9tLw8RbX2nYp7McJd5sHf4gTa6eQ1w2"
+
+
+@pytest.mark.parametrize("scene", ["claude-wait", "codex-spawn"])
+def test_without_content_no_word_of_a_prompt_leaves(
+    scene: str, tmp_path: Path, collector: Collector, shared: Path
+) -> None:
+    """Also not as what a subagent is said to be for."""
+    folder = shared / "captures" / scene
+    ingest(tmp_path / "data", [folder / "sse_lines.jsonl", *folder.glob("c*/**/*.jsonl")])
+    export(tmp_path / "data", collector)
+    spans = collector.spans()
+    assert any("agentmon.subagent.id" in span["attributes"] for span in spans)
+    assert not re.search("e2e:|Count", str(spans))
+    export(tmp_path / "data", collector, with_content=True, again=True)
+    assert "Count" in str(collector.spans()[len(spans) :])
 
 
 def _talk_of_secrets() -> tuple[Talk, list[bytes]]:

@@ -125,7 +125,9 @@ class Spans:
             attributes["agentmon.subagent.id"] = agent.agent_id
             row = agent.row
             if row is not None:
-                self._set(attributes, "gen_ai.agent.description", self._texts.told(row.description))
+                self._set(
+                    attributes, "gen_ai.agent.description", self._texts.description(row.description)
+                )
                 self._set(attributes, "agentmon.subagent.call", row.parent_tool_use_id)
             self._set(attributes, self._names.answers, self._texts.answer(agent))
             failed = row is not None and row.status in ("failed", "stopped")

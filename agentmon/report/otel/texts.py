@@ -14,7 +14,7 @@ SLACK = 4_096
 
 
 class Texts:
-    """What is said of content: nothing at all, but names and descriptions without homes.
+    """What is said of content: nothing at all, but names without homes.
 
     `redact` is applied to whatever leaves, content or not.
     """
@@ -23,8 +23,13 @@ class Texts:
         self._redact = redact
 
     def told(self, text: str | None) -> str | None:
-        """A name or a description."""
+        """A name or a folder."""
         return None if text is None else self._redact(text)
+
+    def description(self, text: str | None) -> str | None:
+        """What a subagent is for: words of a prompt, or all of it."""
+        del text
+        return None
 
     def prompts(self, tree: RoundTree) -> str | None:
         del tree
@@ -62,6 +67,9 @@ class FullTexts(Texts):
         self._block_text = block_text
         self._result_text = result_text
         self._has_parts = has_parts
+
+    def description(self, text: str | None) -> str | None:
+        return None if text is None else self._cut(text)
 
     def prompts(self, tree: RoundTree) -> str | None:
         texts = [self._cut(prompt.text) for prompt in tree.prompts]

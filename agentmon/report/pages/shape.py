@@ -118,7 +118,7 @@ class Shape:
         return {
             "agent_id": agent.agent_id or None,
             "name": self._told(agent.name),
-            "description": self._told(row.description if row is not None else None),
+            "description": self._about(row.description if row is not None else None),
             "status": row.status if row is not None else None,
             "start_time": agent.start,
             "end_time": agent.end,
@@ -191,6 +191,10 @@ class Shape:
             "text": self._redact(found)[:LIMIT] if is_cut else self._redact(found),
             "is_cut": is_cut,
         }
+
+    def _about(self, text: str | None) -> str | None:
+        """What a subagent is for: words of the call's input, or all of it."""
+        return self._told(text) if "inputs" in self._content else None
 
     def _told(self, text: str | None) -> str | None:
         return None if text is None else self._redact(text)
