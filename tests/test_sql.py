@@ -15,7 +15,7 @@ import pytest
 from agentmon.report import sql_rows
 from agentmon.store import db
 from agentmon.store.read_only import QueryError, ReadOnly
-from tests.asking import Ask, asker, oracle
+from tests.asking import Ask, asker, near, oracle
 from tests.cli_run import assert_one_sentence, run
 from tests.differential import Row, ingest
 from tests.feeds import answering, asking, sid_of, write
