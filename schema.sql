@@ -188,7 +188,14 @@ CREATE INDEX blocks_by_tool ON content_blocks (tool_use_id) WHERE tool_use_id IS
 CREATE INDEX blocks_pending ON content_blocks (sid)
   WHERE block_type = 'tool_use' AND complete_time IS NOT NULL
     AND result_time IS NULL AND no_result_at IS NULL;
-CREATE INDEX blocks_by_name ON content_blocks (tool_name, result_time) WHERE result_time IS NOT NULL;
+-- The calls of a tool by time, with all that their sums need: none of them is looked up.
+CREATE INDEX blocks_of_tool ON content_blocks
+  (tool_name, complete_time, result_time, result_is_error, no_result_at, block_type)
+  WHERE block_type = 'tool_use' AND complete_time IS NOT NULL;
+-- The same by duration: how often a tool took how long is counted, not sorted.
+CREATE INDEX blocks_by_duration ON content_blocks
+  (tool_name, COALESCE(result_is_error, 0), MAX(result_time - complete_time, 0))
+  WHERE block_type = 'tool_use' AND complete_time IS NOT NULL AND result_time IS NOT NULL;
 CREATE INDEX blocks_failed ON content_blocks (result_time) WHERE result_is_error = 1;
 CREATE INDEX blocks_open ON content_blocks (flow_id, block_index) WHERE complete_time IS NULL;
 
@@ -230,6 +237,7 @@ CREATE TABLE tool_results (
   result_time  REAL NOT NULL,
   rank         INTEGER NOT NULL DEFAULT 1      -- 0 a summary, 1 a stream's, 2 a transcript's
 );
+CREATE INDEX results_by_session ON tool_results (sid);
 
 -- Everything else that was said about a session, known and kept: errors, hooks, queue operations.
 CREATE TABLE notices (
@@ -281,6 +289,7 @@ CREATE TABLE raw_events (
 );
 CREATE INDEX raw_events_open   ON raw_events (event_id) WHERE processed = 0;
 CREATE INDEX raw_events_digest ON raw_events (digest);
+CREATE INDEX raw_events_by_session ON raw_events (sid) WHERE sid IS NOT NULL;
 
 CREATE TABLE bad_lines (
   bad_id    INTEGER PRIMARY KEY,
@@ -330,12 +339,49 @@ CREATE TABLE verdicts (
 CREATE INDEX verdicts_open       ON verdicts (sid, agent_id, tool_use_id) WHERE until IS NULL;
 CREATE INDEX verdicts_by_session ON verdicts (sid, since);
 
+-- When this machine slept, or agentmon was stopped: silence in that time is no stall.
+CREATE TABLE unseen (
+  began REAL PRIMARY KEY,
+  ended REAL NOT NULL
+);
+
 CREATE TABLE system_metrics (
   timestamp    REAL NOT NULL,
   metric_name  TEXT NOT NULL,
   metric_value REAL NOT NULL,
   PRIMARY KEY (timestamp, metric_name)
 ) WITHOUT ROWID;
+
+-- Sessions that cleanup took out of the store, and their way there and back; a row in one of the
+-- passing states is a work that a crash interrupted, and is finished at the next start.
+CREATE TABLE removals (
+  removal_id INTEGER PRIMARY KEY,
+  session_id TEXT    NOT NULL,
+  state      TEXT    NOT NULL,                 -- archiving, leaving, gone | returning, back
+  changed_at REAL    NOT NULL,
+  file       TEXT,                             -- its archive, below the data folder; NULL: deleted
+  archive_bytes INTEGER,
+  bytes      INTEGER NOT NULL DEFAULT 0,       -- what it took in the store, as estimated
+  agent      TEXT,
+  cwd        TEXT,
+  first_time REAL,
+  last_time  REAL,
+  is_ours    INTEGER NOT NULL DEFAULT 1        -- 0: restored from a file of somebody else's
+);
+CREATE INDEX removals_by_session ON removals (session_id);
+CREATE INDEX removals_passing ON removals (removal_id)
+  WHERE state IN ('archiving', 'leaving', 'returning');
+
+-- Each run of cleanup, the latest fifty.
+CREATE TABLE cleanups (
+  cleanup_id  INTEGER PRIMARY KEY,
+  started_at  REAL    NOT NULL,
+  ended_at    REAL,                            -- NULL: it was interrupted
+  cause       TEXT    NOT NULL,                -- command | policy
+  action      TEXT    NOT NULL,                -- archive | delete
+  sessions    INTEGER NOT NULL DEFAULT 0,
+  bytes_freed INTEGER NOT NULL DEFAULT 0
+);
 
 -- -- a stable interface: the views below keep their names and columns (README, "Asking in SQL").
 -- Times are epoch seconds, UTC; durations are seconds; flags are 0 or 1; NULL is "not known".

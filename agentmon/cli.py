@@ -4,7 +4,6 @@ Data goes to stdout, messages to stderr. Exit codes: 0 ok, 1 runtime error, 2 us
 Whatever a command does not need is imported inside it: `dump` never loads the screen.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -15,9 +14,24 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from agentmon import __version__, config
-from agentmon.commands import lists, queries, scripts, sql, sums, timeseries
+from agentmon.commands import (
+    export,
+    lists,
+    metrics,
+    otel,
+    queries,
+    retention,
+    scripts,
+    sql,
+    sums,
+    timeseries,
+)
+from agentmon.commands import round as round_
+from agentmon.commands.compare import compare
+from agentmon.commands.errors import errors
 from agentmon.commands.options import (
     clear_errors,
+    complain,
     data_dir_option,
     format_option,
     json_option,
@@ -27,6 +41,7 @@ from agentmon.commands.options import (
     settings,
     utf8_output,
 )
+from agentmon.core.text import json_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -238,7 +253,7 @@ def ingest(
     elif not progress and (summary["bytes_read"] or not failed):
         click.echo(worker.summary_text(summary))
     for problem in failed:
-        click.echo(f"agentmon: {problem}", err=True)
+        complain(problem)
     if failed:
         sys.exit(1)
 
@@ -265,7 +280,7 @@ def dump(sid: str | None, text: bool, data_dir: Path | None, as_json: bool) -> N
         try:
             write = sys.stdout.write
             for record in Dump(conn, where, sid=sid, text=text).records():
-                write(json.dumps(record, ensure_ascii=False) + "\n")
+                write(json_text(record) + "\n")
         finally:
             conn.close()
 
@@ -319,6 +334,9 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
 
 main.add_command(scripts.status)
 main.add_command(scripts.wait)
+main.add_command(export.export)
+main.add_command(otel.otel)
+main.add_command(metrics.serve_metrics)
 main.add_command(lists.sessions)
 main.add_command(lists.pending)
 main.add_command(lists.stalled)
@@ -330,6 +348,12 @@ main.add_command(sums.stats)
 main.add_command(sums.dashboard)
 main.add_command(timeseries.timeseries)
 main.add_command(sql.sql)
+main.add_command(round_.rate)
+main.add_command(round_.parallel)
+main.add_command(errors)
+main.add_command(compare)
+main.add_command(retention.cleanup)
+main.add_command(retention.restore)
 
 
 def run() -> NoReturn:

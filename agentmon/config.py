@@ -69,6 +69,24 @@ class Attention(Struct, frozen=True):
     cooldown: float = 30.0
 
 
+class Metrics(Struct, frozen=True):
+    """What `serve-metrics` tells: at most `max_sessions`, active in the last `since` seconds."""
+
+    since: float = 86_400.0
+    max_sessions: int = 100
+
+
+class Retention(Struct, frozen=True):
+    """What is taken out of the store once a day; 0 is no limit, and without one nothing goes.
+
+    `days` since a session's last activity, `max_size` in bytes of database and delta files.
+    """
+
+    days: float = 0.0
+    max_size: int = 0
+    action: str = "archive"
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -79,6 +97,8 @@ class Settings(Struct, frozen=True):
     follow: Follow = Follow()
     discover: Discover = Discover()
     attention: Attention = Attention()
+    metrics: Metrics = Metrics()
+    retention: Retention = Retention()
 
 
 class Loaded(Struct, frozen=True):
@@ -124,6 +144,42 @@ def duration(value: object) -> float:
     return seconds
 
 
+_OFF = frozenset({"", "0", "off", "no", "none"})
+_DAYS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:d|days?|)")
+
+
+def days(value: object) -> float:
+    """Days of 30, "30" or "30d"; 0 and "off" are 0. Raises ValueError with a reason."""
+    if isinstance(value, str):
+        text = value.strip().lower()
+        match = _DAYS.fullmatch(text)
+        value = 0 if text in _OFF else float(match[1]) if match else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
+        raise ValueError("a number of days is needed, such as 30 or 0.5")
+    return float(value)
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([kmgt])i?b?|b|)")
+_BYTES = {None: 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def size(value: object) -> int:
+    """Bytes of 1048576, "500MB" or "2g"; a KB is 1,024 bytes; "off" is 0. Raises ValueError."""
+    if isinstance(value, str):
+        text = value.strip().lower()
+        match = _SIZE.fullmatch(text)
+        value = 0 if text in _OFF else float(match[1]) * _BYTES[match[2]] if match else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 62:
+        raise ValueError('a size is needed: bytes, or "500MB", "2GB"')
+    return int(value)
+
+
+def _action(value: object) -> str:
+    if value not in ("archive", "delete"):
+        raise ValueError("archive or delete is needed")
+    return str(value)
+
+
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -140,6 +196,15 @@ def _boolean(value: object) -> bool:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("a text is needed")
+    return value
+
+
+def _count(value: object) -> int:
+    """A whole number above zero."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 1_000_000:
+        raise ValueError("a whole number from 1 to 1,000,000 is needed")
     return value
 
 
@@ -184,6 +249,11 @@ FIELDS: Mapping[str, Setting] = {
         duration, "silence of a transcript in the middle of a turn that is a stall"
     ),
     "discover.since": Setting(duration, "logs active in this time are read first"),
+    "metrics.since": Setting(duration, "sessions active in this time have metrics of their own"),
+    "metrics.max_sessions": Setting(_count, "at most so many sessions, the most recent ones"),
+    "retention.days": Setting(days, "ended sessions silent for so many days go; 0: never"),
+    "retention.max_size": Setting(size, "the oldest ended ones go until the store takes less"),
+    "retention.action": Setting(_action, "where they go: archive, or delete"),
 }
 """Every setting by its dotted key."""
 

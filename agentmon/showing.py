@@ -1,6 +1,5 @@
 """What is shown and over what: a live feed, a replay or the demo, as a screen or printed once."""
 
-import json
 import os
 import sys
 import tempfile
@@ -15,11 +14,12 @@ from agentmon import config, logfile
 from agentmon.assets import asset
 from agentmon.core.attention import AttentionSettings
 from agentmon.core.health import Limits
+from agentmon.core.text import clean, json_text
 from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.judging import Judge
 from agentmon.engine.live import BACKLOG_BYTES, Live
-from agentmon.engine.places import inputs, limits
+from agentmon.engine.places import inputs, limits, policy
 from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board, known, render
 from agentmon.sources.procs import LOOK_DISTANCE, Processes
@@ -58,9 +58,8 @@ def print_once(request: Request) -> str:
         found, facts, looked = _current(request)
         now = time.time()
     if request.as_json:
-        return json.dumps(
-            render.board_json(found, now, bounds, known=facts), ensure_ascii=False, indent=2
-        )
+        shown = render.board_json(found, now, bounds, known=facts)
+        return json_text(shown, indent=2)
     return render.board_text(
         found,
         now,
@@ -102,7 +101,7 @@ def _current(request: Request) -> tuple[board.Board, Facts, list[str]]:
             since = request.settings.discover.since
             run.read_inputs(found.expanded, since=since, only_recent=True)
             for problem in sorted(run.engine.problems.values()):
-                sys.stderr.write(f"agentmon: {problem}\n")
+                sys.stderr.write(f"agentmon: {clean(problem, newline=False)}\n")
             _judge(run, limits(request.settings))
     conn = db.open_reading(data_dir)
     try:
@@ -145,6 +144,7 @@ def show(request: Request) -> int:
 
     attention = AttentionSettings(**msgspec.structs.asdict(request.settings.attention))
     app = AgentmonApp(feed, settings=request.settings, attention=attention)
+    _paint_on_terminal()
     app.run(mouse=request.settings.ui.mouse)
     if isinstance(feed, Live) and feed.failure is not None:
         raise feed.failure
@@ -175,7 +175,14 @@ def _feed(request: Request, stdin: int) -> Feed:
         look=lambda: found.expanded,
         since=request.settings.discover.since,
         forced=request.format,
+        retention=policy(request.settings),
     )
+
+
+def _paint_on_terminal() -> None:
+    """Textual paints on standard error; where that is a file, the terminal is standard output."""
+    if not os.isatty(2) and os.isatty(1):
+        sys.__stderr__ = sys.__stdout__  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _keyboard_from_terminal() -> int:

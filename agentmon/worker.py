@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agentmon import config, logfile
+from agentmon.core.text import clean
+from agentmon.engine import cleaning
 from agentmon.engine.ingest import Ingestion, Progress, Summary
-from agentmon.engine.places import found_logs, limits
-from agentmon.report import doctor, render
+from agentmon.engine.places import found_logs, limits, policy
+from agentmon.report import doctor, render, retention
 from agentmon.sources.identity import standard_path
 from agentmon.sources.paths import Root, expand
 from agentmon.store import db
+from agentmon.store.retention import ledger, pages
 
 
 def ingest(
@@ -84,7 +88,14 @@ def follow(
     from agentmon.engine.live import Live
 
     logfile.keep(config.state_dir(os.environ))
-    feed = Live(data_dir, paths, limits(settings), poll=settings.follow.poll, forced=forced)
+    feed = Live(
+        data_dir,
+        paths,
+        limits(settings),
+        poll=settings.follow.poll,
+        forced=forced,
+        retention=policy(settings),
+    )
     return asyncio.run(_follow(feed))
 
 
@@ -107,7 +118,7 @@ async def _follow(feed: "Live") -> int:
         while not ended.is_set():
             problem = feed.status().problem
             if problem is not None and problem != shown:
-                sys.stderr.write(f"agentmon: {problem}\n")
+                sys.stderr.write(f"agentmon: {clean(problem, newline=False)}\n")
             shown = problem
             try:
                 await asyncio.wait_for(ended.wait(), 0.5)
@@ -132,6 +143,9 @@ def examine(
         data_dir=where,
         store=_check_store,
     )
+    at = next((n for n, check in enumerate(checks, 1) if check.name == "store"), len(checks))
+    if all(check.status != "fail" for check in checks if check.name == "store"):
+        checks[at:at] = _check_retention(where, known)
     text = doctor.checks_text(checks)
     return text, msgspec.to_builtins(checks), doctor.has_failed(checks)
 
@@ -158,3 +172,25 @@ def _check_store(data_dir: Path) -> doctor.Check:
     writer = db.writer_of(data_dir)
     who = f", written by pid {writer}" if writer else ""
     return doctor.Check("store", "ok", f"schema {version}, sound{who}")
+
+
+def _check_retention(data_dir: Path, settings: config.Settings) -> list[doctor.Check]:
+    """What the store takes, and what the policy would take out of it."""
+    if not db.database(data_dir).exists():
+        return []
+    conn = db.open_reading(data_dir)
+    try:
+        if db.version_of(conn) != db.SCHEMA_VERSION:
+            return []  # told again once it was opened for writing
+        now, wanted = time.time(), policy(settings)
+        found = cleaning.survey(conn, data_dir, wanted, now)
+        run, totals = ledger.last_run(conn), ledger.totals(conn)
+        is_incremental = pages.is_incremental(conn)
+    except sqlite3.Error as problem:
+        return [doctor.Check("sizes", "warn", f"cannot be read: {problem}")]
+    finally:
+        conn.close()
+    return [
+        retention.check_sizes(found.sizes, is_incremental=is_incremental),
+        retention.check_policy(wanted, found.plan, run, totals, now),
+    ]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PATIENCE = 60.0
+PATIENCE = 150.0
 """Seconds after which a command that hangs is killed; nothing is measured by it."""
 
 

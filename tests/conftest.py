@@ -1,8 +1,13 @@
 """No test ever sees this machine's real home, settings or agents."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # so starts a shell what it runs in the background, and commands that are told Ctrl+C would too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOLDERS = {
     "HOME": "home",

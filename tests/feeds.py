@@ -91,8 +91,8 @@ SIZE = len(finished())
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Looks again and again, for a minute at most."""
-    for _ in range(3000):
+    """Looks again and again, for minutes if need be: only what never comes fails."""
+    for _ in range(6000):
         if condition():
             return
         time.sleep(0.02)

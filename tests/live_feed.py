@@ -16,6 +16,9 @@ L = TypeVar("L", bound=Live)
 
 LIMITS = Limits()
 
+LOOKS = 6000
+"""How often is looked for something that must come, every 20 ms."""
+
 
 def feed(data_dir: Path, *paths: Path, **more: Any) -> Live:
     more.setdefault("processes", Processes(lambda _pid: True, lambda _pid: 0.0))
@@ -45,8 +48,8 @@ def is_ours(thread: threading.Thread) -> bool:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Looks again and again, for half a minute at most."""
-    for _ in range(1500):
+    """Looks again and again, for minutes if need be: only what never comes fails."""
+    for _ in range(LOOKS):
         if condition():
             return
         await asyncio.sleep(0.02)
@@ -58,7 +61,7 @@ async def lines(found: Live) -> int:
 
 
 async def until_lines(found: Live, count: int) -> None:
-    for _ in range(1500):
+    for _ in range(LOOKS):
         if await lines(found) >= count:
             break
         await asyncio.sleep(0.02)

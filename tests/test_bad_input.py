@@ -197,6 +197,23 @@ def test_a_read_only_store_can_still_be_read(log: Path, store: Path, mount: Moun
     assert "project-1" in run("--once", "--data-dir", folder).out
 
 
+def test_names_of_files_never_command_the_terminal(tmp_path: Path) -> None:
+    """Agents make folders and files, too."""
+    evil = "\x1b]0;pwned\x07\u202e\x9b[red]"
+    picture = tmp_path / f"{evil}.jsonl"
+    picture.write_bytes(bytes(range(256)) * 400)
+    said = [
+        run("ingest", picture),
+        run("--once", picture),
+        run("ingest", tmp_path / f"no {evil}"),
+        run("dump", "--data-dir", tmp_path / f"no {evil}"),
+        run("wait", "--session", evil, "--timeout", "1s"),
+    ]
+    for answer in said:
+        assert answer.err.startswith("agentmon: "), answer
+        assert not set(answer.err + answer.out) & set("\x1b\x07\u202e\x9b"), answer
+
+
 def large_log(path: Path) -> Path:
     """Some megabytes, much of it in results that lie in files of their own."""
     content = "a line of a result\n" * 2000

@@ -2,14 +2,18 @@
 asks how long anything took."""
 
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from agentmon.core.events import Delta, Malformed, Unknown
+from agentmon.report import board
+from agentmon.report.dump import Dump
 from agentmon.sources.sse_lines import Decoder
-from tests.bench import rows_ingest, table
+from agentmon.store import db, read
+from tests.bench import bigstore, rows_ingest, table
 from tests.bench.__main__ import ROWS, arguments, run
 from tests.bench.bench import Bench
 from tests.bench.feeder import MARK, Feeder
@@ -123,3 +127,27 @@ def test_the_terminal_reads_a_screen() -> None:
     assert terminal.find("b") == (1, 3)
     assert terminal.background(1, 4) == "48;2;4;5;6"
     assert terminal.background(1, 6) == ""
+
+
+def test_a_store_of_any_size_is_one_that_can_be_asked(tmp_path: Path) -> None:
+    """What is measured at a million blocks are rows as the writer would leave them."""
+    bigstore.fill(tmp_path, blocks=2_000, sessions=14, now=2_000_000_000.0)
+    conn = db.open_reading(tmp_path)
+    try:
+        sizes = read.table_sizes(conn)
+        assert 0.9 < sizes["content_blocks"] / 2_000 < 1.1
+        assert sizes["content_blocks"] == bigstore.BLOCKS_PER_ROUND * sizes["rounds"]
+        assert len(board.load(conn).threads) == sizes["sessions"] == 14
+        pending = read.pending(conn)
+        assert len({call.sid for call in pending}) == bigstore.LIVE
+        last = read.rounds(conn, bigstore.sid_of(3), limit=1)[0]
+        assert last.round_id == bigstore.round_of(3, last.round_number)
+        rows = [*Dump(conn, tmp_path, sid=bigstore.sid_of(13), text=True).records()]
+    finally:
+        conn.close()
+    calls = {row["tool_use_id"] for row in rows if row["kind"] == "block"} - {None}
+    results = {row["tool_use_id"] for row in rows if row["kind"] == "tool_result"}
+    assert calls == results != set()
+    for row in rows:
+        if row["kind"] in ("block", "tool_result"):
+            assert sha256(str(row["text"]).encode()).hexdigest() == row["sha256"]

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from agentmon import compression
 from agentmon.engine.ingest import Ingestion
-from agentmon.sources import compressed, inflate
+from agentmon.sources import compressed
 from agentmon.sources.compressed import CompressedFile, compression_of, first_bytes
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import SourceState
@@ -270,7 +271,7 @@ def test_without_a_library_the_problem_names_the_extra(
     def nothing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(inflate, "import_module", nothing)
+    monkeypatch.setattr(compression, "import_module", nothing)
     path = tmp_path / "a.jsonl.zst"
     path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(20))
     source = CompressedFile(str(path))

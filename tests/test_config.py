@@ -69,6 +69,11 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
         "attention.cooldown": "2m",
         "health.silent_after": "10m",
         "discover.since": "48h",
+        "metrics.since": "2h",
+        "metrics.max_sessions": "7",
+        "retention.days": "30d",
+        "retention.max_size": "2GB",
+        "retention.action": "delete",
     }
     assert set(given_values) == set(config.FIELDS)
     environ = {config.env_name(key): value for key, value in given_values.items()}
@@ -86,6 +91,7 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
     assert from_env.settings.health.overdue_per_tool == {"Bash": 1_200.0, "Agent": 3_600.0}
     assert from_env.settings.follow.poll == 0.1
     assert from_env.settings.discover.since == 172_800.0
+    assert from_env.settings.metrics.max_sessions == 7
     assert "default" not in from_env.origins.values()
     assert "default" not in from_file.origins.values()
 

@@ -2,10 +2,10 @@
 
 import contextlib
 import random
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ SMALL_READS = 48 << 10
 """Bytes per read in the runs that are killed: many commits, and so many places to be killed in."""
 
 CHILD = f"""
-import sys
+import signal, sys
 from pathlib import Path
 from agentmon.engine import core
 from agentmon.engine.ingest import Ingestion
@@ -34,12 +34,19 @@ from agentmon.sources.follow import FollowedFile
 core.BATCH_LINES = 100
 FollowedFile.read.__defaults__ = ({SMALL_READS},)
 
-def tell(progress):
-    print(progress.bytes_left, flush=True)
+data_dir, log, commits, delay = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 
-with Ingestion(Path(sys.argv[1])) as run:
-    run.read_all([sys.argv[2]], on_progress=tell, batch_lines=100)
+def tell(progress):
+    global commits
+    commits -= 1
+    if commits == 0:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+
+with Ingestion(data_dir) as run:
+    run.read_all([log], on_progress=tell, batch_lines=100)
 """
+"""Killed by a clock of its own, so that it is the same on a busy machine: SIGALRM ends it on the
+spot, as SIGKILL would. Arguments: data folder, log, after which commit, seconds after that."""
 
 DEFECTS: dict[str, Any] = {
     **{"scrambled": 0.3, "misattributed": 0.3, "duplicates": 0.1, "repeated_starts": 0.1},
@@ -92,20 +99,18 @@ def unbroken(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     return snapshot(folder)
 
 
-def child(data_dir: Path, log: Path) -> Running:
-    return Running(argv=[sys.executable, "-c", CHILD, str(data_dir), str(log)])
+def child(data_dir: Path, log: Path, commits: int = -1, delay: float = 0.0) -> Running:
+    words = [str(data_dir), str(log), str(commits), str(delay)]
+    return Running(argv=[sys.executable, "-c", CHILD, *words])
 
 
 def killed(data_dir: Path, log: Path, rng: random.Random, most: int) -> bool:
     """Kills a run between its next few commits; False if it was through before that."""
-    commits = rng.randrange(most)
-    with child(data_dir, log) as run:
-        for _ in range(commits):
-            if not run.line():
-                return False
-        sleep(rng.random() * 0.02)  # anywhere between two commits; nothing is measured by it
-        run.process.kill()
-        return run.process.wait() != 0
+    commits, delay = 1 + rng.randrange(most), 0.0001 + 0.02 * rng.random()
+    with child(data_dir, log, commits, delay) as run:
+        answer = run.end()
+    assert answer.code in (0, -signal.SIGALRM), answer
+    return answer.code != 0
 
 
 def finish(data_dir: Path, log: Path) -> None:

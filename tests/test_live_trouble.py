@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,53 @@ async def test_verdicts_survive_a_restart(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(verdict_rows(tmp_path / "s")) == 1
 
 
+class Clock:
+    """The wall clock, which may jump as it does over a sleep."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.slept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+async def test_a_machine_that_slept_does_not_make_stalls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(live, "time", clock)
+    monkeypatch.setattr(overseeing, "JUDGE_SECONDS", 0.05)
+    log = write(tmp_path / "log.jsonl", asking(Talk(), now_ms())[:5])
+    async with running(feed(tmp_path / "s", log)) as found:
+        await until_lines(found, 5)
+        clock.slept = 3600.0
+        woke = found.now()
+        await until(lambda: unseen_in(tmp_path / "s"))
+        ((began, ended),) = unseen_in(tmp_path / "s")
+        assert (began, ended) == found.limits.unseen[0]
+        assert ended <= woke <= began + 3600 + 60
+        (thread,) = (await found.query(board.load)).threads
+        assert thread.verdict(woke + 5, LIMITS).word == "ok"  # for whom only the store tells it
+        assert verdict_rows(tmp_path / "s") == []
+        for _ in range(5):
+            clock.slept += 8.0
+            found.now()
+        await until(lambda: verdict_rows(tmp_path / "s"))
+        assert verdict_rows(tmp_path / "s")[0].verdict == "stalled"
+        assert len(found.limits.unseen) == 1
+
+
+def unseen_in(data_dir: Path) -> tuple[tuple[float, float], ...]:
+    conn = db.open_reading(data_dir)
+    try:
+        return read.unseen(conn)
+    finally:
+        conn.close()
+
+
 # -- when the store can't take it
 
 
@@ -183,23 +232,30 @@ async def test_an_error_of_ours_is_shown_not_fatal(
 # -- a backlog, read by a child
 
 
-async def test_a_backlog_is_read_by_a_child(tmp_path: Path) -> None:
+async def test_a_backlog_is_read_by_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines_of = [line for n in range(150) for line in finished(n, 10 * n)]
     log = write(tmp_path / "log.jsonl", lines_of)
     ingest(tmp_path / "whole", [log])
-    backlogs: list[float] = []
+    backlogs: list[float | None] = []
     found = feed(tmp_path / "s", log, backlog_bytes=1)
+    read_in_child = live.read_in_child
+
+    async def noted(folder: Path, paths: Any, take: Callable[[float], None], *more: Any) -> None:
+        def taken(share: float) -> None:
+            take(share)
+            backlogs.append(found.status().backlog)
+
+        await read_in_child(folder, paths, taken, *more)
+
+    monkeypatch.setattr(live, "read_in_child", noted)
     async with running(found):
-        for _ in range(1500):
-            backlog = found.status().backlog
-            if backlog is not None:
-                backlogs.append(backlog)
-            if found.revision and backlog is None and await lines(found) == len(lines_of):
-                break
-            await asyncio.sleep(0.01)
+        await until_lines(found, len(lines_of))
+        await until(lambda: found.status().backlog is None)
         assert changes(snapshot(tmp_path / "s"), snapshot(tmp_path / "whole")) == []
         assert backlogs
-        assert all(0.0 <= share <= 1.0 for share in backlogs)
+        assert all(share is not None and 0.0 <= share <= 1.0 for share in backlogs)
         add(log, finished(500))
         await until_lines(found, len(lines_of) + SIZE)
     assert db.writer_of(tmp_path / "s") is None

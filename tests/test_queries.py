@@ -463,8 +463,8 @@ def test_the_json_of_each_command_is_pinned(recall: Ask, name: str, question: li
     ("question", "said"),
     [
         (["sessions"], ["api", "dead", "ended", "b1d2c3e"]),
-        (["rounds", "api"], ["do it", "stop", "1:01"]),
-        (["tool", "toolu_1"], ["Bash", "returned after 820ms, with an error", "no way"]),
+        (["rounds", "api"], ["do it", "stop", "1m01s"]),
+        (["tool", "toolu_1"], ["Bash", "returned after 820 ms, with an error", "no way"]),
         (["stats", "api"], ["rounds    1: 1 complete", "Read", "subagent"]),
         (["dashboard"], ["2 sessions", "busiest", "slowest calls", "Bash failed"]),
         (["unbalanced"], []),

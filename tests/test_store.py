@@ -247,6 +247,7 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
         for found in read.rounds(asking, sid):
             list(read.each_message(asking, sid, found.round_id, agent_id="a"))
             read.round_(asking, sid, found.round_id)
+            read.numbered_round(asking, sid, found.round_number)
             read.round_sum(asking, sid, found.round_id)
             read.prompts(asking, sid, found.round_id)
             for said in read.messages(asking, sid, found.round_id):
@@ -263,6 +264,7 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
     read.open_verdicts(asking)
     read.facts_of(asking, ["s"], ["title"])
     read.sources(asking)
+    read.unseen(asking)
     return list({sql: (sql, args) for sql, args in spy.asked}.values())
 
 
@@ -291,11 +293,13 @@ def test_no_pane_scans_a_big_table(conn: sqlite3.Connection) -> None:
 
 
 READ = {
-    *("sessions", "session", "agents", "rounds", "round_", "messages", "roundless_messages"),
+    *("sessions", "session", "agents", "rounds", "round_", "numbered_round", "messages"),
+    *("roundless_messages",),
     *("message", "blocks", "block", "latest_block", "block_of_call", "pending", "result"),
     *("notices", "open_verdicts", "verdicts", "sources", "errors", "round_sum"),
     *("facts", "facts_of", "testimony", "told", "told_text", "prompts", "agent_messages"),
     *("each_message", "each_session"),
+    "unseen",
 }
 """The queries above; counts and dumps are meant to see everything."""
 

@@ -1,5 +1,6 @@
 """The door for agent text: nothing harmful passes, nothing visible is lost, widths hold."""
 
+import json
 import re
 import sys
 import unicodedata
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from agentmon.core.text import cells, clean, cut, fit, one_line, wrap, wrap_spans
+from agentmon.core.text import cells, clean, clean_json, cut, fit, one_line, wrap, wrap_spans
 
 HARMFUL = (
     "\x00\x07\x08\t\n\r\x1b\x7f\x85\x9b\x9d\xad\u061c\u200b\u200d\u200e\u2028\u2029\u202a\u202e"
@@ -148,3 +149,10 @@ def test_wrap_examples() -> None:
     assert wrap("    indented code", 10) == ["    indent", "ed code"]
     assert wrap("abcdefghijkl mn", 5) == ["abcde", "fghij", "kl mn"]
     assert wrap("漢字漢字", 5) == ["漢字", "漢字"]
+
+
+@given(st.recursive(wild, lambda inner: st.lists(inner) | st.dictionaries(wild, inner)))
+def test_clean_json_means_the_same_and_moves_no_terminal(value: object) -> None:
+    text = clean_json(json.dumps(value, ensure_ascii=False))
+    assert json.dumps(json.loads(text)) == json.dumps(value)
+    assert CONTROLS.search(text) is None

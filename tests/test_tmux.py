@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import psutil
 import pytest
@@ -83,6 +84,7 @@ def test_why_it_cannot() -> None:
 
 
 def test_errors_of_tmux_are_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tmux, "TIMEOUT", 60.0)
     run = tmux._run  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(NotFound, match="not installed"):
         run(("no-such-program-here",))
@@ -105,6 +107,7 @@ def real_pane() -> Iterator[tuple[str, int]]:
     )
     if done.returncode:
         pytest.skip("tmux does not start here")
+    socket = ""
     try:
         subprocess.run([*server, "new-window", "-d", "sleep 61"], check=True)
         listed = subprocess.run(
@@ -117,6 +120,8 @@ def real_pane() -> Iterator[tuple[str, int]]:
         yield socket, int(pid)
     finally:
         subprocess.run([*server, "kill-server"], check=False)
+        if socket:
+            Path(socket).unlink(missing_ok=True)  # tmux leaves it
 
 
 def test_a_real_pane(real_pane: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:

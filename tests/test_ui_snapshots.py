@@ -10,6 +10,9 @@ from textual.pilot import Pilot
 from agentmon.config import Settings
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.main import MainScreen
+from tests.test_ui_compare import add_pair
+from tests.test_ui_tools import add_calls
+from tests.ui_app import settle
 from tests.ui_family import fill_family
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 
@@ -43,10 +46,7 @@ def pressing(*keys: str) -> "Callable[[Pilot[None]], object]":
                 await pilot.press(key)
             main = pilot.app.screen_stack[0]
             assert isinstance(main, MainScreen)
-            while not main.loader.is_idle:
-                await pilot.pause()
-                main.tick()
-            await pilot.pause()
+            await settle(pilot, main)
 
     return run
 
@@ -76,3 +76,31 @@ def test_evidence(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
 
 def test_subagents(family: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(family, terminal_size=(160, 50), run_before=pressing("p", "1", "k", "h"))
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> AgentmonApp:
+    store = UiStore(tmp_path / "busy")
+    fill(store)
+    add_calls(store)
+    add_pair(store)
+    feed = StoreFeed(store)
+    feed.data_dir = Path("/home/dev/.local/share/agentmon")  # it is in the picture
+    return AgentmonApp(feed, settings=Settings())
+
+
+@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
+def test_tools(busy: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(busy, terminal_size=size, run_before=pressing("T", "j"))
+
+
+@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
+def test_compare(
+    busy: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]
+) -> None:
+    keys = ("slash", *"left", "enter", "m", "slash", "ctrl+u", *"right", "enter", "c")
+    assert snap_compare(busy, terminal_size=size, run_before=pressing(*keys))
+
+
+def test_health(busy: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(busy, terminal_size=(60, 20), run_before=pressing("H"))

@@ -13,6 +13,7 @@ from agentmon.core.health import (
     PendingCall,
     ProcessFact,
     Verdict,
+    after,
     judge,
     settled,
     told,
@@ -298,6 +299,48 @@ def test_other_limits_are_other_verdicts() -> None:
     overdue = facts("tool", pending=[call("Bash", 1000.0)])
     assert judge(overdue, 1010.0, Limits(overdue_after=10.0)).word == "overdue"
     assert judge(overdue, 1010.0, Limits(overdue_per_tool={"Bash": 5.0})).word == "overdue"
+
+
+# -- while nobody watched
+
+NIGHT = (1010.0, 30_000.0)
+
+
+@pytest.mark.parametrize(
+    ("unseen", "moment"),
+    [
+        ((), 130.0),
+        (((10.0, 20.0),), 130.0),
+        (((140.0, 150.0),), 130.0),
+        (((110.0, 150.0),), 170.0),
+        (((90.0, 150.0),), 180.0),
+        (((165.0, 170.0), (110.0, 150.0)), 175.0),
+        (((110.0, 150.0), (110.0, 150.0), (120.0, 151.0)), 171.0),
+    ],
+    ids=["none", "before", "later", "within", "around", "two", "told twice"],
+)
+def test_time_that_nobody_saw_does_not_count(
+    unseen: tuple[tuple[float, float], ...], moment: float
+) -> None:
+    assert after(100.0, 30.0, unseen) == moment
+
+
+def test_a_machine_that_slept_is_no_stall() -> None:
+    asleep = Limits(stalled_after=30.0, unseen=(NIGHT,))
+    assert judge(facts(), 30_010.0, LIMITS).word == "stalled"
+    assert judge(facts(), 30_010.0, asleep).word == "ok"
+    assert judge(facts(unseen=(NIGHT,)), 30_010.0, LIMITS).word == "ok"
+    assert judge(facts(unseen=(NIGHT,)), 30_020.0, asleep).word == "stalled"
+    late = facts("tool", pending=[call("Bash", 1000.0)], unseen=(NIGHT,))
+    assert judge(late, 30_580.0, LIMITS).word == "ok"
+    assert judge(late, 30_590.0, LIMITS).word == "overdue"
+
+
+def test_a_stall_goes_on_after_a_sleep() -> None:
+    before = judge(facts(last=900.0), 1005.0, LIMITS)
+    after_it = judge(facts(last=900.0, unseen=(NIGHT,)), 30_001.0, LIMITS, before)
+    assert before.word == "stalled"
+    assert after_it.is_same(before)
 
 
 # -- nothing flaps

@@ -151,10 +151,11 @@ def test_runs_of_a_command(scene: Scene) -> None:
     for n in range(11, 15):
         scene.say(*runs(talk, n, "git status", 0.5))
     conn = reading(scene)
-    assert history.tool_yardstick(conn, "Bash", "pytest") == Yardstick(730.0, 6)
-    assert history.tool_yardstick(conn, "Bash", "git status") is None  # four are too few
-    assert history.tool_yardstick(conn, "Read", "") is None
-    assert history.tool_yardstick(conn, None, "") is None
+    found = history.History()
+    assert found.tool(conn, "Bash", "pytest") == Yardstick(730.0, 6)
+    assert found.tool(conn, "Bash", "git status") is None  # four are too few
+    assert found.tool(conn, "Read", "") is None
+    assert found.tool(conn, None, "") is None
     conn.close()
     assert MIN_CALLS == 5
 
@@ -206,7 +207,7 @@ def test_looking_into_the_past_scans_no_table(scene: Scene) -> None:
     conn.set_trace_callback(plans.append)
     history.gap_yardstick(conn, SID, "")
     history.first_byte_yardstick(conn, SID, "")
-    history.tool_yardstick(conn, "Bash", "ls")
+    history.tool_runs(conn, "Bash")
     history.open_blocks(conn, "m1")
     conn.set_trace_callback(None)
     for sql in plans:

@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 from textual import events
+from textual.app import App
 from textual.pilot import Pilot
 
 from agentmon.config import Settings
 from agentmon.core.attention import AttentionSettings
 from agentmon.ui.app import AgentmonApp
+from agentmon.ui.screens.main import MainScreen
+from agentmon.ui.screens.page import Page
 from agentmon.ui.widgets.lines import LinePane
 from agentmon.ui.widgets.strips import LineWidget
 from tests.ui_store import StoreFeed
@@ -22,12 +26,41 @@ _CHARACTERS = {
     "question_mark": "?",
     "plus": "+",
     "minus": "-",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 
 
 def _character(key: str) -> str | None:
     """What a key types; None for keys such as the arrows."""
     return key if len(key) == 1 else _CHARACTERS.get(key)
+
+
+async def settle(pilot: Pilot[None], main: MainScreen) -> None:
+    """Until every message is handled, nothing is being loaded, and everything is painted.
+
+    A message may make a widget post another or ask for a load, and what was loaded again: so it is
+    quiet only when it is so twice in a row.
+    """
+    quiet = 0
+    while quiet < 2:
+        main.tick()
+        page = page_of(pilot.app)
+        if page is not None:
+            page.tick()
+        await pilot.pause(0)
+        pumps = [pilot.app, *pilot.app.screen.walk_children(with_self=True)]
+        is_read = main.loader.is_idle and (page is None or page.reader.is_idle)
+        is_quiet = is_read and not any(pump.message_queue_size for pump in pumps)
+        quiet = quiet + 1 if is_quiet else 0
+        if not is_read:
+            await asyncio.sleep(0.005)  # the board comes at most five times a second
+
+
+def page_of(app: App[Any]) -> Page[Any] | None:
+    """The page over the board, where one is."""
+    found = [screen for screen in app.screen_stack if isinstance(screen, Page)]
+    return cast("list[Page[Any]]", found)[-1] if found else None
 
 
 class Shown:
@@ -38,17 +71,12 @@ class Shown:
         self.pilot = pilot
         self.main = app.main
 
+    @property
+    def page(self) -> Page[Any] | None:
+        return page_of(self.app)
+
     async def settle(self) -> None:
-        """Until nothing is being loaded and everything is painted."""
-        while True:
-            # The board comes at most five times a second; waiting here is for that, not for luck.
-            self.main.tick()
-            await asyncio.sleep(0.005)
-            if self.main.loader.is_idle:
-                break
-        # Two rounds: a message that a widget handles may make it post another.
-        await self.pilot.pause(0)
-        await self.pilot.pause(0)
+        await settle(self.pilot, self.main)
 
     async def press(self, *keys: str) -> None:
         """Keys by Textual's names, one after the other, as the terminal would send them."""

@@ -10,8 +10,11 @@ from typing import TypeVar
 from agentmon.assets import asset
 from agentmon.core.health import Limits
 from agentmon.engine.feed import Status, Transport
+from agentmon.store.sizes import Sizes, Texts
 
 T = TypeVar("T")
+
+SIZES = Sizes(database=310 << 20, wal=6 << 20, texts=Texts(bytes=884 << 20, files=40_912))
 
 NOW = 1_763_645_000.0
 """The frozen clock: 2025-11-20T13:23:20Z."""
@@ -163,7 +166,7 @@ class StoreFeed:
         self.limits = Limits()
         self.transport: Transport | None = None
         self.time = NOW
-        self.told = Status(lag_ms=12.0, rss_mb=41.0, files=1)
+        self.told = Status(lag_ms=12.0, rss_mb=41.0, files=1, store=SIZES, weighed_ago=20.0)
         self.queries = 0
         self.reads: list[tuple[int, int]] = []
         self.failure: Exception | None = None

@@ -1,7 +1,8 @@
 """What the commands share: options, settings, output, and errors as one sentence."""
 
-import json
 import os
+import shutil
+import signal
 import sqlite3
 import sys
 import time
@@ -9,11 +10,15 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from agentmon import config
+from agentmon.core.text import clean, json_text
+
+if TYPE_CHECKING:
+    from agentmon.report.table import Painter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,7 +27,12 @@ class Failure(click.ClickException):
     """One clear sentence on stderr, exit code 1."""
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"agentmon: {self.format_message()}", err=True)
+        complain(self.format_message())
+
+
+def complain(text: str) -> None:
+    """One sentence on stderr. What it names, a path or an id, may have been named by an agent."""
+    click.echo(f"agentmon: {clean(text, newline=False)}", err=True)
 
 
 def now() -> float:
@@ -95,7 +105,7 @@ def settings(**overrides: object) -> config.Loaded:
     except config.ConfigError as problem:
         raise Failure(str(problem)) from problem
     for warning in loaded.warnings:
-        click.echo(f"agentmon: {warning}", err=True)
+        complain(warning)
     return loaded
 
 
@@ -112,7 +122,7 @@ def reconfigure(**options: str) -> None:
 
 def print_json(value: object) -> None:
     utf8_output()
-    click.echo(json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2))
+    click.echo(json_text(value, indent=2))
 
 
 def print_rows(rows: Iterable[object]) -> None:
@@ -120,11 +130,21 @@ def print_rows(rows: Iterable[object]) -> None:
     from agentmon.report.bodies import json_rows
 
     utf8_output()
-    # on a terminal also those controls are escaped that JSON lets through
-    for number, piece in enumerate(json_rows(rows, ascii=sys.stdout.isatty())):
+    for number, piece in enumerate(json_rows(rows)):
         sys.stdout.write(piece)
         if number == 0:
             sys.stdout.flush()
+
+
+def print_text(make: Callable[[int, "Painter"], str]) -> None:
+    """Prints what is made for the width and the looks of the terminal, or of a pipe."""
+    from agentmon.report.table import Painter
+
+    utf8_output()
+    wants_ascii = config.load({}, os.environ).settings.ui.ascii
+    has_color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size((120, 24)).columns
+    click.echo(make(width, Painter(wants_ascii, has_color)))
 
 
 class Store(NamedTuple):
@@ -177,6 +197,28 @@ def known_format(name: str | None) -> str | None:
         except formats.UnknownFormat as problem:
             raise click.BadParameter(str(problem), param_hint="--format") from problem
     return name
+
+
+def redactor(no_redact: bool) -> Callable[[str], str]:
+    """What is applied to everything that leaves."""
+    from agentmon.core.redact import Redactor, keep
+
+    return keep if no_redact else Redactor([os.path.expanduser("~")])
+
+
+@contextmanager
+def ends_on_sigterm() -> Generator[None, None, None]:
+    """What goes on until it is told to stop ends with exit code 0 on SIGTERM, cleaning up."""
+
+    def end(number: int, frame: object) -> None:
+        del number, frame
+        sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

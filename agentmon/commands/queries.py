@@ -1,6 +1,5 @@
 """One thing and what is in it: a tool call, the rounds of a session, a round."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +57,7 @@ def tool(
         text = of(store.conn, store.data_dir, found)
         if as_json:
             record = tool_call.as_json(found, now)
-            printing.print_pieces(bodies.json_with(record, name, text, ascii=sys.stdout.isatty()))
+            printing.print_pieces(bodies.json_with(record, name, text))
             click.echo()
         else:
             printing.print_bytes(text)
@@ -147,12 +146,11 @@ def _array(entries: "Iterable[Entry]") -> Iterator[str]:
     """A JSON array, one entry a line; texts piece by piece."""
     from agentmon.report.bodies import json_with
 
-    is_ascii = sys.stdout.isatty()
     mark = "[\n"
     for entry in entries:
         yield mark
         record = {**entry.record, "depth": entry.depth}
         text = entry.text() if entry.text is not None else None
-        yield from json_with(record, "text", text, ascii=is_ascii)
+        yield from json_with(record, "text", text)
         mark = ",\n"
     yield "\n]\n"

@@ -12,6 +12,7 @@ from agentmon.commands import options
 from agentmon.commands.options import (
     Failure,
     clear_errors,
+    complain,
     data_dir_option,
     json_option,
     print_json,
@@ -94,12 +95,12 @@ def wait(
                 name,
                 until,
                 timeout=seconds,
-                tell=lambda text: click.echo(f"agentmon: {text}", err=True),
+                tell=complain,
             )
         except naming.Ambiguous as problem:
             raise Failure(str(problem)) from problem
     if as_json:
         print_json({"outcome": outcome.word, "reason": outcome.reason})
     elif outcome.exit_code:
-        click.echo(f"agentmon: {outcome.reason}", err=True)
+        complain(outcome.reason)
     sys.exit(outcome.exit_code)

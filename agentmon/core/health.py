@@ -16,8 +16,8 @@ pending, process_info ({pid, name, status, started, cpu_percent}), children and 
 (lists of {pid, command, status, started, cpu_percent}), version, sampled_at.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
@@ -63,6 +63,10 @@ _FIRST_BYTE = frozenset({"prompting", "retrying"})
 _KNOW_OF_ASKING = frozenset({"registry", "hook", "stream"})
 
 
+Span: TypeAlias = tuple[float, float]
+"""From when until when."""
+
+
 class Limits(Struct, frozen=True):
     """Settings of the verdicts, in seconds."""
 
@@ -71,6 +75,9 @@ class Limits(Struct, frozen=True):
     overdue_per_tool: Mapping[str, float] = field(default_factory=dict[str, float])
     silent_after: float = 330.0
     """For agents that no stream shows: a client gives a silent answer up after 300 s itself."""
+    unseen: tuple[Span, ...] = ()
+    """Times in which this machine slept, or agentmon was stopped, as far as this process knows:
+    the silence of agents in them means nothing."""
 
     def overdue_limit(self, tool_name: str | None, usual: Yardstick | None = None) -> float:
         """A setting for the tool, else what is usual, but never below the general setting."""
@@ -128,6 +135,8 @@ class Facts(Struct, frozen=True):
     """Between two bytes of this agent."""
     first_byte: Yardstick | None = None
     """From a request to the first byte of its answer."""
+    unseen: tuple[Span, ...] = ()
+    """As in `Limits`, from the store."""
 
     @property
     def last(self) -> float | None:
@@ -171,6 +180,16 @@ def told(facts: Facts, now: float, limits: Limits, held: Verdict | None) -> Verd
     """The verdict to tell: one that begins just now is not told yet."""
     verdict = judge(facts, now, limits, held)
     return verdict if settled(verdict, held, now) else _ok(facts, now)
+
+
+def after(start: float, seconds: float, unseen: Iterable[Span]) -> float:
+    """The moment so many seconds after a start, those apart that nobody saw."""
+    moment, counted = start + seconds, start
+    for began, ended in sorted(unseen):
+        if counted < ended and began < moment:
+            moment += ended - max(began, counted)
+            counted = ended
+    return moment
 
 
 def _ok(facts: Facts, now: float) -> Verdict:
@@ -223,7 +242,7 @@ def _stalled(facts: Facts, now: float, limits: Limits, held: Verdict | None) -> 
     if facts.phase == "retrying" and due is None:
         due = began + RETRY_PAUSE
     limit = _held_limit(held, "stalled", since, limit)
-    passed = max(since, began, due or 0.0) + limit
+    passed = after(max(since, began, due or 0.0), limit, (*facts.unseen, *limits.unseen))
     if now < passed:
         return None
     evidence: dict[str, object] = {
@@ -253,7 +272,8 @@ def _overdue(facts: Facts, now: float, limits: Limits, held: Verdict | None) -> 
     for call in facts.pending:
         limit = limits.overdue_limit(call.tool_name, call.usual)
         limit = _held_limit(held, "overdue", call.called_at, limit)
-        passed = max(call.called_at, call.heard_at or 0.0, ran or 0.0) + limit
+        runs_from = max(call.called_at, call.heard_at or 0.0, ran or 0.0)
+        passed = after(runs_from, limit, (*facts.unseen, *limits.unseen))
         if now >= passed:
             late.append((passed, limit, call))
     if not late:

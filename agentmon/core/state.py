@@ -6,7 +6,7 @@ names them again, so memory does not grow with the input. Nothing here does I/O 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 from agentmon.core.events import Malformed, Unknown
@@ -223,6 +223,13 @@ class State:
         if len(self.sessions) > keep:
             self._evict_sessions(committed, keep)
 
+    def forget_session(self, sid: str) -> None:
+        """A session of which everything is committed leaves memory; the store lets it go next."""
+        self.sessions.pop(sid, None)
+        gone = [message for message in self.messages.values() if message.session.sid == sid]
+        self._drop(gone)
+        self.streams = {key: stream for key, stream in self.streams.items() if key[0] != sid}
+
     def _evict_messages(self, committed: int, keep: int) -> None:
         old = [
             message
@@ -231,7 +238,9 @@ class State:
             and not message.is_dirty
             and not any(block.is_dirty for block in message.blocks.values())
         ]
-        gone = old[: len(self.messages) - keep // 2]
+        self._drop(old[: len(self.messages) - keep // 2])
+
+    def _drop(self, gone: Sequence[Message]) -> None:
         for message in gone:
             self.messages.pop(message.flow_id, None)
         for request_id, message in list(self.requests.items()):

@@ -7,6 +7,7 @@ alone: callers wrap text as rich or Textual text objects, never as markup string
 Widths are terminal cells, as the Unicode tables of the interpreter have them.
 """
 
+import json
 import re
 import unicodedata
 from functools import lru_cache
@@ -24,6 +25,9 @@ _PICTOGRAPH = "\u203c-\u3299\U0001f000-\U0001faff"
 
 _UNSAFE_LINES = re.compile(f"[\x00-\x09\x0b-\x1f{_INVISIBLE}]")
 _UNSAFE = re.compile(f"[\x00-\x1f{_INVISIBLE}]")
+_UNSAFE_JSON = re.compile(
+    "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
+)
 # Emoji spelled with selectors and joiners: terminals disagree on their width, so the parts stand
 # side by side. Alone and between pictographs these two hide nothing.
 _EMOJI_GLUE = re.compile(
@@ -54,6 +58,17 @@ def clean(text: str, *, tabs: int = 4, newline: bool = True) -> str:
     if not text.isascii():
         text = _EMOJI_GLUE.sub("", text)
     return unsafe.sub(_sign, text)
+
+
+def clean_json(text: str) -> str:
+    """JSON whose strings hold nothing that a terminal would obey or reorder: such characters are
+    spelled as escapes, so it means the same."""
+    return _UNSAFE_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """JSON as it may go to a terminal as well as to a program. Raises TypeError."""
+    return clean_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def _expand(line: str, tabs: int) -> str:

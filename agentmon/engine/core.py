@@ -129,7 +129,7 @@ class Engine:
         if reading is None:
             reading = self._current = self._next()
             if reading is None:
-                return False
+                return self.inputs.has_more
         self._fold_some(reading, max_lines)
         return True
 

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct, field
 
 from agentmon.core.health import Limits
+from agentmon.store.sizes import Sizes
 
 T = TypeVar("T")
 
@@ -26,6 +27,10 @@ class Status(Struct):
     """One sentence, shown until it is None again."""
     backlog: float | None = None
     """How much of the old content is read, 0 to 1; None: all of it."""
+    store: Sizes | None = None
+    """What the store takes; None: not looked at yet."""
+    weighed_ago: float | None = None
+    """Seconds since its texts were measured."""
     looked_for: list[str] = field(default_factory=list[str])
     """Where inputs were searched, in words, for the empty state."""
 

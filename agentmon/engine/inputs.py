@@ -27,6 +27,9 @@ from agentmon.store.statements import SourceValues
 
 _BINARY_SAMPLE = 64 << 10
 
+AT_A_TIME = 64
+"""Files without anything new that are looked at in one go: a few milliseconds."""
+
 LARGE = 64 << 20
 """Bytes from which a transcript is a backlog of its own."""
 
@@ -66,6 +69,8 @@ class Inputs:
         self.missing: list[str] = []
         self.ignored: frozenset[str] = frozenset()
         self.expanded = Expanded(())
+        self.has_more = False
+        """Whether the last look at what is next was cut short."""
         self.received = 0.0
         """When the bytes of the chunk at hand were received, epoch seconds."""
         self._register = register
@@ -196,13 +201,18 @@ class Inputs:
     # -- which is next
 
     def next(self) -> Reading | None:
-        """The input whose next chunk is to be folded, with that chunk; None: nothing to read."""
+        """The input whose next chunk is to be folded, with that chunk; None: nothing to read, or,
+        where `has_more`, only files without anything new so far."""
         for _ in range(len(self._extra)):
             self._turn = (self._turn + 1) % len(self._extra)
             reading = self._extra[self._turn]
             if self._read(reading):
                 return reading
-        while (path := self._queue.next(time.time())) is not None:
+        self.has_more = False
+        for _ in range(AT_A_TIME):
+            path = self._queue.next(time.time())
+            if path is None:
+                return None
             reading = self._open.get(path) or self._begin(path)
             if reading is None:
                 continue
@@ -212,6 +222,7 @@ class Inputs:
                 return reading
             if self._queue.ended(path, time.time()):
                 self._let_go(path)
+        self.has_more = True
         return None
 
     def _begin(self, path: str) -> Reading | None:

@@ -31,7 +31,7 @@ class Judge:
     """Remembers which verdicts hold, and says what has to be written when they change."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._open: dict[Key, Verdict] | None = None
         self._sampled: dict[Key, float] = {}
         """When what a process does was last put into the evidence of a verdict."""
@@ -75,7 +75,7 @@ class Judge:
             key = thread.row.sid, thread.row.agent_id
             thread.process = _process(thread, seen.gone.get(thread.row.sid))
             thread.held = before.get(key)
-            verdict = thread.verdict(now, self._limits)
+            verdict = thread.verdict(now, self.limits)
             if verdict.word == "ok":
                 continue
             found[key] = _with_evidence(verdict, thread, seen.details.get(thread.row.sid))

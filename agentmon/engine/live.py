@@ -14,21 +14,26 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from agentmon.core.health import Limits
 from agentmon.engine.backlog import read_in_child
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
 from agentmon.engine.judging import Judge
 from agentmon.engine.overseeing import Oversight
+from agentmon.engine.passing import PassingLoader
 from agentmon.engine.queueing import SINCE
+from agentmon.engine.retaining import Keeper
+from agentmon.engine.weighing import Scale
 from agentmon.logfile import log
 from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.procs import Processes, Seen, Wanted
 from agentmon.sources.watch import Watch
 from agentmon.store import db
 from agentmon.store.deltas import block_path, read_bytes
-from agentmon.store.load import StoreLoader
 from agentmon.store.open import OpenStore, known_sources
+from agentmon.store.retention.plan import Policy
 from agentmon.store.write import Batch
 
 T = TypeVar("T")
@@ -48,6 +53,10 @@ LOOK_SECONDS = 5.0
 RETRY_SECONDS = 2.0
 BACKLOG_BYTES = 8 << 20
 """From how many unread bytes on a child process reads them."""
+
+UNSEEN_SECONDS = 10.0
+"""Between two looks at the clock: from so many on the machine slept, agentmon was stopped, or the
+clock was set."""
 
 _FRESH = 60.0
 """Seconds: the age of an event that still tells how far behind the source we are."""
@@ -70,6 +79,7 @@ class Live:
         look: Callable[[], Expanded] | None = None,
         since: float = SINCE,
         forced: str | None = None,
+        retention: Policy | None = None,
     ) -> None:
         self.revision = 0
         self.title = "wire"
@@ -90,7 +100,11 @@ class Live:
         self._processes = processes or Processes()
         self._backlog_bytes = backlog_bytes
         self._judge = Judge(limits)
-        self._engine: Engine | None = None
+        self._retention = retention
+        self.engine: Engine | None = None
+        self.loader: PassingLoader | None = None
+        self.committed = -1
+        """The number of the last batch that is in the store."""
         self._store: OpenStore | None = None
         self._writer: db.AsyncStore | None = None
         self._reader: db.AsyncStore | None = None
@@ -102,14 +116,23 @@ class Live:
         self._lag: float | None = None
         self._backlog: float | None = None
         self._usage = (0.0, 0.0)
+        self._scale = Scale(lambda: self.data_dir)
         self._note: str | None = None
         self._words: str | None = None
         self._is_catching_up = False
+        self._asked_at: float | None = None
 
     # -- what a watcher asks
 
     def now(self) -> float:
-        return time.time()
+        """The wall clock, which is asked at least once a second: where it was not, nobody saw
+        whether the agents were silent."""
+        last, now = self._asked_at, time.time()
+        self._asked_at = now
+        if last is not None and now - last >= UNSEEN_SECONDS:
+            self.limits = replace(self.limits, unseen=(*self.limits.unseen, (last, now)))
+            self._judge.limits = self.limits
+        return now
 
     async def query(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         await self._opened.wait()
@@ -122,7 +145,7 @@ class Live:
         return read_bytes(self.data_dir, block_path(sid, flow_id, index), start, end)
 
     def status(self) -> Status:
-        engine = self._engine
+        engine = self.engine
         problems = sorted(engine.problems.values()) if engine is not None else []
         rss, cpu = self._usage
         return Status(
@@ -134,6 +157,8 @@ class Live:
             note=self._note or self._words,
             problem=self.problem or (problems[0] if problems else None),
             backlog=self._backlog,
+            store=self._scale.sizes,
+            weighed_ago=self._scale.weighed_ago,
             looked_for=self._looked_for,
         )
 
@@ -147,9 +172,13 @@ class Live:
             self.failure = problem
             raise
         self._usage = self._processes.self_usage()
+        self._scale = Scale(lambda: self.data_dir)
+        self._scale.look()
         self._tasks = [
             asyncio.create_task(self._guard(self._work()), name="agentmon-work"),
             asyncio.create_task(self._guard(self._keep_judging()), name="agentmon-judge"),
+            asyncio.create_task(self._guard(self._scale.run()), name="agentmon-scale"),
+            asyncio.create_task(self._guard(self._keep_within()), name="agentmon-retention"),
         ]
 
     async def stop(self) -> None:
@@ -187,7 +216,7 @@ class Live:
             self._writer = await db.open_async(lambda: db.create(self.data_dir))
 
     async def _finish(self) -> None:
-        engine = self._engine
+        engine = self.engine
         if engine is None or self._writer is None:
             return
         engine.holds_huge = engine.waits_for_huge = False
@@ -201,9 +230,11 @@ class Live:
         if self._watch is not None:
             await self._watch.stop()
             self._watch = None
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        if self.loader is not None and self.loader.passage is not None:
+            self.loader.passage.close()
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
         for store in (self._writer, self._reader):
             if store is not None:
                 await store.close()
@@ -232,10 +263,11 @@ class Live:
         await self._follow(engine)
 
     def _open_engine(self, store: OpenStore) -> Engine:
-        loader, known = StoreLoader(store.conn), known_sources(store.conn)
+        loader, known = PassingLoader(store.conn), known_sources(store.conn)
         engine = Engine(self.data_dir, loader, known, forced=self._format)
+        self.loader, self.committed = loader, -1
         engine.holds_huge = True
-        self._engine = engine
+        self.engine = engine
         self._is_catching_up = True
         self._add_inputs(engine)
         return engine
@@ -336,11 +368,12 @@ class Live:
         self._lag = behind * 1000 if 0 <= behind < _FRESH else self._lag
 
     async def _commit_once(self, batch: Batch) -> None:
-        engine, writer = self._engine, self._writer
+        engine, writer = self.engine, self._writer
         if engine is None or writer is None or batch.is_empty:
             return
         await writer.run(lambda conn: batch.apply(conn, engine.files))
         engine.committed(batch)
+        self.committed = batch.number
 
     # -- a backlog, read by a child
 
@@ -350,7 +383,7 @@ class Live:
         if store is None:
             return engine
         engine.close()
-        self._engine = None
+        self.engine = None
         store.close()
         self._store = None
         await read_in_child(self.data_dir, paths, self._take_progress, self._format)
@@ -400,9 +433,25 @@ class Live:
     async def _keep_judging(self) -> None:
         await Oversight(self, self._judge, self._look, self._write).run()
 
+    async def write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs fn in the writer's thread, between two batches. Raises what it raises."""
+        if self._store is None or self._writer is None:
+            raise db.StoreError("the store is closed")
+        return await self._writer.run(fn)
+
+    async def _keep_within(self) -> None:
+        await Keeper(self, self._retention).run()
+
+    @property
+    def is_through(self) -> bool:
+        """Whether everything there was to read is read: a session is not taken out in halves."""
+        engine = self.engine
+        return engine is not None and engine.inputs.progress is None
+
     def measure(self) -> dict[str, float]:
         """How agentmon itself is doing, by name."""
         self._usage = rss, cpu = self._processes.self_usage()
+        self._scale.look()
         return {"rss_mb": rss, "cpu_percent": cpu, "lag_ms": self._lag or 0.0}
 
     @property

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from agentmon.core.health import Limits
 from agentmon.engine.judging import Judge
 from agentmon.report import board
 from agentmon.sources.procs import Seen, Wanted
@@ -29,6 +30,7 @@ class Overseen(Protocol):
     """What is judged: a feed."""
 
     revision: int
+    limits: Limits
 
     @property
     def is_writing(self) -> bool: ...
@@ -51,6 +53,8 @@ class Oversight:
         self._judge = judge
         self._look = look
         self._write = write
+        self._noted = 0
+        """How many of the times in which nobody watched are stored."""
         self._board: tuple[int, float, board.Board] | None = None
 
     async def run(self) -> None:
@@ -72,6 +76,7 @@ class Oversight:
             await self._write(lambda conn: verdicts.write_metrics(conn, now, metrics))
 
     async def _judge_now(self, now: float) -> None:
+        await self._note_unseen()
         found = await self._committed(now)
         seen = await self._look(self._judge.pids(found), now)
         changes = self._judge.judge(found, seen, now)
@@ -79,6 +84,16 @@ class Oversight:
             with contextlib.suppress(OSError, sqlite3.Error):
                 await self._write(lambda conn: verdicts.write(conn, changes))
             self._feed.revision += 1
+
+    async def _note_unseen(self) -> None:
+        """Stores when nobody watched, for other processes and the next start."""
+        unseen = self._feed.limits.unseen
+        fresh = unseen[self._noted :]
+        if fresh:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                await self._write(lambda conn: verdicts.write_unseen(conn, fresh))
+                self._noted = len(unseen)
+                self._feed.revision += 1
 
     async def _committed(self, now: float) -> board.Board:
         """The board as it was committed last: while nothing is said it need not be read again."""

@@ -10,6 +10,7 @@ from agentmon import config
 from agentmon.core.health import Limits
 from agentmon.sources.discover import Discovery, discover
 from agentmon.sources.paths import Expanded, expand
+from agentmon.store.retention.plan import Policy
 
 
 class Inputs(Struct):
@@ -27,6 +28,12 @@ def limits(settings: config.Settings) -> Limits:
         overdue_per_tool=health.overdue_per_tool,
         silent_after=health.silent_after,
     )
+
+
+def policy(settings: config.Settings) -> Policy:
+    """What is taken out of the store once a day."""
+    given = settings.retention
+    return Policy(given.days or None, given.max_size or None, given.action)
 
 
 def found_logs(settings: config.Settings) -> Discovery:

@@ -6,7 +6,7 @@ look of its own, until its folder tells that it grew. Pure: no I/O, no clock; ti
 seconds, told by the caller.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
@@ -112,7 +112,7 @@ class Queue:
         self._waiting: deque[str] = deque()
         self._reading: deque[str] = deque()
         self._open: dict[str, None] = {}
-        self._woken: deque[str] = deque()
+        self._woken: OrderedDict[str, None] = OrderedDict()
         self._resting: set[str] = set()
         self._turns = 0
         self._reminded_at = 0.0
@@ -155,9 +155,10 @@ class Queue:
             self._total -= 1
             self._bytes_left -= item.left
             self._bytes_total -= item.left
-        for line in (self._waiting, self._reading, self._woken):
+        for line in (self._waiting, self._reading):
             if path in line:
                 line.remove(path)
+        self._woken.pop(path, None)
         self._open.pop(path, None)
         self._resting.discard(path)
         self._watched = None
@@ -170,8 +171,7 @@ class Queue:
     def _follow(self, path: str) -> None:
         """It is open from now on, and may have something to read."""
         self._open[path] = None
-        if path not in self._woken:
-            self._woken.append(path)
+        self._woken.setdefault(path)
         self._watched = None
 
     # -- reading
@@ -181,11 +181,14 @@ class Queue:
         self._fill(now)
         self._turns += 1
         is_backlogs = not self._woken or self._turns % LIVE_TURNS == 0
-        line = self._reading if is_backlogs and self._reading else self._woken
-        if not line:
+        if is_backlogs and self._reading:
+            path = self._reading[0]
+            self._reading.rotate(-1)
+            return path
+        if not self._woken:
             return None
-        path = line[0]
-        line.rotate(-1)
+        path = next(iter(self._woken))
+        self._woken.move_to_end(path)
         return path
 
     def _fill(self, now: float) -> None:
@@ -219,8 +222,7 @@ class Queue:
         if item is None:
             return True
         item.read_at = now
-        if path in self._woken:
-            self._woken.remove(path)
+        self._woken.pop(path, None)
         if path in self._reading:
             self._reading.remove(path)
             self._lessen(item, item.left)
@@ -261,17 +263,15 @@ class Queue:
         if now - self._reminded_at < REMIND_OFTEN:
             return
         self._reminded_at = now
-        woken = set(self._woken)
         for path in self._open:
             item = self._items[path]
             pause = REMIND_OFTEN if item.found.kind == "wire" else REMIND
-            if path not in woken and now - item.read_at >= pause and not item.found.is_pipe:
-                self._woken.append(path)
+            if now - item.read_at >= pause and not item.found.is_pipe:
+                self._woken.setdefault(path)
 
     def tired(self, now: float) -> list[str]:
         """Open files that are to be closed now: silent for long, or too many. They rest."""
-        woken = set(self._woken)
-        idle = [path for path in self._open if path not in woken]
+        idle = [path for path in self._open if path not in self._woken]
         idle = [path for path in idle if not self._items[path].found.is_pipe]
         idle.sort(key=lambda path: self._items[path].heard)
         too_many = max(0, len(self._open) - self._most_open)

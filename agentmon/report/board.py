@@ -18,6 +18,7 @@ from agentmon.core.health import (
     Limits,
     PendingCall,
     ProcessFact,
+    Span,
     Verdict,
     Word,
     judge,
@@ -51,6 +52,8 @@ class Thread(Struct):
     """Start ticks of its process, where a registry told them."""
     has_found_pid: bool = False
     """Its pid is not from its own files but from the process table."""
+    unseen: tuple[Span, ...] = ()
+    """When nobody watched."""
 
     @property
     def is_main(self) -> bool:
@@ -87,6 +90,7 @@ class Thread(Struct):
             product=self.session.agent,
             gap=self.gap,
             first_byte=self.first_byte,
+            unseen=self.unseen,
         )
 
     def _call(self, call: read.PendingRow) -> PendingCall:
@@ -150,6 +154,7 @@ def of_sessions(
     for call in pending:
         by_thread.setdefault((call.sid, call.agent_id or ""), []).append(call)
     threads: list[Thread] = []
+    unseen = read.unseen(conn)
     known = read.facts_of(conn, named, (PROC_START, PID))
     for session in sessions:
         for row in read.agents(conn, session.sid):
@@ -160,6 +165,7 @@ def of_sessions(
             verdict = held.get((row.sid, row.agent_id))
             thread = Thread(row, session, calls, gone.get(row.sid), _verdict(verdict))
             _add_process(thread, known)
+            thread.unseen = unseen
             threads.append(thread)
     _add_past(conn, threads)
     _add_heard(threads)

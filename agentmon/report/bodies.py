@@ -2,10 +2,9 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from agentmon.core.text import clean
+from agentmon.core.text import clean, json_text
 from agentmon.store.content import decoded
 
 LONG_LINE = 1 << 16
@@ -31,24 +30,24 @@ def cleaned(pieces: Iterable[bytes], indent: str = "") -> Iterator[str]:
 
 
 def json_with(
-    record: Mapping[str, object], name: str, pieces: Iterable[bytes] | None, *, ascii: bool = False
+    record: Mapping[str, object], name: str, pieces: Iterable[bytes] | None
 ) -> Iterator[str]:
     """A record as JSON with one more field, a text that comes in pieces; None: it is null."""
     if pieces is None:
-        yield json.dumps({**record, name: None}, ensure_ascii=ascii)
+        yield json_text({**record, name: None})
         return
-    head = json.dumps({**record, name: ""}, ensure_ascii=ascii)
+    head = json_text({**record, name: ""})
     yield head[:-2]
     for text in decoded(pieces):
-        yield json.dumps(text, ensure_ascii=ascii)[1:-1]
+        yield json_text(text)[1:-1]
     yield '"}'
 
 
-def json_rows(rows: Iterable[object], *, ascii: bool = False) -> Iterator[str]:
+def json_rows(rows: Iterable[object]) -> Iterator[str]:
     """A JSON array, one row a line, each as soon as it is there."""
     mark = "[\n"
     for row in rows:
-        yield mark + json.dumps(row, ensure_ascii=ascii)
+        yield mark + json_text(row)
         mark = ",\n"
     yield "[]\n" if mark == "[\n" else "\n]\n"
 

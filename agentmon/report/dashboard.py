@@ -20,7 +20,7 @@ from agentmon.report import known, render
 from agentmon.report.board import Board, Thread
 from agentmon.report.listing import boards
 from agentmon.report.table import Cell, Column, Painter, table
-from agentmon.report.words import age, counted, gist, micros, span, tokens
+from agentmon.report.words import age, brief, counted, gist, micros, tokens
 from agentmon.store import read, read_overview
 from agentmon.store.read_overview import SessionSum
 
@@ -177,7 +177,7 @@ def _tokens_text(found: Section, now: float, width: int, paint: Painter) -> list
 def _rounds_text(found: Section, now: float, width: int, paint: Painter) -> list[str]:
     rest = found["begun"] - found["complete"] - found["aborted"]
     said = f"{found['complete']:,} complete, {found['aborted']:,} aborted, {rest:,} open"
-    took = f"mean {span(found['mean_duration'])}, longest {span(found['max_duration'])}"
+    took = f"mean {brief(found['mean_duration'])}, longest {brief(found['max_duration'])}"
     return [one_line(f"{counted(found['begun'], 'round')}: {said}; {took}", width)]
 
 
@@ -203,8 +203,8 @@ def _tools_text(found: Section, now: float, width: int, paint: Painter) -> list[
             Cell(row["tool_name"] or "tool"),
             Cell(f"{row['calls']:,}"),
             Cell(f"{row['errors']:,}", "error" if row["errors"] else ""),
-            Cell(span(row["mean_duration"])),
-            Cell(span(row["max_duration"])),
+            Cell(brief(row["mean_duration"])),
+            Cell(brief(row["max_duration"])),
         ]
         for row in found["rows"]
     ]
@@ -225,7 +225,7 @@ def _busiest_text(found: Section, now: float, width: int, paint: Painter) -> lis
 
 def _slow_rounds_text(found: Section, now: float, width: int, paint: Painter) -> list[str]:
     rows = [
-        [_name(row), Cell(span(row["duration"])), Cell(row["user_prompt"] or "")]
+        [_name(row), Cell(brief(row["duration"])), Cell(row["user_prompt"] or "")]
         for row in found["rows"]
     ]
     return _titled(_ROUNDS, rows, width, paint)
@@ -235,7 +235,7 @@ def _slow_calls_text(found: Section, now: float, width: int, paint: Painter) -> 
     rows = [
         [
             _name(row),
-            Cell(span(row["duration"])),
+            Cell(brief(row["duration"])),
             Cell(row["tool_name"] or "tool"),
             Cell(gist(row["input_preview"])),
         ]

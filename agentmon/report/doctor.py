@@ -11,7 +11,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import watchfiles
@@ -24,6 +24,7 @@ from agentmon.report.table import Cell, Painter
 from agentmon.report.words import size
 from agentmon.sources import procs
 from agentmon.sources.discover import Discovery
+from agentmon.store.sizes import files_below, glance, weigh_texts
 
 SMALLEST = (40, 10)
 """Columns and lines below which the screen only says that it is too small."""
@@ -92,7 +93,7 @@ def examine(
         check_space(data_dir),
     ]
     if data_dir.is_dir():
-        checks.append(store(data_dir))
+        checks += [store(data_dir), check_sizes(data_dir)]
     return [*checks, check_processes(), check_notification(_standing(data_dir), inotify)]
 
 
@@ -176,20 +177,24 @@ def _open_to_others(data_dir: Path) -> list[Path]:
 def _weight(folder: Path) -> str:
     """Bytes below a folder; a lower bound where there are very many files."""
     total = 0
-    for number, entry in enumerate(_files(folder)):
+    for number, entry in enumerate(files_below(folder)):
         if number >= _COUNT_FILES:
             return f"more than {size(total)}"
         total += entry
     return size(total)
 
 
-def _files(folder: Path) -> Iterator[int]:
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                yield os.lstat(os.path.join(where, name)).st_size
-            except OSError:  # it went meanwhile
-                continue
+def check_sizes(data_dir: Path) -> Check:
+    """What the store takes, in words and in numbers."""
+    texts = weigh_texts(data_dir, most=_COUNT_FILES)
+    found = glance(data_dir, texts)
+    values = {"database": found.database, "wal": found.wal, "total": found.total}
+    parts = [f"database {size(found.database)}", f"WAL {size(found.wal)}"]
+    if texts is not None:
+        more = "" if texts.is_whole else "more than "
+        parts.append(f"texts {more}{size(texts.bytes)} in {more}{texts.files:,} files")
+        values |= {"texts": texts.bytes, "text_files": texts.files}
+    return Check("store size", "ok", ", ".join(parts), values=values)
 
 
 def check_space(data_dir: Path, free: int | None = None) -> Check:

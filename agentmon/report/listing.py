@@ -16,7 +16,7 @@ from agentmon.report.board import Board, Thread, of_sessions
 from agentmon.report.dump import milliseconds
 from agentmon.report.liveness import Liveness, liveness
 from agentmon.report.table import Cell, Column
-from agentmon.report.words import UNKNOWN, age, gist, moment, span, tokens
+from agentmon.report.words import UNKNOWN, age, brief, gist, moment, tokens
 from agentmon.sources.procs import Processes
 from agentmon.store import read
 from agentmon.store.read_rounds import RoundLine, RoundWork, Unended, unended
@@ -225,7 +225,7 @@ def stalled_cells(silent: Silent, now: float) -> Cells:
         Cell(known.name_of(thread), bold=True),
         Cell(thread.row.phase),
         Cell(render.timer(now - verdict.since), "error"),
-        Cell(span(limit if isinstance(limit, int | float) else None)),
+        Cell(brief(limit if isinstance(limit, int | float) else None)),
         Cell(UNKNOWN if pid is None else f"pid {pid}"),
     )
 
@@ -271,7 +271,7 @@ def round_cells(row: RoundLine, work: RoundWork) -> Cells:
         Cell(str(row.round_number), dim=True),
         Cell(row.round_id),
         Cell(moment(row.start_time)),
-        Cell(span(row.duration)),
+        Cell(brief(row.duration)),
         Cell(end, role),
         Cell(str(work.tool_calls)),
         Cell(str(work.errors), "error" if work.errors else ""),

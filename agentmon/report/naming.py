@@ -21,7 +21,7 @@ def find_session(conn: sqlite3.Connection, name: str) -> str | None:
     rows = read.sessions(conn, limit=1000)
     starting = [row.sid for row in rows if row.sid.startswith(name)]
     if not starting:
-        named = [row for row in rows if _name(conn, row) == name]
+        named = [row for row in rows if board_name(conn, row) == name]
         running = [row.sid for row in named if row.end_time is None]
         starting = running or [row.sid for row in named[:1]]
     if len(starting) > 1:
@@ -50,11 +50,12 @@ def the_round(conn: sqlite3.Connection, name: str) -> tuple[str, str]:
     session, mark, number = name.rpartition("#")
     if mark and number.isdecimal():
         sid = the_session(conn, session)
-        wanted = int(number)
-        for row in read.rounds(conn, sid, limit=1_000_000):
-            if row.round_number == wanted:
-                return sid, row.round_id
-        raise Unclear(f"session {sid} has no round #{wanted}: `agentmon rounds {sid}` lists them")
+        row = read.numbered_round(conn, sid, int(number[:9]))
+        if row is None:
+            raise Unclear(
+                f"session {sid} has no round #{number}: `agentmon rounds {sid}` lists them"
+            )
+        return sid, row.round_id
     if find_session(conn, name) is None:
         raise Unclear(f"no round and no session answers to {name!r}")
     sid = the_session(conn, name)
@@ -78,6 +79,6 @@ def _by_id(conn: sqlite3.Connection, name: str) -> list[tuple[str, str]]:
     return conn.execute(_STARTING, (name, name + "\U0010ffff")).fetchall()
 
 
-def _name(conn: sqlite3.Connection, session: read.SessionRow) -> str:
+def board_name(conn: sqlite3.Connection, session: read.SessionRow) -> str:
     """What the board calls a session."""
     return next((board.Thread(row, session, []).name for row in read.agents(conn, session.sid)), "")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from agentmon.core.text import one_line
 from agentmon.report.words import age, size
@@ -47,6 +47,8 @@ class Check(Struct, frozen=True):
     status: Status
     message: str
     remedy: str = ""
+    values: dict[str, int] = field(default_factory=dict[str, int])
+    """What was measured, by name; sizes are bytes."""
 
 
 def empty_state(looked_for: Sequence[str], width: int = 80) -> list[str]:

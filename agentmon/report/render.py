@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from agentmon.core.health import WORKING, Limits, Verdict
+from agentmon.core.health import WORKING, Limits, Verdict, after
 from agentmon.core.text import one_line, wrap
 from agentmon.report import family
 from agentmon.report.board import Board, Thread
@@ -161,7 +161,8 @@ def call_word(call: PendingRow, thread: Thread | None, now: float, limits: Limit
     if thread.row.phase == "permission":
         return "permission"
     since = max(call.called_at, thread.heard.get(call.tool_use_id, 0.0))
-    return "overdue" if now - since >= overdue_limit(call, thread, limits) else "tool"
+    late = after(since, overdue_limit(call, thread, limits), (*thread.unseen, *limits.unseen))
+    return "overdue" if now >= late else "tool"
 
 
 class Counts(Struct, frozen=True):

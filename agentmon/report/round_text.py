@@ -9,7 +9,7 @@ from agentmon.report.bodies import cleaned
 from agentmon.report.render import look
 from agentmon.report.round_content import Entry, Record
 from agentmon.report.table import Cell, Painter
-from agentmon.report.words import UNKNOWN, moment, size, span, tokens
+from agentmon.report.words import UNKNOWN, brief, moment, size, tokens
 
 _STEP = "  "
 _HEAD = 160
@@ -58,7 +58,7 @@ def _clock(time: object) -> Cell:
 
 def _took(start: object, end: object) -> Cell:
     if isinstance(start, int | float) and isinstance(end, int | float):
-        return Cell(span(max(0.0, end - start)), dim=True)
+        return Cell(brief(max(0.0, end - start)), dim=True)
     return Cell("")
 
 
@@ -126,7 +126,7 @@ def _result(record: Record) -> list[Cell]:
         _sign("failed" if failed else "complete"),
         Cell("error" if failed else "result", "error" if failed else "", bold=True),
         _plain(record["tool_name"]),
-        Cell(span(took / 1000 if isinstance(took, int) else None), dim=True),
+        Cell(brief(took / 1000 if isinstance(took, int) else None), dim=True),
         Cell(size(total if isinstance(total, int) else None), dim=True),
     ]
 

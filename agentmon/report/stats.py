@@ -19,7 +19,7 @@ from agentmon.core.text import one_line
 from agentmon.report.board import Thread
 from agentmon.report.naming import Unclear
 from agentmon.report.table import Cell, Column, Painter, table
-from agentmon.report.words import UNKNOWN, counted, micros, moment, size, span, tokens
+from agentmon.report.words import UNKNOWN, brief, counted, micros, moment, size, tokens
 from agentmon.store import read
 from agentmon.store.read_stats import (
     BlockFact,
@@ -247,13 +247,13 @@ def as_text(found: Stats, width: int, paint: Painter) -> list[str]:
             ("agent", f"{found['agent']} {found['version'] or ''}"),
             ("from", f"{moment(found['first_time'])} to {moment(found['last_time'])}"),
             ("rounds", f"{rounds['total']}: {_in_words(rounds, 'complete', 'aborted', 'open')}"),
-            ("", f"median {span(rounds['median_duration'])}, "
-                 f"longest {span(rounds['max_duration'])}"),
+            ("", f"median {brief(rounds['median_duration'])}, "
+                 f"longest {brief(rounds['max_duration'])}"),
             ("messages", f"{messages['total']}: {_in_words(messages, 'complete', 'errors')}"),
             ("tokens", f"in {tokens(spent['input_tokens'])}, out {tokens(spent['output_tokens'])}"),
             ("cache", f"read {tokens(spent['cache_read_tokens'])}, written "
                       f"{tokens(spent['cache_write_tokens'])}"),
-            ("busy", ", ".join(f"{name} {span(took)}" for name, took in found["busy"].items())),
+            ("busy", ", ".join(f"{name} {brief(took)}" for name, took in found["busy"].items())),
         ),
     ]  # fmt: skip
     lines += _facts(
@@ -288,7 +288,7 @@ def _tool_cells(row: Stats) -> list[Cell]:
         Cell(str(row["calls"])),
         Cell(str(row["errors"]), "error" if row["errors"] else ""),
         Cell(str(row["pending"])),
-        Cell(span(row["median_duration"])),
-        Cell(span(row["mean_duration"])),
-        Cell(span(row["max_duration"])),
+        Cell(brief(row["median_duration"])),
+        Cell(brief(row["mean_duration"])),
+        Cell(brief(row["max_duration"])),
     ]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from agentmon.core.text import one_line
 from agentmon.report.dump import milliseconds
 from agentmon.report.naming import Unclear
-from agentmon.report.words import UNKNOWN, moment, size, span, timer
+from agentmon.report.words import UNKNOWN, brief, moment, size, timer
 from agentmon.store import read
 from agentmon.store.content import Contents
 from agentmon.store.read_calls import CallRow, call, call_ids
@@ -121,7 +121,7 @@ def as_text(found: ToolCall, now: float, width: int) -> list[str]:
         if state == "pending" and row.called_at is not None:
             state = f"pending for {timer(now - row.called_at)}"
         elif state == "returned":
-            state = f"returned after {span(row.duration)}{', with an error' * bool(row.is_error)}"
+            state = f"returned after {brief(row.duration)}{', with an error' * bool(row.is_error)}"
         agent = f", subagent {row.agent_id}" if row.agent_id else ""
         lines += [
             ("tool", row.tool_name or UNKNOWN),

@@ -38,15 +38,6 @@ def micros(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 6)
 
 
-def span(seconds: float | None) -> str:
-    """How long something took: "12ms", "3.4s", then as a running time."""
-    if seconds is None:
-        return UNKNOWN
-    if seconds < 0.9995:
-        return f"{max(seconds, 0.0) * 1000:.0f}ms"
-    return f"{seconds:.1f}s" if seconds < 59.95 else timer(seconds)
-
-
 def moment(time: float | None) -> str:
     """A local time: "2026-03-01 09:30:12"."""
     if time is None:
@@ -55,6 +46,53 @@ def moment(time: float | None) -> str:
         return f"{datetime.fromtimestamp(time).astimezone():%Y-%m-%d %H:%M:%S}"
     except (ValueError, OverflowError, OSError):
         return UNKNOWN
+
+
+def span(seconds: float) -> str:
+    """How long something took: "0.4 s", "41 s", "4m02s", "1h04m"."""
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def lasted(seconds: float | None) -> str:
+    """How long something took, in few characters: "82ms", "1.3s", "12s", "2m14s", "3h05m"."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 0.9995:
+        return f"{max(seconds, 0.0) * 1000:.0f}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def clock_text(time: float | None) -> str:
+    """A time of day in the local zone."""
+    if time is None:
+        return UNKNOWN
+    return datetime.fromtimestamp(time).astimezone().strftime("%H:%M:%S")
+
+
+def brief(seconds: float | None) -> str:
+    """The same for what may be short: "37 ms", "1.9 s"; "—"."""
+    if seconds is None:
+        return UNKNOWN
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else span(seconds)
+
+
+def per_second(amount: float | None) -> str:
+    """A rate without its unit: "0.4", "7.8", "292", "1.2k"."""
+    if amount is None:
+        return UNKNOWN
+    return f"{amount:.1f}" if amount < 9.95 else tokens(round(amount))
 
 
 def tokens(count: int | None) -> str:

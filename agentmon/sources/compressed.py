@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 from msgspec.structs import replace
 
+from agentmon.compression import INSTALL
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import (
     HEAD,
@@ -37,8 +38,6 @@ __all__ = ["CompressedFile", "compression_of", "first_bytes"]
 
 SKIP = 8 << 20
 """Decompressed bytes that one read drops at most, on the way to the position."""
-
-INSTALL = "pip install 'agentmon[zstd]'"
 
 _SEAL = 16
 """Bytes of the state's anchor that say what the compressed end looked like; zeros before it."""

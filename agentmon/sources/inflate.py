@@ -7,9 +7,9 @@ import os
 import stat
 import zlib
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from typing import Literal, Protocol, TypeAlias, cast
 
+from agentmon.compression import zstd_library
 from agentmon.sources.identity import OpenFile
 
 Compression: TypeAlias = Literal["zstd", "gzip"]
@@ -66,14 +66,11 @@ class _Gzip:
 
 
 def _zstd() -> Callable[[], _Inflater]:
-    """The decompressor of Python 3.14, or its backport. Raises NoLibrary."""
-    for name in ("compression.zstd", "backports.zstd"):
-        try:
-            module = cast(Any, import_module(name))
-        except ImportError:
-            continue
-        return cast("Callable[[], _Inflater]", module.ZstdDecompressor)
-    raise NoLibrary
+    """The decompressor of whichever library there is. Raises NoLibrary."""
+    library = zstd_library()
+    if library is None:
+        raise NoLibrary
+    return cast("Callable[[], _Inflater]", library.ZstdDecompressor)
 
 
 def compression_of(path: str) -> Compression | None:

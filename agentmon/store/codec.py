@@ -81,6 +81,12 @@ def decode_tail(blob: bytes, flow_id: str) -> list[DeltaEntry]:
     ]
 
 
+def decode_times(blob: bytes) -> tuple[list[float], list[int]]:
+    """The same as times and characters only, for those who do not put deltas in order."""
+    packed = _decode_tail(_unpack(blob))
+    return [at / 1000 for at in _sums(packed.time_steps)], packed.chars
+
+
 class _Lines(msgspec.Struct, array_like=True):
     runs: list[tuple[int, int]]
     """(position in the chunk, counter there)."""

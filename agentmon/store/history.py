@@ -6,7 +6,7 @@ Reads only; `History` keeps the answers for a minute.
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agentmon.core.yardsticks import (
     MIN_CALLS,
@@ -75,20 +75,26 @@ def first_byte_yardstick(conn: sqlite3.Connection, sid: str, agent_id: str) -> Y
     return yardstick(waits, MIN_CALLS)
 
 
-def tool_yardstick(
-    conn: sqlite3.Connection, tool_name: str | None, prefix: str
-) -> Yardstick | None:
-    """The usual longest run of a tool, of calls that run the same command."""
+Runs = list[tuple[float, str]]
+"""Seconds that calls of a tool ran, and what they ran (`command_prefix`)."""
+
+
+def tool_runs(conn: sqlite3.Connection, tool_name: str | None) -> Runs:
+    """The last runs of a tool."""
     sql = """
     SELECT result_time - complete_time, input_preview FROM content_blocks
     WHERE tool_name = ? AND result_time IS NOT NULL AND complete_time IS NOT NULL
-    ORDER BY result_time DESC LIMIT ?"""
-    runs = [
-        max(0.0, seconds)
+      AND block_type = 'tool_use'
+    ORDER BY complete_time DESC LIMIT ?"""
+    return [
+        (max(0.0, seconds), command_prefix(tool_name, preview))
         for seconds, preview in conn.execute(sql, (tool_name, TOOL_RUNS))
-        if command_prefix(tool_name, preview) == prefix
     ]
-    return yardstick(runs, MIN_CALLS)
+
+
+def tool_yardstick(runs: Runs, prefix: str) -> Yardstick | None:
+    """The usual longest run of a tool, of calls that run the same command."""
+    return yardstick([seconds for seconds, ran in runs if ran == prefix], MIN_CALLS)
 
 
 def open_blocks(conn: sqlite3.Connection, flow_id: str) -> list[dict[str, object]]:
@@ -107,7 +113,7 @@ class History:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[tuple[object, ...], tuple[float, Yardstick | None]] = {}
+        self._kept: dict[tuple[object, ...], tuple[float, Any]] = {}
 
     def gap(self, conn: sqlite3.Connection, sid: str, agent_id: str) -> Yardstick | None:
         key = ("gap", sid, agent_id)
@@ -120,15 +126,16 @@ class History:
     def tool(
         self, conn: sqlite3.Connection, tool_name: str | None, prefix: str
     ) -> Yardstick | None:
+        runs = self._ask(conn, ("runs", tool_name), lambda: tool_runs(conn, tool_name))
         key = ("tool", tool_name, prefix)
-        return self._ask(conn, key, lambda: tool_yardstick(conn, tool_name, prefix))
+        return self._ask(conn, key, lambda: tool_yardstick(runs, prefix))
 
     def _ask(
         self,
         conn: sqlite3.Connection,
         key: tuple[object, ...],
-        work: Callable[[], Yardstick | None],
-    ) -> Yardstick | None:
+        work: Callable[[], T],
+    ) -> T:
         (_, _, path) = conn.execute("PRAGMA database_list").fetchone()
         key, now = (path, *key), self._clock()
         kept = self._kept.get(key)

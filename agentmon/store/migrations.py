@@ -82,6 +82,45 @@ CREATE TABLE testimony (
 _QUESTIONS = """
 CREATE INDEX rounds_by_id ON rounds (round_id) WHERE prompts > 0;
 CREATE INDEX rounds_unended ON rounds (start_time, sid) WHERE prompts > 0 AND end_time IS NULL;
+DROP INDEX blocks_by_name;
+CREATE INDEX blocks_of_tool ON content_blocks
+  (tool_name, complete_time, result_time, result_is_error, no_result_at, block_type)
+  WHERE block_type = 'tool_use' AND complete_time IS NOT NULL;
+CREATE INDEX blocks_by_duration ON content_blocks
+  (tool_name, COALESCE(result_is_error, 0), MAX(result_time - complete_time, 0))
+  WHERE block_type = 'tool_use' AND complete_time IS NOT NULL AND result_time IS NOT NULL;
+CREATE TABLE unseen (
+  began REAL PRIMARY KEY,
+  ended REAL NOT NULL
+);
+CREATE INDEX results_by_session ON tool_results (sid);
+CREATE INDEX raw_events_by_session ON raw_events (sid) WHERE sid IS NOT NULL;
+CREATE TABLE removals (
+  removal_id INTEGER PRIMARY KEY,
+  session_id TEXT    NOT NULL,
+  state      TEXT    NOT NULL,
+  changed_at REAL    NOT NULL,
+  file       TEXT,
+  archive_bytes INTEGER,
+  bytes      INTEGER NOT NULL DEFAULT 0,
+  agent      TEXT,
+  cwd        TEXT,
+  first_time REAL,
+  last_time  REAL,
+  is_ours    INTEGER NOT NULL DEFAULT 1
+);
+CREATE INDEX removals_by_session ON removals (session_id);
+CREATE INDEX removals_passing ON removals (removal_id)
+  WHERE state IN ('archiving', 'leaving', 'returning');
+CREATE TABLE cleanups (
+  cleanup_id  INTEGER PRIMARY KEY,
+  started_at  REAL    NOT NULL,
+  ended_at    REAL,
+  cause       TEXT    NOT NULL,
+  action      TEXT    NOT NULL,
+  sessions    INTEGER NOT NULL DEFAULT 0,
+  bytes_freed INTEGER NOT NULL DEFAULT 0
+);
 """
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agentmon.store import db
 from agentmon.store.deltas import DeltaFiles
+from agentmon.store.retention import leaving
 from agentmon.store.statements import SourceValues
 from agentmon.store.write import recover
 
@@ -19,7 +20,9 @@ class OpenStore:
         self._lock.acquire()
         try:
             self.conn = db.create(data_dir)
-            recover(self.conn, DeltaFiles(data_dir))
+            files = DeltaFiles(data_dir)
+            recover(self.conn, files)
+            leaving.recover(self.conn, files)
         except BaseException as problem:
             self._lock.release()
             if isinstance(problem, sqlite3.Error | OSError):

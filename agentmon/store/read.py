@@ -140,27 +140,44 @@ def _add_tokens(conn: sqlite3.Connection, sid: str, agents: list[AgentRow]) -> N
 
 
 _ROUND = """
-SELECT sid, round_id, number, user_prompt, start_time, end_time, is_complete, is_aborted,
-       orphaned_at
-FROM (SELECT *, ROW_NUMBER() OVER (ORDER BY start_time, round_id) AS number
-      FROM rounds WHERE sid = ? AND prompts > 0)
+SELECT sid, round_id, user_prompt, start_time, end_time, is_complete, is_aborted, orphaned_at
+FROM rounds WHERE sid = ? AND prompts > 0
 """
+
+_ROUNDS_UNTIL = "SELECT COUNT(*) FROM rounds WHERE sid = ? AND prompts > 0"
 
 
 def rounds(conn: sqlite3.Connection, sid: str, *, limit: int = 500) -> list[RoundRow]:
     """The rounds of a session, newest first."""
-    return [
-        _round(row) for row in _all(conn, _ROUND + " ORDER BY number DESC LIMIT ?", (sid, limit))
-    ]
+    sql = _ROUND + " ORDER BY start_time DESC, round_id DESC LIMIT ?"
+    (count,) = _all(conn, _ROUNDS_UNTIL, (sid,))[0]
+    return [_round(row, count - at) for at, row in enumerate(_all(conn, sql, (sid, limit)))]
 
 
 def round_(conn: sqlite3.Connection, sid: str, round_id: str) -> RoundRow | None:
-    rows = _all(conn, _ROUND + " WHERE round_id = ?", (sid, round_id))
-    return _round(rows[0]) if rows else None
+    rows = _all(conn, _ROUND + " AND round_id = ?", (sid, round_id))
+    return _round(rows[0], _number(conn, sid, round_id, rows[0][3])) if rows else None
 
 
-def _round(row: tuple[Any, ...]) -> RoundRow:
-    sid, round_id, number, prompt, start, end, complete, aborted, orphaned = row
+def numbered_round(conn: sqlite3.Connection, sid: str, number: int) -> RoundRow | None:
+    """The round with this `round_number`."""
+    sql = _ROUND + " ORDER BY start_time, round_id LIMIT 1 OFFSET ?"
+    rows = _all(conn, sql, (sid, number - 1)) if number > 0 else []
+    return _round(rows[0], number) if rows else None
+
+
+def _number(conn: sqlite3.Connection, sid: str, round_id: str, start: float | None) -> int:
+    """How many rounds of a session began until this one; those without a start come first."""
+    if start is None:
+        sql, args = " AND start_time IS NULL AND round_id <= ?", (sid, round_id)
+    else:
+        sql = " AND (start_time IS NULL OR (start_time, round_id) <= (?, ?))"
+        args = (sid, start, round_id)
+    return int(_all(conn, _ROUNDS_UNTIL + sql, args)[0][0])
+
+
+def _round(row: tuple[Any, ...], number: int) -> RoundRow:
+    sid, round_id, prompt, start, end, complete, aborted, orphaned = row
     return RoundRow(
         sid, round_id, number, prompt, start, end, bool(complete), bool(aborted), orphaned
     )
@@ -214,14 +231,29 @@ def _of_agent(agent_id: str | None) -> tuple[str, tuple[object, ...]]:
     return ("AND m.agent_id IS NULL", ()) if not agent_id else ("AND m.agent_id = ?", (agent_id,))
 
 
+LOOK_BACK = 5_000
+"""Of so many of its newest messages it is looked up whether the round that they name is one."""
+
+
 def roundless_messages(
     conn: sqlite3.Connection, sid: str, *, agent_id: str | None = None, limit: int = 200
 ) -> list[MessageRow]:
-    """Warm-up and side traffic: messages of no round, newest first."""
+    """Warm-up and side traffic: messages of no round, newest first.
+
+    Those that name a round which got no prompt are found among the newest `LOOK_BACK` only.
+    """
     where, args = _of_agent(agent_id)
-    sql = f"""{_MESSAGE} WHERE m.sid = ? AND COALESCE(r.prompts, 0) = 0 {where}
-    ORDER BY m.start_time DESC, m.flow_id LIMIT ?"""
-    return [_message(row) for row in _all(conn, sql, (sid, *args, limit))]
+    sql = f"""{_MESSAGE} WHERE m.flow_id IN (
+      SELECT flow_id FROM (SELECT flow_id FROM messages m WHERE sid = ? AND round_id IS NULL {where}
+                           ORDER BY start_time DESC LIMIT ?)
+      UNION
+      SELECT n.flow_id FROM (SELECT flow_id, sid, round_id, agent_id FROM messages
+                             WHERE sid = ? ORDER BY start_time DESC LIMIT ?) n
+      WHERE n.round_id IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM rounds o WHERE o.sid = n.sid AND o.round_id = n.round_id AND o.prompts > 0))
+    {where} ORDER BY m.start_time DESC, m.flow_id LIMIT ?"""
+    found = _all(conn, sql, (sid, *args, limit, sid, LOOK_BACK, *args, limit))
+    return [_message(row) for row in found]
 
 
 def agent_messages(
@@ -256,6 +288,13 @@ def blocks(conn: sqlite3.Connection, flow_id: str) -> list[BlockRow]:
     """The content blocks of a message, by index."""
     sql = _BLOCK + " WHERE flow_id = ? ORDER BY block_index"
     return [_block(row) for row in _all(conn, sql, (flow_id,))]
+
+
+def round_blocks(conn: sqlite3.Connection, sid: str, round_id: str) -> list[BlockRow]:
+    """The content blocks of a round's messages, by message and index."""
+    sql = f"""{_BLOCK} WHERE flow_id IN
+    (SELECT flow_id FROM messages WHERE sid = ? AND round_id = ?) ORDER BY flow_id, block_index"""
+    return [_block(row) for row in _all(conn, sql, (sid, round_id))]
 
 
 def block(conn: sqlite3.Connection, flow_id: str, index: int) -> BlockRow | None:
@@ -344,6 +383,12 @@ def verdicts(conn: sqlite3.Connection, sid: str, *, limit: int = 50) -> list[Ver
     SELECT sid, agent_id, tool_use_id, verdict, since, until, evidence FROM verdicts
     WHERE sid = ? ORDER BY since DESC LIMIT ?"""
     return [VerdictRow(*row) for row in _all(conn, sql, (sid, limit))]
+
+
+def unseen(conn: sqlite3.Connection) -> tuple[tuple[float, float], ...]:
+    """Times in which this machine slept or agentmon was stopped, oldest first."""
+    rows = _all(conn, "SELECT began, ended FROM unseen ORDER BY began")
+    return tuple((began, ended) for began, ended in rows)
 
 
 def sources(conn: sqlite3.Connection) -> list[SourceRow]:

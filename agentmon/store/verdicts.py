@@ -1,7 +1,7 @@
 """Writing verdicts and agentmon's own measurements. A verdict changes nothing that was recorded."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +10,9 @@ from agentmon.store.db import transaction
 
 KEEP_METRICS = 86_400.0
 """Seconds for which agentmon's own measurements are kept."""
+
+KEEP_UNSEEN = 7 * 86_400.0
+"""The same for the times in which nobody watched."""
 
 
 class Change(Struct):
@@ -87,6 +90,14 @@ def _begin(conn: sqlite3.Connection, change: Change) -> None:
 
 def _json(change: Change) -> str:
     return msgspec.json.encode(change.evidence).decode()
+
+
+def write_unseen(conn: sqlite3.Connection, spans: Iterable[tuple[float, float]]) -> None:
+    """Adds times in which nobody watched, and drops those that are too old."""
+    with transaction(conn):
+        for began, ended in spans:
+            conn.execute("DELETE FROM unseen WHERE ended < ?", (ended - KEEP_UNSEEN,))
+            conn.execute("INSERT OR REPLACE INTO unseen VALUES (?, ?)", (began, ended))
 
 
 def write_metrics(conn: sqlite3.Connection, now: float, metrics: Mapping[str, float]) -> None:

@@ -9,13 +9,13 @@ from typing import cast
 from agentmon.ui import arrangement
 from agentmon.ui.commands import BY_ID
 from agentmon.ui.screens.overlays import HelpScreen
-from agentmon.ui.trouble import Trouble
+from agentmon.ui.views import Views
 
 TOURS = ("next_stall", "previous_stall", "next_permission", "next_error", "previous_error")
 """Commands that go from one place of trouble to the next."""
 
 
-class Actions(Trouble):
+class Actions(Views):
     """The commands of the main screen; drilling and jumping are in the bases."""
 
     async def do(self, command_id: str) -> None:

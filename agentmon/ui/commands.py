@@ -10,19 +10,42 @@ from typing import Literal
 from msgspec import Struct
 from textual.binding import Binding
 
-Context = Literal["any", "lists", "sessions", "trees", "rounds", "stream", "live", "replay"]
+from agentmon.ui.arrangement import PANELS
+
+Context = Literal[
+    "any",
+    "lists",
+    "board",
+    "sessions",
+    "trees",
+    "rounds",
+    "stream",
+    "round",
+    "tools",
+    "compare",
+    "live",
+    "replay",
+]
 
 CONTEXTS: dict[Context, str] = {
     "any": "Anywhere",
     "lists": "In every panel",
+    "board": "On the board",
     "sessions": "In Sessions",
     "trees": "In Sessions and Rounds",
     "rounds": "In Rounds",
     "stream": "In Stream",
+    "round": "In the Round view",
+    "tools": "In Tools",
+    "compare": "In the Compare view",
     "live": "Live",
     "replay": "Replay and demo",
 }
 """Contexts with their headings, in the order of the ? overlay."""
+
+PAGES: tuple[Context, ...] = ("round", "tools", "compare")
+"""Contexts of screens that come over the board: see `screens.page`. Commands of other contexts
+have their method in `actions`, those of a page on the page, as `do_<id>`."""
 
 
 class Command(Struct, frozen=True):
@@ -62,6 +85,10 @@ _KEY_NAMES = {
     "plus": "+",
     "minus": "-",
     "equals_sign": "=",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 
 
@@ -91,21 +118,21 @@ COMMANDS: tuple[Command, ...] = (
     _C("panel_pending", ("2",), "Pending tools", "Go to the Pending tools panel"),
     _C("panel_rounds", ("3",), "Rounds", "Go to the Rounds panel"),
     _C("panel_stream", ("4",), "Stream", "Go to the Stream panel"),
-    _C("next_panel", ("tab",), "Next panel", "Focus the next panel", "any", 9, "panel"),
-    _C("previous_panel", ("shift+tab",), "Previous panel", "Focus the panel before"),
-    _C("zoom", ("z",), "Zoom", "Give the whole screen to this panel, and back", "any", 8, "zoom"),
+    _C("next_panel", ("tab",), "Next panel", "Focus the next panel", "board", 9, "panel"),
+    _C("previous_panel", ("shift+tab",), "Previous panel", "Focus the panel before", "board"),
+    _C("zoom", ("z",), "Zoom", "Give the whole screen to this panel, and back", "board", 8, "zoom"),
     _C(
         "filter",
         ("slash",),
         "Filter",
         "Narrow the board, or search in Rounds and Stream; "
         "words: status: agent: tool: cwd: and ! before a word to invert",
-        "any",
+        "board",
         6,
         "filter",
     ),
-    _C("next_match", ("n",), "Next match", "Go to the next match of the filter or search"),
-    _C("previous_match", ("N",), "Previous match", "Go to the match before"),
+    _C("next_match", ("n",), "Next match", "Go to the next match of the filter or search", "board"),
+    _C("previous_match", ("N",), "Previous match", "Go to the match before", "board"),
     _C(
         "next_stall",
         ("s",),
@@ -163,7 +190,21 @@ COMMANDS: tuple[Command, ...] = (
         15,
         "its pane",
     ),
+    _C("health", ("H",), "Health", "agentmon itself: lag, memory, CPU, backlog, size of the store"),
     _C("theme", (), "Theme", "Choose the colours"),
+    _C(
+        "round_view",
+        ("v",),
+        "Round view",
+        "The chosen round over time: its blocks and tools as bars, its rates",
+        "any",
+        16,
+        "round view",
+    ),
+    _C("tab_live", (), "Live", "Go to the board"),
+    _C("tab_tools", ("T",), "Tools", "Calls, errors and durations by tool", "any", 12, "tools"),
+    _C("next_tab", ("greater_than_sign",), "Next tab", "Go to the tab to the right"),
+    _C("previous_tab", ("less_than_sign",), "Previous tab", "Go to the tab to the left"),
     _C("down", ("j", "down"), "Down", "One line down", "lists"),
     _C("up", ("k", "up"), "Up", "One line up", "lists"),
     _C("top", ("g",), "Top", "To the first line", "lists"),
@@ -200,6 +241,42 @@ COMMANDS: tuple[Command, ...] = (
         "order",
     ),
     _C(
+        "mark",
+        ("m",),
+        "Mark",
+        "Mark this session, to compare another one with it; again: take the mark away",
+        "sessions",
+        16,
+        "mark",
+    ),
+    _C(
+        "compare",
+        ("c",),
+        "Compare",
+        "Put this session beside the marked one, and go to where they part",
+        "sessions",
+        15,
+        "compare",
+    ),
+    _C(
+        "order_tools",
+        ("O",),
+        "Order",
+        "Order tools by errors, calls, p95 or name",
+        "tools",
+        3,
+        "sort",
+    ),
+    _C(
+        "window",
+        ("w",),
+        "Window",
+        "Count the calls of the last hour, the last 24 hours, or all",
+        "tools",
+        4,
+        "window",
+    ),
+    _C(
         "expand",
         ("l", "right"),
         "Expand",
@@ -217,6 +294,26 @@ COMMANDS: tuple[Command, ...] = (
         10,
         "collapse",
     ),
+    _C(
+        "time_in",
+        ("right_square_bracket",),
+        "Less time",
+        "Show less time, around the chosen row",
+        "round",
+        8,
+        "less time",
+    ),
+    _C(
+        "time_out",
+        ("left_square_bracket",),
+        "More time",
+        "Show more time, at last the whole round",
+        "round",
+        9,
+        "more",
+    ),
+    _C("time_earlier", ("h", "left"), "Earlier", "Scroll the time axis back", "round"),
+    _C("time_later", ("l", "right"), "Later", "Scroll the time axis on", "round"),
     _C("follow", ("f",), "Follow", "Show what the selected agent writes now", "any", 9, "follow"),
     _C(
         "pause",
@@ -224,7 +321,7 @@ COMMANDS: tuple[Command, ...] = (
         "Pause the screen",
         "Hold the picture; reading goes on",
         "live",
-        16,
+        17,
         "pause",
     ),
     _C("first", ("home",), "First line", "To the first line", "live"),
@@ -243,10 +340,12 @@ PRIORITY = ("interrupt",)
 
 
 def available(command: Command, panel: str, *, replay: bool) -> bool:
-    """Whether a command means something in a panel (sessions, pending, rounds, stream)."""
+    """Whether a command means something in a panel of the board or on a page."""
     match command.context:
         case "any" | "lists":
             return True
+        case "board":
+            return panel in PANELS
         case "live":
             return not replay
         case "replay":
@@ -275,6 +374,16 @@ def bindings() -> list[Binding]:
 
 
 def footer_commands(panel: str, *, replay: bool) -> list[Command]:
-    """What the footer offers in a panel, the most wanted first."""
+    """What the footer offers in a panel, the most wanted first; on a page its own keys, and the
+    way out, come before those of the board."""
     shown = [c for c in COMMANDS if c.footer and available(c, panel, replay=replay)]
-    return sorted(shown, key=lambda command: command.footer)
+    if panel in PANELS:
+        return sorted(shown, key=lambda command: command.footer)
+    first = ("quit", "help", "back", "open")
+
+    def rank(command: Command) -> tuple[int, int]:
+        if command.id in first:
+            return 0, first.index(command.id)
+        return (1 if command.context in (panel, "replay") else 2), command.footer
+
+    return sorted(shown, key=rank)

@@ -1,8 +1,11 @@
 """Drilling into sessions, rounds and calls, going back, narrowing and searching."""
 
 import sqlite3
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from agentmon.report.family import key_of
 from agentmon.ui import filters, sites
@@ -12,6 +15,7 @@ from agentmon.ui.widgets.sessions import ORDERS
 
 if TYPE_CHECKING:
     from agentmon.ui.screens.main import MainScreen
+    from agentmon.ui.screens.page import Page
 
 
 OPENED_CALLS = 8
@@ -105,9 +109,10 @@ class Going:
         else:
             self._set_open(node.key, not node.is_open)
 
-    def leave(self) -> None:
-        """Remembers where a person is, before something leads elsewhere."""
-        self.trail.leave(self.screen.here())
+    def leave(self, page: "Callable[[], Page[Any]] | None" = None) -> None:
+        """Remembers where a person is, before something leads elsewhere; also on which page."""
+        place = self.screen.here()
+        self.trail.leave(place if page is None else replace(place, page=page))
 
     def expand(self) -> None:
         """Opens the chosen line; one that is open already leads to the first line below it."""
@@ -190,6 +195,40 @@ class Going:
                 call.index,
             )
         )
+
+    async def round_view(self) -> None:
+        """The chosen round over time."""
+        from agentmon.ui.screens.round import RoundPage
+
+        screen = self.screen
+        place = self._round_here()
+        if place is None:
+            screen.say("This is in no round" if screen.selected else "Nothing is selected")
+            return
+        screen.open_page(RoundPage(screen, *place))
+
+    def _round_here(self) -> tuple[str, str, trees.NodeKey | None] | None:
+        """The session, the round and the block that a person looks at; None: there is no round."""
+        screen = self.screen
+        call = screen.pending.chosen if screen.desk.panel == "pending" else None
+        if call is not None:
+            key = trees.block_key(call.flow_id, call.index)
+            return (call.sid, call.round_id, key) if call.round_id is not None else None
+        thread = screen.board.thread(*screen.selected) if screen.selected is not None else None
+        sid = screen.selected[0] if screen.selected is not None else ""
+        node = screen.rounds.chosen if screen.desk.panel == "rounds" else None
+        source = screen.stream.source if screen.desk.panel == "stream" else None
+        message = node.message if node is not None else None
+        message = source.message if source is not None else message
+        if message is not None:
+            block = node.block if node is not None else source.block if source is not None else None
+            key = trees.block_key(block.flow_id, block.index) if block is not None else None
+            return (sid, message.round_id, key) if message.round_id is not None else None
+        row = node.round if node is not None else source.round if source is not None else None
+        if row is not None:
+            return sid, row.round_id, None
+        newest = thread.session.round_id if thread is not None else None
+        return (sid, newest, None) if newest is not None else None
 
     def sort(self) -> None:
         screen = self.screen

@@ -6,21 +6,27 @@ from typing import cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from agentmon.ui.commands import COMMANDS, Command
+from agentmon.ui.commands import COMMANDS, PAGES, Command
 
 
 class CommandProvider(Provider):
-    """Offers `COMMANDS`; a chosen one runs on the screen below the palette."""
+    """Offers `COMMANDS`, those of a page on that page only; a chosen one runs on the screen below
+    the palette."""
+
+    @property
+    def _offered(self) -> list[Command]:
+        own = getattr(self.screen, "PANEL", None)
+        return [c for c in COMMANDS if c.context not in PAGES or c.context == own]
 
     async def discover(self) -> Hits:
-        for command in COMMANDS:
+        for command in self._offered:
             yield DiscoveryHit(
                 Content(_title(command)), self._run(command), text=command.title, help=command.help
             )
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for command in COMMANDS:
+        for command in self._offered:
             text = f"{command.title} {command.help}"
             score = max(matcher.match(command.title), matcher.match(text) * 0.8)
             if score > 0:

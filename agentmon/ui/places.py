@@ -1,11 +1,15 @@
 """Where a person was, so that Esc leads back: a stack of places. Pure."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from agentmon.report.family import Key
 from agentmon.ui.tree import NodeKey
+
+if TYPE_CHECKING:
+    from agentmon.ui.screens.page import Page
 
 DEEPEST = 50
 """Places that are remembered; the oldest is forgotten first."""
@@ -23,11 +27,13 @@ class Place(Struct, frozen=True):
     stream_key: tuple[str, ...]
     stream_top: int
     is_at_end: bool
+    page: "Callable[[], Page[Any]] | None" = None
+    """Makes the page again that covered the board there."""
 
     def looks_like(self, other: "Place") -> bool:
         """Whether going there would change nothing that a person sees at once."""
-        ours = self.panel, self.selected, self.pin
-        return ours == (other.panel, other.selected, other.pin)
+        ours = self.panel, self.selected, self.pin, self.page
+        return ours == (other.panel, other.selected, other.pin, other.page)
 
 
 class Trail:

@@ -15,7 +15,8 @@ from tests.bench import (
     rows_ingest,
     rows_kill,
     rows_live,
-    rows_queries,
+    rows_retention,
+    rows_scale,
     rows_start,
     table,
 )
@@ -29,10 +30,11 @@ ROWS = {
     "frame": rows_start.frame,
     "restart": rows_start.restart,
     "discover": rows_discover.discover,
+    "scale": rows_scale.scale,
     "idle": rows_live.idle,
     "keys": rows_live.keys,
     "kill": rows_kill.kill,
-    "queries": rows_queries.queries,
+    "retention": rows_retention.retention,
 }
 
 

@@ -38,8 +38,8 @@ def kill(bench: Bench) -> Row:
     landed, resumed = _kill_often(bench, broken, path, pace)
     reached = _position(broken) / path.stat().st_size
     _ingest(bench, broken, path)
-    files = _files(unbroken), _files(broken)
-    dumps = _dump(bench, unbroken), _dump(bench, broken)
+    texts = files(unbroken), files(broken)
+    dumps = dump(bench, unbroken), dump(bench, broken)
     return Row(
         "kill",
         [
@@ -52,7 +52,7 @@ def kill(bench: Bench) -> Row:
                 "",
             ),
             equal("dump", dumps[0] == dumps[1], f"{len(dumps[0]):,} lines, {_differ(dumps)}"),
-            equal("delta files", files[0] == files[1], f"{len(files[0]):,} files"),
+            equal("delta files", texts[0] == texts[1], f"{len(texts[0]):,} files"),
         ],
     )
 
@@ -109,7 +109,8 @@ def _ingest(bench: Bench, folder: Path, path: Path) -> Pace:
     return Pace(moments[1] - moments[0], (moments[-1] - moments[1]) / batches)
 
 
-def _dump(bench: Bench, folder: Path) -> list[bytes]:
+def dump(bench: Bench, folder: Path) -> list[bytes]:
+    """The lines of `agentmon dump`."""
     done = subprocess.run(
         _command("dump", folder), env=bench.environ(), cwd=ROOT, capture_output=True, check=True
     )
@@ -122,7 +123,7 @@ def _differ(dumps: tuple[list[bytes], list[bytes]]) -> str:
     return f"{len(first ^ second)} lines differ"
 
 
-def _files(folder: Path) -> dict[str, str]:
+def files(folder: Path) -> dict[str, str]:
     """Every file below the delta store, by its path, as a hash of its content."""
     root = folder / "delta_store"
     return {

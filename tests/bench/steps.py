@@ -106,6 +106,39 @@ def naive_async(path: str, folder: str, events: str) -> dict[str, float]:
 # -- commands
 
 
+class _FirstWrite:
+    """Standard output that goes nowhere, and when the first of it came."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+
+    def write(self, text: str | bytes) -> int:
+        if not isinstance(text, str):  # how click finds out what kind of stream this is
+            raise TypeError("text only")
+        if self.at is None and text:
+            self.at = time.perf_counter()
+        return len(text)
+
+    def flush(self) -> None:
+        return
+
+
+def questions(folder: str, commands: str) -> dict[str, float]:
+    """Commands one after the other over a store; milliseconds to the first word and to the end."""
+    taken: dict[str, float] = {}
+    for at, words in enumerate(msgspec.json.decode(commands, type=list[list[str]])):
+        out = _FirstWrite()
+        with mock.patch.object(sys, "stdout", out):
+            begun = time.perf_counter()
+            agentmon([words[0], "--data-dir", folder, *words[1:]], standalone_mode=False)
+            ended = time.perf_counter()
+        taken[f"first {at}"] = ((out.at or ended) - begun) * 1000
+        taken[f"whole {at}"] = (ended - begun) * 1000
+    return taken
+
+
 def command(*arguments: str) -> dict[str, float]:
     """An agentmon command, as the console script runs it."""
     out = os.dup(1)
@@ -132,6 +165,7 @@ STEPS: dict[str, Callable[..., dict[str, float]]] = {
     "naive_default": naive_default,
     "naive_async": naive_async,
     "command": command,
+    "questions": questions,
 }
 
 

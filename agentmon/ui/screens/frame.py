@@ -1,32 +1,25 @@
 """The frame of the main screen: bars, panes, the filter line, sentences for the person."""
 
-import time
-
-from textual import events, getters
+from textual import events
 from textual.app import ComposeResult
-from textual.screen import Screen
 from textual.widgets import Input
 
 from agentmon.config import Settings
 from agentmon.engine.feed import Feed
 from agentmon.ui import arrangement
-from agentmon.ui.host import Host
-from agentmon.ui.widgets.bars import Footer, Header, Note, ProblemBar, TransportBar
+from agentmon.ui.screens.speaking import Speaking
+from agentmon.ui.widgets.bars import Header, ProblemBar, TransportBar
 from agentmon.ui.widgets.desk import Desk
 from agentmon.ui.widgets.sessions import View
 
-NOTE_SECONDS = 4.0
 
-
-class Frame(Screen[None]):
+class Frame(Speaking[None]):
     """Places the panes and the bars around them; knows nothing of what is in them."""
 
-    app = getters.app(Host)
-
     def __init__(self, feed: Feed, settings: Settings, note: str = "") -> None:
-        super().__init__()
-        self.feed = feed
         ascii_only = settings.ui.ascii
+        super().__init__(ascii_only=ascii_only)
+        self.feed = feed
         self.view = View(feed.now(), feed.limits, ascii_only=ascii_only)
         self.header = Header(id="header", view=self.view, feed=feed, note=note)
         self.problem_bar = ProblemBar(id="problem", ascii_only=ascii_only)
@@ -35,9 +28,7 @@ class Frame(Screen[None]):
         self.rounds, self.stream = self.desk.rounds, self.desk.stream
         self.transport_bar = TransportBar(id="transport", view=self.view, feed=feed)
         self.filter_input = Input(id="filter", compact=True)
-        self.footer = Footer(id="footer", ascii_only=ascii_only)
         self._problems = {"read": "", "screen": ""}
-        self._note_until = 0.0
 
     def compose(self) -> ComposeResult:
         yield self.header
@@ -93,19 +84,3 @@ class Frame(Screen[None]):
         self.problem_bar.text = text
         self.problem_bar.display = bool(text)
         self.problem_bar.sync()
-
-    def say(self, text: str, role: str = "warning") -> None:
-        """One sentence in the footer for a moment."""
-        self._note_until = time.monotonic() + NOTE_SECONDS
-        self.footer.message = Note(text, role)
-        self.footer.sync()
-
-    def unsay(self) -> None:
-        if self.footer.message is not None:
-            self.footer.message = None
-            self.footer.sync()
-
-    def fade_note(self) -> None:
-        """Takes a sentence away that was there long enough."""
-        if time.monotonic() > self._note_until:
-            self.unsay()

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 from collections.abc import Hashable
+from functools import partial
+from typing import Any
 
 from textual import on
 from textual.widgets import Input
@@ -16,13 +18,15 @@ from agentmon.report.board import Board
 from agentmon.report.family import Key, key_of
 from agentmon.report.known import NOTHING_KNOWN, Known
 from agentmon.store.read import AgentRow
-from agentmon.ui import commands, loading, owner
+from agentmon.ui import commands, loading, owner, tabs
 from agentmon.ui import tree as trees
 from agentmon.ui.actions import Actions
 from agentmon.ui.attending import Attendant, words
 from agentmon.ui.loader import Loader
 from agentmon.ui.places import Place
 from agentmon.ui.screens.frame import Frame
+from agentmon.ui.screens.page import Outcome, Page
+from agentmon.ui.sites import Site
 from agentmon.ui.widgets.lines import KeyedPane
 from agentmon.ui.widgets.rounds import as_node_key, is_pinnable
 
@@ -65,6 +69,7 @@ class MainScreen(Frame):
 
     def on_mount(self) -> None:
         self.footer.is_replay = self.is_replay
+        self.footer.tab = tabs.LIVE
         self.show_problem()
         self.filter_input.display = False
         self.transport_bar.display = self.is_replay
@@ -116,6 +121,7 @@ class MainScreen(Frame):
     def move_clock(self) -> None:
         if not self.is_paused:
             self.view.now = self.feed.now()
+            self.view.limits = self.feed.limits  # asked for the time, the feed may learn something
 
     def set_paused(self, is_paused: bool) -> None:
         """Holds the picture; what a person opens meanwhile is still read."""
@@ -216,7 +222,7 @@ class MainScreen(Frame):
         """Calls the person when something is new; never over a recording."""
         if self._attendant is None or self.loader.is_first:
             return
-        now, limits = self.feed.now(), self.view.limits
+        now, limits = self.feed.now(), self.feed.limits
         is_loading = self.feed.status().backlog is not None
         alert = self._attendant.look(board, now, limits, is_loading=is_loading)
         if alert is not None:
@@ -290,6 +296,8 @@ class MainScreen(Frame):
         pane = self.desk.pane
         if isinstance(pane, KeyedPane) and place.row is not None:
             pane.choose(place.row)
+        if place.page is not None:
+            self.open_page(place.page())
 
     def _resume(self) -> None:
         """Scrolls to where a person was, when what was there is shown again."""
@@ -312,6 +320,19 @@ class MainScreen(Frame):
     async def action_do(self, command_id: str) -> None:
         self.unsay()
         await self.actions.do(command_id)
+
+    def open_page(self, page: Page[Any]) -> None:
+        """Shows a full screen over this one until it is left."""
+        self.app.push_screen(page, partial(self._page_left, page))
+
+    async def _page_left(self, page: Page[Any], outcome: Outcome) -> None:
+        """Goes to what was chosen on a page, or does what its last key means here."""
+        if isinstance(outcome, Site):
+            self.actions.leave(page.again)
+            await self.actions.go(outcome)
+            self.focus_panel("rounds")
+        elif outcome is not None:
+            await self.action_do(outcome)
 
     async def overlay_left(self, command_id: str | None) -> None:
         """An overlay was closed, perhaps by a key that means something here."""

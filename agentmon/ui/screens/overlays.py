@@ -24,7 +24,7 @@ MOVES = (
     "half_down",
     "half_up",
 )
-CLOSERS = ("back", "help", "evidence", "open")
+CLOSERS = ("back", "help", "evidence", "health", "open")
 PASSED_ON = ("tmux", "copy")
 """Commands that the evidence leaves to the screen below it, over the same chosen thing."""
 
@@ -199,3 +199,15 @@ class EvidenceScreen(Overlay):
                 lead = Part(f" {'' if number else label:<11} ", "text-muted")
                 lines.append((lead, Part(row, fact.role)))
         return lines
+
+
+class HealthScreen(EvidenceScreen):
+    """How agentmon itself is doing."""
+
+    passed_on = ()
+
+    def __init__(
+        self, answer: Answer, again: Callable[[], Awaitable[Answer]], *, ascii_only: bool
+    ) -> None:
+        super().__init__(answer, again, ascii_only=ascii_only)
+        self.page.hint = "Esc back"

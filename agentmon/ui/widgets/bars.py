@@ -7,10 +7,13 @@ from msgspec import Struct
 from agentmon.core.text import cells, clean, one_line
 from agentmon.engine.feed import Feed
 from agentmon.report import render
-from agentmon.ui import arrangement, commands
+from agentmon.ui import arrangement, commands, health, tabs
 from agentmon.ui.parts import BLANK, Line, Part, justify, trim, width_of
 from agentmon.ui.widgets.sessions import View, clock_text
 from agentmon.ui.widgets.strips import Face, LineWidget
+
+WIDE = 100
+"""Cells from which on the header says more than figures."""
 
 TOO_SMALL = f"agentmon needs {arrangement.MIN_WIDTH}x{arrangement.MIN_HEIGHT}"
 
@@ -84,37 +87,36 @@ class Header(Bar):
         if self.is_paused:
             parts.append(Part("|| paused  " if self.view.ascii_only else "⏸ paused  ", "warning"))
         if status.backlog is not None:
-            words = one_line(status.note or "", 40) if width >= 100 else ""
+            words = one_line(status.note or "", 40) if width >= WIDE else ""
             share = f"{100 * status.backlog:.0f} %"
             parts.append(Part(f"{words or 'reading'} {share}  ", "accent"))
-        if width >= 100:
-            parts += self._itself()
-        elif width >= 70 and status.lag_ms is not None:
-            parts.append(Part(f"{lag_text(status.lag_ms)}  ", "text-muted"))
         clock = clock_text(self.view.now)
-        parts.append(Part((clock if width >= 70 else clock[:5]) + " "))
-        return tuple(parts)
+        time = Part((clock if width >= 70 else clock[:5]) + " ")
+        left = self._counts(self.counts, words=False) if self.counts is not None else BLANK
+        room = width - width_of((*left, *parts, time)) - 3
+        parts += self._itself() if width >= WIDE else self._briefly(room)
+        return (*parts, time)
 
-    def _itself(self) -> list[Part]:
+    def _briefly(self, room: int) -> Line:
+        """As many figures of agentmon itself as there is room for; H shows all."""
+        text = ""
+        for words in health.words(self.feed.status()):
+            longer = f"{text} · {words}" if text else words
+            if cells(longer) + 2 <= room:
+                text = longer
+        return (Part(f"{text}  ", "text-muted"),) if text else BLANK
+
+    def _itself(self) -> Line:
         status = self.feed.status()
         words = [one_line(status.title, 24)]
         if status.lag_ms is not None:
-            words.append(f"{lag_text(status.lag_ms)} behind")
+            words.append(f"{health.lag_text(status.lag_ms)} behind")
         elif self.feed.transport is None:
             words.append("nothing new")
-        words.append(f"{status.rss_mb:.0f} MB")
-        if status.cpu_percent >= 1:
-            words.append(f"cpu {status.cpu_percent:.0f} %")
+        words += health.words(status)[status.lag_ms is not None :]
         if status.note and status.backlog is None:
             words.append(one_line(status.note, 32))
-        return [Part(" · ".join(words) + "   ", "text-muted")]
-
-
-def lag_text(milliseconds: float) -> str:
-    """How far behind the source: "12 ms", "3.4 s"."""
-    if milliseconds < 1000:
-        return f"{milliseconds:.0f} ms"
-    return f"{milliseconds / 1000:.1f} s"
+        return (Part(" · ".join(words) + "   ", "text-muted"),)
 
 
 class ProblemBar(Bar):
@@ -164,21 +166,27 @@ class Note(Struct):
     role: str = "warning"
 
 
+KEYS_ROOM = 40
+"""Cells that the keys have at least before the tabs stand beside them."""
+
+
 class Footer(Bar):
-    """The keys that work now; a message takes their place for a moment."""
+    """The tabs, then the keys that work now; a message takes the place of all for a moment."""
 
     def __init__(self, *, id: str, ascii_only: bool) -> None:
         super().__init__(id=id, ascii_only=ascii_only)
         self.panel = "sessions"
         self.is_replay = False
+        self.tab: tabs.Tab | None = None
+        """The tab that is shown; None on a page that is none."""
         self.message: Note | None = None
 
     def line(self, width: int) -> Line:
         if self.message is not None:
             text = clean(self.message.text, newline=False)
             return trim((Part(" "), Part(text, self.message.role)), width)
-        parts: list[Part] = [Part(" ")]
-        room = width - 1
+        parts: list[Part] = [Part(" "), *self._tabs(width)]
+        room = width - width_of(parts)
         for command in commands.footer_commands(self.panel, replay=self.is_replay):
             key = commands.key_name(command.keys[0])
             needed = cells(key) + 1 + cells(command.short) + 2
@@ -187,3 +195,16 @@ class Footer(Bar):
             parts += [Part(key, "title-focus"), Part(f" {command.short}  ", "text-muted")]
             room -= needed
         return tuple(parts)
+
+    def _tabs(self, width: int) -> Line:
+        """The titles, the one that is shown marked; nothing where the keys would have no room."""
+        if self.tab is None:
+            return BLANK
+        rule = " | " if self.ascii_only else " │ "
+        parts: list[Part] = []
+        for tab in tabs.TABS:
+            parts += [Part(rule, "rule")] if parts else []
+            is_here = tab is self.tab
+            text = f"[{tab.title}]" if is_here and self.ascii_only else tab.title
+            parts.append(Part(text, "title-focus" if is_here else "text-muted"))
+        return (*parts, Part("   ")) if width - width_of(parts) >= KEYS_ROOM else BLANK

@@ -12,6 +12,7 @@ from agentmon.report.board import Thread
 from agentmon.report.family import Key
 from agentmon.report.known import agent_name, agent_tokens
 from agentmon.report.words import gist
+from agentmon.report.words import span as span
 from agentmon.store import read
 from agentmon.ui.filters import Subject, parse
 from agentmon.ui.parts import BLANK, Line, Part, justify
@@ -292,17 +293,6 @@ class RoundsPane(KeyedPane):
         if row.start_time is not None and row.complete_time is not None:
             return (Part(span(row.complete_time - row.start_time), "text-muted"),)
         return BLANK
-
-
-def span(seconds: float) -> str:
-    """How long something took: "0.4 s", "41 s", "4m02s", "1h04m"."""
-    if seconds < 10:
-        return f"{max(seconds, 0.0):.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
 def message_state(row: read.MessageRow) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 import os.path
 from collections.abc import Hashable, Mapping, Sequence
-from datetime import datetime
 from typing import cast
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from agentmon.report import render
 from agentmon.report.board import Board, Thread
 from agentmon.report.family import Key, Member, Rollup, ancestors, key_of, lines, parents_of
 from agentmon.report.known import NOTHING_KNOWN, Known, context_fill, name_of, short_name, tokens_of
+from agentmon.report.words import clock_text as clock_text
 from agentmon.ui.filters import NOTHING, Filter, Subject
 from agentmon.ui.parts import BLANK, Column, Line, Part, Slot, arrange, heading_line, table_line
 from agentmon.ui.widgets.lines import KeyedPane
@@ -59,13 +59,6 @@ def subject(thread: Thread, now: float, limits: Limits) -> Subject:
     )
 
 
-def clock_text(time: float | None) -> str:
-    """A time of day in the local zone."""
-    if time is None:
-        return render.UNKNOWN
-    return datetime.fromtimestamp(time).astimezone().strftime("%H:%M:%S")
-
-
 class View(Struct):
     """What every pane needs to draw: the clock, the limits, how times look."""
 
@@ -94,6 +87,8 @@ class SessionsPane(KeyedPane):
         self.filter: Filter = NOTHING
         self.hints: list[Line] = []
         self.known: Mapping[Key, Known] = {}
+        self.marked: str | None = None
+        """The session to compare others with."""
         self._folded: set[Key] = set()
         self._threads: dict[Hashable, Thread] = {}
         self._members: dict[Hashable, Member] = {}
@@ -274,6 +269,8 @@ class SessionsPane(KeyedPane):
         ascii_only = self.view.ascii_only
         lead = "+ " if ascii_only else "▸ "
         mark = lead if member.folded is not None else ""
+        if self.marked is not None and member.key == (self.marked, ""):
+            mark += "> " if ascii_only else "» "
         if member.depth:
             mark = "  " * (member.depth - 1) + ("` " if ascii_only else "└ ") + mark
         return mark + short_name(member.thread)

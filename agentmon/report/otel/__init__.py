@@ -1,0 +1,1 @@
+"""Rounds as OpenTelemetry traces and metrics. Only `sending` imports the SDK, inside."""

@@ -1,0 +1,86 @@
+"""The screen in a real terminal: it is painted there, and the terminal is given back."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import termios
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli_run import PATIENCE, command, environment
+
+ENTERS, LEAVES = b"\x1b[?1049h", b"\x1b[?1049l"
+"""The alternate screen."""
+
+
+class Painted:
+    """`agentmon --demo` in a pseudo terminal, with what it wrote there so far."""
+
+    def __init__(self, stderr: Path) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.seen = b""
+        with stderr.open("wb") as errors:
+            self.process = subprocess.Popen(
+                command("--demo"),
+                stdin=slave,
+                stdout=slave,
+                stderr=errors,
+                env=environment({"TERM": "xterm-256color"}),
+                start_new_session=True,
+            )
+        os.close(slave)
+
+    def until(self, text: bytes) -> None:
+        """Reads until it was written; a terminal that nobody writes to any more reads as EIO."""
+        while text not in self.seen:
+            read = b""
+            with contextlib.suppress(OSError):
+                read = os.read(self.master, 1 << 16)
+            assert read, (text, self.seen[-500:])
+            self.seen += read
+
+    def send(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+    def ended(self) -> int:
+        with contextlib.suppress(OSError):
+            while read := os.read(self.master, 1 << 16):
+                self.seen += read
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def painted(stderr: Path) -> Generator[Painted]:
+    found = Painted(stderr)
+    try:
+        yield found
+    finally:
+        found.process.kill()
+        found.process.wait()
+        os.close(found.master)
+
+
+@pytest.mark.parametrize(
+    ("key", "number", "code"),
+    [(b"q", None, 0), (b"\x03", None, 130), (b"", signal.SIGTERM, 143)],
+    ids=["q", "Ctrl+C", "SIGTERM"],
+)
+def test_the_terminal_is_given_back(
+    key: bytes, number: signal.Signals | None, code: int, tmp_path: Path
+) -> None:
+    """Also where standard error goes to a file: what is painted does not."""
+    with painted(tmp_path / "errors") as screen:
+        screen.until(ENTERS)
+        screen.until(b"Sessions")
+        screen.send(key) if key else screen.process.send_signal(number or signal.SIGTERM)
+        screen.until(LEAVES)
+        assert screen.ended() == code
+    assert (tmp_path / "errors").read_bytes() == b""
