@@ -151,7 +151,6 @@ BY_KEY = (
     "SELECT * FROM v_tool_calls WHERE sid = ?",
     "SELECT * FROM v_tool_calls WHERE round_id = ?",
     "SELECT * FROM v_tool_calls WHERE tool_use_id = ?",
-    "SELECT * FROM v_tool_calls WHERE tool_name = ? AND result_time > 0",
     "SELECT * FROM v_tool_results WHERE tool_use_id = ?",
     "SELECT * FROM v_verdicts WHERE sid = ? ORDER BY since",
     "SELECT * FROM v_notices WHERE sid = ? ORDER BY time",
