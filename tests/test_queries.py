@@ -294,7 +294,8 @@ def test_the_dashboard_adds_up(log: Told, ask: Ask) -> None:
     assert found["tokens"]["output_tokens"] == (total(messages, "output_tokens") or 0)
     assert found["rounds"]["begun"] == len(rounds)
     assert found["rounds"]["complete"] == sum(r["is_complete"] for r in rounds)
-    calls = [call for sid in sids(log) for call in calls_of(log, sid) if call["result"]]
+    made = [call for sid in sids(log) for call in calls_of(log, sid) if call["complete_time"]]
+    calls = [call for call in made if call["result"] and call["block_type"] == "tool_use"]
     by_name = {row["tool_name"]: (row["calls"], row["errors"]) for row in found["tools"]}
     for name, counts in by_name.items():
         mine = [call["result"] for call in calls if call["tool_name"] == name]

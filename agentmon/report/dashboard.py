@@ -1,7 +1,8 @@
 """Everything at a glance over some time: who is in which state, what was done, what failed, who was
 busiest, what was slowest.
 
-Counted is what falls into the time: messages and rounds by their start, calls by their result.
+Counted is what falls into the time: messages and rounds by their start, calls that returned by when
+they were made.
 Tokens are input, cache writes and output; an error is a result that says `is_error`, or a broken
 message. A mean over nothing is null.
 """

@@ -46,7 +46,7 @@ Listed = tuple[Board, Thread, Liveness]
 
 SESSIONS = (
     Column("session", 8, 8),
-    Column("name", 6, 24),
+    Column("name", 14, 24),
     Column("agent", 6, 8, keep=3),
     Column("process", 8, 8),
     Column("state", 10, 22),

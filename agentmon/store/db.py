@@ -105,6 +105,7 @@ def _prepare(conn: sqlite3.Connection) -> None:
             _drop_views(conn)
             migrate(conn)
             if number == due[-1][0]:
+                _drop_views(conn)
                 _create_views(conn)
             _set_version(conn, number)
 

@@ -41,7 +41,7 @@ class SlowRound(Struct, frozen=True):
 
 
 class ToolSum(Struct, frozen=True):
-    """Calls whose result came since then; an error is a result that says so."""
+    """Calls made since then that returned; an error is a result that says so."""
 
     tool_name: str | None
     calls: int
@@ -98,32 +98,37 @@ def slow_rounds(conn: sqlite3.Connection, since: float, limit: int) -> list[Slow
     return [SlowRound(*row) for row in conn.execute(_SLOW, (since, limit))]
 
 
-_NEXT_NAME = "SELECT MIN(tool_name) FROM content_blocks WHERE result_time IS NOT NULL"
+_CALLS = "block_type = 'tool_use' AND complete_time IS NOT NULL"
+"""As the index `blocks_of_tool` has them."""
+
+_NEXT_NAME = f"SELECT MIN(tool_name) FROM content_blocks WHERE {_CALLS}"
 
 
 def tool_names(conn: sqlite3.Connection) -> Iterator[str]:
-    """The tools that ever returned, by name; a seek in the index for each."""
+    """The tools that were ever called, by name; a seek in the index for each."""
     (name,) = conn.execute(_NEXT_NAME).fetchone()
     while name is not None:
         yield name
         (name,) = conn.execute(f"{_NEXT_NAME} AND tool_name > ?", (name,)).fetchone()
 
 
-_TOOL = """
+_TOOL = f"""
 SELECT ?1, COUNT(*), COALESCE(SUM(result_is_error), 0), AVG(MAX(0, result_time - complete_time)),
        MAX(MAX(0, result_time - complete_time))
-FROM content_blocks WHERE tool_name IS ?1 AND result_time >= ?2 AND result_time IS NOT NULL
+FROM content_blocks
+WHERE tool_name IS ?1 AND {_CALLS} AND complete_time >= ?2 AND result_time IS NOT NULL
 """
-_SLOW_CALLS = """
+_SLOW_CALLS = f"""
 SELECT tool_use_id, tool_name, sid, result_time, result_time - complete_time AS took, input_preview
-FROM content_blocks WHERE tool_name IS ?1 AND result_time >= ?2 AND result_time IS NOT NULL
-  AND complete_time IS NOT NULL
-ORDER BY took DESC LIMIT ?3
+FROM content_blocks WHERE rowid IN (
+  SELECT rowid FROM content_blocks
+  WHERE tool_name IS ?1 AND {_CALLS} AND complete_time >= ?2 AND result_time IS NOT NULL
+  ORDER BY result_time - complete_time DESC LIMIT ?3)
 """
 
 
 def tool_sums(conn: sqlite3.Connection, since: float) -> list[ToolSum]:
-    """Each tool with calls that returned since then."""
+    """Each tool with calls made since then that returned."""
     names: list[str | None] = [*tool_names(conn), None]
     found = [ToolSum(*conn.execute(_TOOL, (name, since)).fetchone()) for name in names]
     return [row for row in found if row.calls]
@@ -132,7 +137,7 @@ def tool_sums(conn: sqlite3.Connection, since: float) -> list[ToolSum]:
 def slow_calls(
     conn: sqlite3.Connection, since: float, limit: int, tools: list[str | None]
 ) -> list[SlowCall]:
-    """The calls of these tools that ran longest, among those that returned since then."""
+    """The calls of these tools that ran longest, among those made since then."""
     found = [
         SlowCall(*row)
         for name in tools
