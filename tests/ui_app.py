@@ -43,8 +43,10 @@ class Shown:
     @property
     def page(self) -> Page[Any] | None:
         """The page over the board, where one is."""
-        found = [screen for screen in self.app.screen_stack if isinstance(screen, Page)]
-        return cast("list[Page[Any]]", found)[-1] if found else None
+        for screen in reversed(self.app.screen_stack):
+            if isinstance(screen, Page):
+                return cast("Page[Any]", screen)
+        return None
 
     async def settle(self) -> None:
         """Until nothing is being loaded and everything is painted."""
