@@ -16,6 +16,7 @@ from agentmon.commands import options
 from agentmon.store import db, read_round
 from tests import golden
 from tests.cli_run import assert_one_sentence, run
+from tests.near import near
 from tests.oracle_lines import Entry, read
 from tests.oracle_messages import Block, messages_of, results_of
 from tests.oracle_rounds import Rounds
@@ -49,11 +50,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(folder: Path) -> Path:
     """A prompt, two calls of which the second goes on, and a text with a pause in it."""
     pen = Talk()
-    tool = {"type": "tool_use", "name": "Bash", "input": {}}
-    more = {"round_id": ROUND}
+    tool: Json = {"type": "tool_use", "name": "Bash", "input": {}}
     lines = [
-        pen.prompt(0, "go", uuid="u1", **more),
-        pen.start(1, 400, **more),
+        pen.prompt(0, "go", uuid="u1", round_id=ROUND),
+        pen.start(1, 400, round_id=ROUND),
         pen.begin(1, 420, {"type": "thinking", "thinking": ""}),
         pen.stream(
             "content_block_delta",
@@ -71,7 +71,7 @@ def small(folder: Path) -> Path:
         pen.end(1, 1000, 2),
         pen.reason(1, 1010, "tool_use", output_tokens=60),
         pen.stop(1, 1020),
-        pen.line("tool_result", 3000, tool_result("t1", "a\nb"), **more),
+        pen.line("tool_result", 3000, tool_result("t1", "a\nb"), round_id=ROUND),
     ]
     path = folder / "sse_lines.jsonl"
     path.write_bytes(b"\n".join(lines) + b"\n")
@@ -91,15 +91,15 @@ def test_a_round_that_runs(open_round: Path) -> None:
     assert (found["outcome"], found["end_time"], found["seconds"]) == ("running", None, 5.0)
     first, second = found["calls"]
     assert (first["seconds"], first["is_running"], first["is_error"]) == (
-        pytest.approx(2.38),
+        near(2.38),
         False,
         False,
     )
-    assert (second["seconds"], second["is_running"]) == (pytest.approx(4.0), True)
+    assert (second["seconds"], second["is_running"]) == (near(4.0), True)
     (together,) = found["overlaps"]
-    assert together["seconds"] == pytest.approx(2.0)
+    assert together["seconds"] == near(2.0)
     assert found["parallel"]["most_at_once"] == 2
-    assert found["parallel"]["factor"] == pytest.approx((2.38 + 4.0) / 4.38)
+    assert found["parallel"]["factor"] == near((2.38 + 4.0) / 4.38)
     kinds = [(step["kind"], step["tool_use_id"]) for step in found["critical_path"]]
     assert kinds == [("wait", None), ("model", None), ("tool", "t2")]
     golden.check("round_parallel", found)
@@ -107,16 +107,16 @@ def test_a_round_that_runs(open_round: Path) -> None:
 
 def test_the_rates_of_a_round_that_runs(open_round: Path) -> None:
     found = answer("rate", ROUND, "--data-dir", open_round)
-    assert found["first_token_seconds"] == pytest.approx(0.5)
+    assert found["first_token_seconds"] == near(0.5)
     (message,) = found["messages"]
     thinking, first, second = message["blocks"]
     assert thinking["bytes"] == 6
-    assert thinking["bytes_per_second"] == pytest.approx(6 / 0.08)
-    assert first["deltas_per_second"] == pytest.approx(2 / 0.08)
+    assert thinking["bytes_per_second"] == near(6 / 0.08)
+    assert first["deltas_per_second"] == near(2 / 0.08)
     assert message["output_tokens"] == 60
-    assert message["tokens_per_second"] == pytest.approx(60 / 0.5)
-    assert second["output_tokens"] == pytest.approx(60 * 21 / (6 + 16 + 21))
-    assert found["pauses"]["longest"][0]["seconds"] == pytest.approx(0.3)
+    assert message["tokens_per_second"] == near(60 / 0.5)
+    assert second["output_tokens"] == near(60 * 21 / (6 + 16 + 21))
+    assert found["pauses"]["longest"][0]["seconds"] == near(0.3)
     assert found["pauses"]["longest"][0]["index"] == 2
     golden.check("round_rate", found)
 
@@ -183,8 +183,8 @@ def check_rates(found: Json, plain: Plain) -> None:
         assert one["output_tokens"] == tokens
         assert one["deltas"] == (len(times) or None)
         if seconds and tokens is not None:
-            assert one["tokens_per_second"] == pytest.approx(tokens / seconds, rel=1e-6)
-            assert one["first_token_seconds_of_message"] == pytest.approx(
+            assert one["tokens_per_second"] == near(tokens / seconds, rel=1e-6)
+            assert one["first_token_seconds_of_message"] == near(
                 (times[0] - message.start) / 1000, abs=1e-6
             )
         assert one["pauses"]["count"] == len(own)
@@ -193,21 +193,21 @@ def check_rates(found: Json, plain: Plain) -> None:
             length = _seconds(block.start, _last(block))
             wanted = None if length is None else len(block.text()) / length
             assert row["bytes"] == len(block.text())
-            assert row["bytes_per_second"] == pytest.approx(wanted, rel=1e-6)
+            assert row["bytes_per_second"] == near(wanted, rel=1e-6)
             share = None if tokens is None else tokens * len(block.text()) / size
-            assert row["output_tokens"] == pytest.approx(share)
+            assert row["output_tokens"] == near(share)
     ordered = sorted(pauses)
     assert found["pauses"]["count"] == len(ordered)
-    assert found["pauses"]["p50_seconds"] == pytest.approx(ordered[int(0.5 * (len(ordered) - 1))])
-    assert found["pauses"]["p99_seconds"] == pytest.approx(ordered[int(0.99 * (len(ordered) - 1))])
+    assert found["pauses"]["p50_seconds"] == near(ordered[int(0.5 * (len(ordered) - 1))])
+    assert found["pauses"]["p99_seconds"] == near(ordered[int(0.99 * (len(ordered) - 1))])
     longest = [one["seconds"] for one in found["pauses"]["longest"]]
-    assert longest == pytest.approx(ordered[: -len(longest) - 1 : -1])
+    assert longest == near(ordered[: -len(longest) - 1 : -1])
 
 
 def check_parallel(found: Json, plain: Plain) -> None:
     runs = list(plain.runs())
     parents = plain.parents()
-    assert {call["tool_use_id"]: call["seconds"] for call in found["calls"]} == pytest.approx(
+    assert {call["tool_use_id"]: call["seconds"] for call in found["calls"]} == near(
         {name: (end - start) / 1000 for name, start, end, _ in runs}
     )
     for call in found["calls"]:
@@ -221,8 +221,8 @@ def check_parallel(found: Json, plain: Plain) -> None:
         tool, busy = tool + count * (end - start), busy + (end - start if count else 0)
         most = max(most, count)
     sums = found["parallel"]
-    assert sums["tool_seconds"] == pytest.approx(tool / 1000, abs=1e-5)
-    assert sums["busy_seconds"] == pytest.approx(busy / 1000, abs=1e-5)
+    assert sums["tool_seconds"] == near(tool / 1000, abs=1e-5)
+    assert sums["busy_seconds"] == near(busy / 1000, abs=1e-5)
     assert sums["most_at_once"] == (most or min(1, len(runs)))
     pairs = {
         frozenset((a, b)): (min(a_end, b_end) - max(a_start, b_start)) / 1000
@@ -235,7 +235,7 @@ def check_parallel(found: Json, plain: Plain) -> None:
     }
     told = {frozenset((one["first"], one["second"])): one["seconds"] for one in found["overlaps"]}
     assert set(told) == set(pairs)
-    assert all(told[key] == pytest.approx(pairs[key], abs=1e-5) for key in pairs)
+    assert all(told[key] == near(pairs[key], abs=1e-5) for key in pairs)
 
 
 def check_path(found: Json, plain: Plain) -> None:
@@ -261,7 +261,7 @@ def check_path(found: Json, plain: Plain) -> None:
             at = end
     sums["wait"] += round(float(str(plain.row["end_time"])) * 1000) - at
     wanted = {kind: length / 1000 for kind, length in sums.items()}
-    assert found["critical_path_seconds"] == pytest.approx(wanted, abs=1e-4)
+    assert found["critical_path_seconds"] == near(wanted, abs=1e-4)
 
 
 def test_every_round_of_the_demo(demo: Path) -> None:
@@ -283,7 +283,7 @@ def test_every_round_of_the_demo(demo: Path) -> None:
             check_path(found, plain)
             simple += 1
         steps = found["critical_path"]
-        assert sum(s["seconds"] for s in steps) == pytest.approx(found["seconds"], abs=1e-5)
+        assert sum(s["seconds"] for s in steps) == near(found["seconds"], abs=1e-5)
     assert simple >= 6
 
 
@@ -343,7 +343,12 @@ def test_a_round_without_messages(tmp_path: Path) -> None:
 
 def test_what_was_told_whole_has_no_rate(tmp_path: Path) -> None:
     pen = Talk()
-    body = {"id": "m1", "role": "assistant", "content": [TEXT | {"text": "done"}], "usage": {}}
+    body: Json = {
+        "id": "m1",
+        "role": "assistant",
+        "content": [TEXT | {"text": "done"}],
+        "usage": {},
+    }
     lines = [pen.prompt(0, "hi", uuid="u1", round_id=ROUND)]
     lines.append(pen.line("message", 900, body, round_id=ROUND))
     path = tmp_path / "log.jsonl"

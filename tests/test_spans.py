@@ -24,6 +24,7 @@ from agentmon.core.spans import (
 from agentmon.core.text import cells
 from agentmon.report import gantt
 from agentmon.report.chart import sparkline
+from tests.near import near
 
 NOW = 1000.0
 
@@ -81,7 +82,7 @@ def test_the_last_of_parallel_calls_is_on_the_path() -> None:
     assert (one.first.id, one.second.id, one.start, one.end) == ("t-m1-0", "t-m1-1", 4.0, 6.0)
     found = load(runs(round_, NOW))
     assert (found.most, found.most_at, found.tool_seconds, found.busy_seconds) == (2, 4.0, 8.0, 6.0)
-    assert found.factor == pytest.approx(8 / 6)
+    assert found.factor == near(8 / 6)
 
 
 def test_a_call_is_replaced_by_what_its_subagent_did() -> None:
@@ -265,14 +266,14 @@ def test_at_once_is_what_a_clock_counts(round_: Round) -> None:
                     if apart and other.id not in ancestors(one, by_id):
                         together[key] = together.get(key, 0.0) + 0.5
     found = load(known)
-    assert found.tool_seconds == pytest.approx(tool / 2)
-    assert found.busy_seconds == pytest.approx(busy / 2)
+    assert found.tool_seconds == near(tool / 2)
+    assert found.busy_seconds == near(busy / 2)
     assert found.most == (most or min(1, found.calls - found.unknown))
     pairs = {
         (min(o.first.id, o.second.id), max(o.first.id, o.second.id)): o.seconds
         for o in overlaps(known)
     }
-    assert pairs == pytest.approx(together)
+    assert pairs == near(together)
 
 
 @settings(max_examples=80, deadline=None)
@@ -333,7 +334,7 @@ def test_a_flow_loses_no_character(moments: list[tuple[float, int]], buckets: in
     assert len(values) == buckets
     seconds = 100.0 / buckets
     total = sum(value * seconds for value in values if value is not None)
-    assert total == pytest.approx(sum(deltas.chars))
+    assert total == near(sum(deltas.chars))
     assert sum(value is not None for value in values) <= len(moments)
     line = sparkline(values)
     assert len(line) == buckets

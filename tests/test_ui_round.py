@@ -16,6 +16,7 @@ from agentmon.store import db
 from agentmon.store.deltas import block_path, read_bytes
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.round import RoundPage
+from tests.near import near
 from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 
@@ -63,8 +64,8 @@ def feed(tmp_path: Path) -> StoreFeed:
 async def open_infra(screen: Shown) -> RoundPage:
     """The round with a subagent."""
     sql = "SELECT round_id FROM rounds WHERE sid = ? AND prompts > 0 ORDER BY start_time LIMIT 1"
-    (round_id,) = screen.main.feed.store.conn.execute(sql, (INFRA,)).fetchone()  # pyright: ignore
-    page = RoundPage(screen.main, INFRA, round_id)
+    (row,) = await screen.main.feed.query(lambda conn: conn.execute(sql, (INFRA,)).fetchall())
+    page = RoundPage(screen.main, INFRA, str(row[0]))
     screen.main.open_page(page)
     await screen.settle()
     return page
@@ -139,7 +140,8 @@ async def test_rows_nest_and_tell_of_the_chosen_one(demo: RecordedFeed) -> None:
 async def test_enter_leads_to_the_block_and_escape_back_to_the_row(demo: RecordedFeed) -> None:
     async with shown(demo) as screen:
         page = await open_infra(screen)
-        await screen.press(*"jjjj")
+        await screen.press(*"jjjj", "right_square_bracket")
+        window = page.chart.window
         row = page.chart.chosen
         assert row is not None
         assert row.block is not None
@@ -149,6 +151,7 @@ async def test_enter_leads_to_the_block_and_escape_back_to_the_row(demo: Recorde
         assert screen.main.desk.panel == "rounds"
         await screen.press("escape")
         assert page_of(screen).chart.cursor == row.key
+        assert page_of(screen).chart.window == window
         await screen.press("y")
         assert f"Copied {row.block.tool_use_id or row.block.flow_id}" in screen.text()
 
@@ -188,12 +191,12 @@ async def test_the_time_axis_zooms_and_scrolls_within_the_round(demo: RecordedFe
         assert chart.window == whole  # there is no more than all of it
         await screen.press("right_square_bracket", "right_square_bracket")
         part = chart.window
-        assert part.end - part.start == pytest.approx((whole.end - whole.start) / 4)
+        assert part.end - part.start == near((whole.end - whole.start) / 4)
         assert screen.rows(chart)[3] != axis
         await screen.press(*["l"] * 20)
-        assert chart.window.end == pytest.approx(whole.end)
+        assert chart.window.end == near(whole.end)
         await screen.press(*["left"] * 20)
-        assert chart.window.start == pytest.approx(whole.start)
+        assert chart.window.start == near(whole.start)
         await screen.press("G")
         row = chart.chosen
         assert row is not None

@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,8 +21,12 @@ from agentmon.commands.options import (
     utf8_output,
 )
 
+if TYPE_CHECKING:
+    import sqlite3
+
+    from agentmon.core.spans import Round
+
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
 
 def _options(fn: F) -> F:
@@ -51,7 +54,7 @@ def rate(name: str, ascii_: bool | None, data_dir: Path | None, as_json: bool) -
     from agentmon.report import round_rate as report
     from agentmon.store.read_round import deltas_of
 
-    def read(conn: sqlite3.Connection) -> Callable[[], object]:
+    def read(conn: "sqlite3.Connection") -> Callable[[], object]:
         found = _round(conn, name)
         deltas = {key: one.deltas for key, one in deltas_of(conn, found).items()}
         rates = round_rate(found, deltas)
@@ -79,7 +82,7 @@ def parallel(name: str, ascii_: bool | None, data_dir: Path | None, as_json: boo
     """
     from agentmon.report import round_spans as report
 
-    def read(conn: sqlite3.Connection) -> Callable[[], object]:
+    def read(conn: "sqlite3.Connection") -> Callable[[], object]:
         found, now = _round(conn, name), options.now()
         if as_json:
             return lambda: print_json(report.as_json(found, now))
@@ -95,7 +98,7 @@ def _where(ascii_: bool | None, data_dir: Path | None) -> tuple[bool, Path]:
     return loaded.settings.ui.ascii, config.data_dir(loaded.settings, os.environ)
 
 
-def _round(conn: sqlite3.Connection, name: str) -> Any:
+def _round(conn: "sqlite3.Connection", name: str) -> "Round":
     from agentmon.report.naming import Unclear, the_round
     from agentmon.store.read_round import round_in_time
 
@@ -109,7 +112,7 @@ def _round(conn: sqlite3.Connection, name: str) -> Any:
     return found
 
 
-def _answer(where: Path, read: Callable[[sqlite3.Connection], Callable[[], object]]) -> None:
+def _answer(where: Path, read: "Callable[[sqlite3.Connection], Callable[[], object]]") -> None:
     """Reads in one go, then prints."""
     from agentmon.store import db
 

@@ -74,7 +74,9 @@ class RoundPage(Page[Found]):
         return (self.chart, self.detail)
 
     def again(self) -> "RoundPage":
-        return RoundPage(self.below, self.sid, self.round_id, self.chart.cursor)
+        page = RoundPage(self.below, self.sid, self.round_id, self.chart.cursor)
+        page.chart.shown = self.chart.shown
+        return page
 
     # Data
 

@@ -53,7 +53,7 @@ class ChartPane(KeyedPane):
         self.flow: dict[tuple[float, float, int], list[float | None]] = {}
         """Characters per second by (start, end, pieces), for the sparkline."""
         self._rows: dict[Hashable, gantt.Row] = {}
-        self._zoom: tuple[float, float] | None = None
+        self.shown: tuple[float, float] | None = None
         """(start, length) of what is shown; None: all of it."""
 
     def show(self, rows: list[gantt.Row], origin: float, end: float) -> None:
@@ -71,7 +71,7 @@ class ChartPane(KeyedPane):
     @property
     def window(self) -> Window:
         """The shown time and the cells that bars have."""
-        start, length = self._zoom or (self.origin, self.end - self.origin)
+        start, length = self.shown or (self.origin, self.end - self.origin)
         return Window(start, start + length, self.shared.bars)
 
     @property
@@ -81,7 +81,7 @@ class ChartPane(KeyedPane):
     def zoom(self, factor: float) -> None:
         """Shows less or more time, around the chosen row."""
         whole = self.end - self.origin
-        start, length = self._zoom or (self.origin, whole)
+        start, length = self.shown or (self.origin, whole)
         row = self.chosen
         middle = start + length / 2
         if row is not None and row.start is not None and row.end is not None:
@@ -91,19 +91,19 @@ class ChartPane(KeyedPane):
 
     def scroll_time(self, step: int) -> None:
         """Earlier or later, by a part of what is shown."""
-        if self._zoom is not None:
-            start, length = self._zoom
+        if self.shown is not None:
+            start, length = self.shown
             self._show_time(start + step * length / SCROLL, length)
 
     def _show_time(self, start: float, length: float) -> None:
         whole = self.end - self.origin
         start = min(max(start, self.origin), max(self.origin, self.end - length))
-        self._zoom = (start, length) if length < whole else None
+        self.shown = (start, length) if length < whole else None
         self.sync()
 
     def see(self) -> None:
         """Scrolls the time so that the chosen row begins in sight."""
-        row, zoom = self.chosen, self._zoom
+        row, zoom = self.chosen, self.shown
         if row is None or row.start is None or row.end is None or zoom is None:
             return
         start, length = zoom
