@@ -54,6 +54,23 @@ class Passage:
         while self.run_for(conn, _WHOLE):
             continue
 
+    @property
+    def is_return(self) -> bool:
+        return isinstance(self._steps, Return)
+
+    @property
+    def awaits_sync(self) -> bool:
+        steps = self._steps
+        returning = steps.returning if isinstance(steps, Return) else None
+        return returning is not None and returning.awaits_sync
+
+    def sync(self) -> None:
+        """Waits for the disk; for a thread that nobody waits for."""
+        with self._lock:
+            steps = self._steps
+            if isinstance(steps, Return) and steps.returning is not None:
+                steps.returning.sync()
+
     def close(self) -> None:
         """Nobody goes on with it here: the next start does."""
         with self._lock:

@@ -223,9 +223,13 @@ class Keeper:
         loader.passage = passage
         while True:
             try:
-                if not await self._feed.write(lambda conn: passage.run_for(conn, SLICE)):
+                # what returns takes single steps: one of them waits for the disk, aside
+                seconds = 0.0 if passage.is_return else SLICE
+                if not await self._feed.write(partial(passage.run_for, seconds=seconds)):
                     break
-                await asyncio.sleep(PAUSE)
+                if passage.awaits_sync:
+                    await asyncio.to_thread(passage.sync)
+                await asyncio.sleep(min(PAUSE, 2 * seconds))
             except (OSError, sqlite3.Error) as problem:
                 log.warning("a session cannot leave yet: %s", problem)
                 await asyncio.sleep(_RETRY)
