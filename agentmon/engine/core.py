@@ -193,9 +193,10 @@ class Engine:
         self, decoder: Decoder, rows: Rows, first: int, last: int, state: SourceState
     ) -> None:
         """Lines of a wire log: nine of ten are plain deltas."""
-        deltas, decode, take = decoder.deltas, decoder.decode, self.fold.take_delta
+        deltas, decode = decoder.deltas, decoder.decode
+        lanes, take_first = self.state.lanes, self.fold.delta
         coming = iter(rows.items[first:last])
-        while (row := deltas(coming, take)) is not None:
+        while (row := deltas(coming, lanes, take_first)) is not None:
             if isinstance(row, bytes):
                 events = decode(row)
             elif isinstance(row, Line):

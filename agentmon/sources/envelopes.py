@@ -32,15 +32,15 @@ class Envelope(Struct, gc=False):
     pid: int | str | None = None
 
 
-class DeltaEnvelope(Struct, gc=False):
-    """What the short way needs of an envelope; an old one lacks `metadata`."""
+class DeltaEnvelope(Struct, gc=False, kw_only=True):
+    """What the short way needs of an envelope; an old one lacks `metadata`. In the order in which
+    it is written: then no key has to be looked for."""
 
     line: str
     metadata: str
     flow_id: str
     data_count: Count
     sid: str
-    round: str | None = None
     pid: int | str | None = None
     cwd: str | None = None
 
@@ -64,8 +64,8 @@ class DeltaPayload(Struct, gc=False, tag_field="type", tag="content_block_delta"
 
 
 class DeltaInner(Struct, gc=False):
-    payload: DeltaPayload
     timestamp: str
+    payload: DeltaPayload
 
 
 decode_envelope = msgspec.json.Decoder(Envelope).decode

@@ -87,7 +87,7 @@ def _append(block: Block, path: str, fresh: Fresh) -> TextChange | None:
     if tail is None:
         tail = block.tail = DeltaTail()
     chars = [*map(len, fresh.texts)]
-    return TextChange(file, log_rows(tail, fresh.counts, fresh.times, chars, None, flow_id))
+    return TextChange(file, log_rows(tail, fresh.counts, fresh.millis, chars, None, flow_id))
 
 
 def _is_fixed(block: Block) -> bool:
@@ -109,9 +109,9 @@ def _reorder(block: Block, past: Past, path: str, fresh: Fresh) -> TextChange:
     before = block.start_text if block.start_stored else ""
     pieces = _pieces(stored, old[len(before) :]) + fresh.texts
     entries = stored + [
-        DeltaEntry(fresh.flows.get(at, own), count, time, len(text))
-        for at, (count, time, text) in enumerate(
-            zip(fresh.counts, fresh.times, fresh.texts, strict=True)
+        DeltaEntry(fresh.flows.get(at, own), count, millis / 1000, len(text))
+        for at, (count, millis, text) in enumerate(
+            zip(fresh.counts, fresh.millis, fresh.texts, strict=True)
         )
     ]
     order = emission_order(entries)
@@ -137,7 +137,7 @@ def _reorder(block: Block, past: Past, path: str, fresh: Fresh) -> TextChange:
     rows = log_rows(
         tail,
         [entry.count for entry in entries],
-        [entry.time for entry in entries],
+        [round(entry.time * 1000) for entry in entries],
         [entry.chars for entry in entries],
         [entry.flow for entry in entries] if any(e.flow != own for e in entries) else None,
         own,
@@ -169,7 +169,7 @@ def _resettle(block: Block, entries: list[DeltaEntry], order: list[int]) -> None
 def log_rows(
     tail: DeltaTail,
     counts: list[int],
-    times: list[float],
+    millis: list[int],
     chars: list[int],
     flows: list[str] | None,
     flow_id: str,
@@ -183,7 +183,7 @@ def log_rows(
     while at < size:
         end = min(size, at + CHUNK_DELTAS - len(tail.chars))
         tail.counts += counts[at:end]
-        tail.times += times[at:end]
+        tail.millis += millis[at:end]
         tail.chars += chars[at:end]
         if flows is not None:
             tail.flows += flows[at:end]
@@ -191,7 +191,7 @@ def log_rows(
         at = end
         if len(tail.chars) >= CHUNK_DELTAS:
             tail.chunk += 1
-            tail.flows, tail.counts, tail.times, tail.chars = [], [], [], []
+            tail.flows, tail.counts, tail.millis, tail.chars = [], [], [], []
     return rows
 
 
