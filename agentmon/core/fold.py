@@ -74,6 +74,11 @@ class Fold(Tells):
             Unknown: self._unknown,
         }
 
+    def one(self, event: Event) -> None:
+        """Takes a line that is one event. The same as `line([event])`."""
+        if self.event(event):
+            self.state.counts.lines += 1
+
     def line(self, events: Iterable[Event | Malformed]) -> None:
         """Takes the events of one line. A line none of whose events is new does not count."""
         if isinstance(events, list | tuple) and len(events) == 1:

@@ -73,6 +73,13 @@ class Decoder:
         """The last second that was parsed (with its dot), and its epoch milliseconds."""
         self._seeds: dict[str, int] = {}
 
+    def plain(self, data: bytes) -> Event | None:
+        """The event of a line that is as it should be; None where `decode` has to look."""
+        try:
+            return self._plain_event(decode_envelope(data))
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+
     def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
         """The events of one line (without its newline). Empty for a blank line."""
         try:

@@ -8,6 +8,7 @@ import json
 from itertools import pairwise
 from typing import Protocol, cast
 
+import msgspec
 from msgspec import Struct
 
 from agentmon.core.model import Block, DeltaEntry, DeltaTail, Fresh
@@ -176,15 +177,19 @@ def log_rows(
 ) -> list[tuple[int, int, bytes]]:
     """Adds deltas to the open chunk; the chunks that changed: (chunk, deltas, data).
 
-    `flows` None: all were written under the message's own flow id.
+    `flows` None: all were written under the message's own flow id. Lists that are a whole block,
+    as most are, become the chunk's own.
     """
     rows: list[tuple[int, int, bytes]] = []
     at, size = 0, len(counts)
     while at < size:
         end = min(size, at + CHUNK_DELTAS - len(tail.chars))
-        tail.counts += counts[at:end]
-        tail.millis += millis[at:end]
-        tail.chars += chars[at:end]
+        if not tail.chars and end - at == size:
+            tail.counts, tail.millis, tail.chars = counts, millis, chars
+        else:
+            tail.counts += counts[at:end]
+            tail.millis += millis[at:end]
+            tail.chars += chars[at:end]
         if flows is not None:
             tail.flows += flows[at:end]
         rows.append((tail.chunk, len(tail.chars), encode_tail(tail, flow_id)))
@@ -195,11 +200,34 @@ def log_rows(
     return rows
 
 
-_TELLING = ("command", "file_path", "path", "pattern", "query", "url", "description", "prompt")
+class _Telling(Struct, gc=False):
+    """The arguments that tell what a call does, the most telling one first."""
+
+    command: str = ""
+    file_path: str = ""
+    path: str = ""
+    pattern: str = ""
+    query: str = ""
+    url: str = ""
+    description: str = ""
+    prompt: str = ""
+
+
+_TELLING = _Telling.__struct_fields__
+_telling = msgspec.json.Decoder(_Telling).decode
 
 
 def preview(text: str) -> str:
     """The argument that tells what a call does; the raw arguments where they can't be read."""
+    try:
+        known: tuple[str, ...] = msgspec.structs.astuple(_telling(text))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return _odd_preview(text)
+    return next(filter(None, known), text)[:PREVIEW]
+
+
+def _odd_preview(text: str) -> str:
+    """The same for arguments whose types, or whose JSON, are not as they should be."""
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError):
