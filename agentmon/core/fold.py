@@ -50,7 +50,6 @@ class Fold(Tells):
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
-        self._lanes = state.lanes
         self._apply: dict[type, Callable[[Any], bool]] = {
             MessageStart: self._message_start,
             BlockStart: self._block_start,
@@ -74,6 +73,11 @@ class Fold(Tells):
             Other: self._other,
             Unknown: self._unknown,
         }
+
+    def one(self, event: Event) -> None:
+        """Takes a line that is one event. The same as `line([event])`."""
+        if self.event(event):
+            self.state.counts.lines += 1
 
     def line(self, events: Iterable[Event | Malformed]) -> None:
         """Takes the events of one line. A line none of whose events is new does not count."""
@@ -126,38 +130,6 @@ class Fold(Tells):
             state.counts.events += 1
         return True
 
-    def take_delta(
-        self,
-        sid: str,
-        meta: Meta,
-        flow: str,
-        count: int,
-        round_id: str | None,
-        time: float,
-        digest: int,
-        request_id: str | None,
-        index: int,
-        text: str,
-    ) -> None:
-        """A line that is one delta, nine of ten, as the fields of a `Delta`: an object for each
-        would cost as much as the rest of this. The same as `line([event])`."""
-        lane = self._lanes.get(request_id)
-        if (
-            lane is None
-            or count != lane.next_count
-            or index != lane.index
-            or meta is not lane.meta
-            or flow != lane.flow
-            or sid != lane.sid
-        ):
-            event = Delta(sid, meta, flow, count, round_id, time, digest, request_id, index, text)
-            self.delta(event)
-            return
-        lane.next_count = count + 1
-        lane.texts.append(text)
-        lane.times.append(time)
-        lane.digests.append(digest)
-
     def delta(self, event: Delta) -> None:
         """A line that is one delta, and perhaps the first of a run. The same as `line([event])`."""
         state = self.state
@@ -193,7 +165,7 @@ class Fold(Tells):
         fresh = block.fresh
         fresh.texts.append(event.text)
         fresh.counts.append(event.count)
-        fresh.times.append(time)
+        fresh.millis.append(round(time * 1000))
         block.delta_count += 1
         if time > message.last_time:
             self._move_on(message, block, event.meta, time)
@@ -246,7 +218,7 @@ class Fold(Tells):
                 fresh.flows[len(fresh.counts)] = event.flow
             fresh.texts.append(event.text or "")
             fresh.counts.append(event.count)
-            fresh.times.append(time)
+            fresh.millis.append(round(time * 1000))
             block.delta_count += 1
             block.cut_bytes += event.cut
             block.is_cut = block.is_cut or event.cut > 0

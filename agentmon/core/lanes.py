@@ -3,12 +3,13 @@
 Nine lines of ten go on where the line before left off: the same writer, stream and block, the
 next counter. What such a line changes beyond the block's new text are sums and latest times, so a
 lane notes the line and settles the rest once: before anything else looks at its session, and at
-the end of a batch.
+the end of a batch. The loop that notes them is the decoder's: a call for each would cost more.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 if TYPE_CHECKING:
     from agentmon.core.events import Delta
@@ -21,27 +22,28 @@ class Lane:
 
     __slots__ = (
         "block",
-        "digests",
         "first_count",
         "flow",
         "index",
         "message",
         "meta",
+        "metadata",
+        "millis",
         "next_count",
         "request_id",
         "sid",
         "stream",
         "texts",
-        "times",
     )
 
     def __init__(self, message: Message, block: Block, stream: Stream, last: Delta) -> None:
         self.message, self.block, self.stream = message, block, stream
         self.request_id = last.request_id
         self.sid, self.meta, self.flow, self.index = last.sid, last.meta, last.flow, last.index
+        self.metadata: str | None = None
+        """How the source writes `meta`; None until it says so: nobody goes on before that."""
         self.first_count = self.next_count = last.count + 1
-        self.texts, self.times = block.fresh.texts, block.fresh.times
-        self.digests: list[int] = []
+        self.texts, self.millis = block.fresh.texts, block.fresh.millis
 
     def settle(self, counts: Counts) -> None:
         """Brings everything above the deltas up to date, as if each had been folded alone."""
@@ -49,14 +51,14 @@ class Lane:
         if not size:
             return
         message, block, stream = self.message, self.block, self.stream
-        stream.digests.fromlist(self.digests)
+        texts, millis = self.texts[-size:], self.millis[-size:]
+        stream.digests.extend(map(crc32, map(str.encode, texts), millis))  # see `delta_digest`
         stream.top, stream.next_count = self.next_count - 1, self.next_count
         block.fresh.counts.extend(range(self.first_count, self.next_count))
         block.delta_count += size
         counts.lines += size
         counts.events += size
-        times = self.times[-size:]
-        time, first = max(times), min(times)
+        time, first = max(millis) / 1000, min(millis) / 1000
         if message.session.first_time is None or first < message.session.first_time:
             message.session.first_time = first
         if time > message.last_time:
@@ -65,6 +67,12 @@ class Lane:
             session.meta_time = max(session.meta_time, time)
             session.resumed_at = max(session.resumed_at, time)
             thread.last_byte = max(thread.last_byte, time)
+
+
+def delta_digest(text: str, millis: int) -> int:
+    """The checksum of a text delta: its time and text stand for its `line`, which costs five
+    times as much to go through."""
+    return crc32(text.encode(), millis)
 
 
 def open_lane(state: State, message: Message, block: Block, event: Delta) -> None:

@@ -243,7 +243,7 @@ class DeltaTail(Struct, eq=False):
     """As written; empty where all are the message's own. A text under several flows, or in
     another order, is always logged anew as a whole."""
     counts: list[int] = field(default_factory=list[int])
-    times: list[float] = field(default_factory=list[float])
+    millis: list[int] = field(default_factory=list[int])
     chars: list[int] = field(default_factory=list[int])
 
 
@@ -253,7 +253,8 @@ class Fresh(Struct, eq=False):
 
     texts: list[str] = field(default_factory=list[str])
     counts: list[int] = field(default_factory=list[int])
-    times: list[float] = field(default_factory=list[float])
+    millis: list[int] = field(default_factory=list[int])
+    """Times in whole milliseconds, which is what the log keeps of them."""
     flows: dict[int, str] = field(default_factory=dict[int, str])
     """Position → flow id as written, where that is not the message's own."""
 

@@ -193,10 +193,16 @@ class Engine:
         self, decoder: Decoder, rows: Rows, first: int, last: int, state: SourceState
     ) -> None:
         """Lines of a wire log: nine of ten are plain deltas."""
-        deltas, decode, take = decoder.deltas, decoder.decode, self.fold.take_delta
+        deltas, plain, decode = decoder.deltas, decoder.plain, decoder.decode
+        lanes, take_first, take = self.state.lanes, self.fold.delta, self.fold.one
         coming = iter(rows.items[first:last])
-        while (row := deltas(coming, take)) is not None:
+        while (row := deltas(coming, lanes, take_first)) is not None:
             if isinstance(row, bytes):
+                event = plain(row)
+                if event is not None:
+                    self.last_event = event.time or self.last_event
+                    take(event)
+                    continue
                 events = decode(row)
             elif isinstance(row, Line):
                 events = decode(row.data)

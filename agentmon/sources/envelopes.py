@@ -19,20 +19,22 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 """A counter outside of this is none."""
 
 
-class Envelope(Struct, gc=False):
-    line: str
-    sid: str
+class Envelope(Struct, gc=False, kw_only=True):
+    """In the order in which it is written: then no key has to be looked for."""
+
     event: str | None = None
     t: str | None = None
+    line: str
     round: str | None = None
     metadata: str | None = None
     flow_id: str | None = None
     data_count: Count | None = None
+    sid: str
     cwd: str | None = None
     pid: int | str | None = None
 
 
-class DeltaEnvelope(Struct, gc=False):
+class DeltaEnvelope(Struct, gc=False, kw_only=True):
     """What the short way needs of an envelope; an old one lacks `metadata`."""
 
     line: str
@@ -40,7 +42,6 @@ class DeltaEnvelope(Struct, gc=False):
     flow_id: str
     data_count: Count
     sid: str
-    round: str | None = None
     pid: int | str | None = None
     cwd: str | None = None
 
@@ -64,8 +65,8 @@ class DeltaPayload(Struct, gc=False, tag_field="type", tag="content_block_delta"
 
 
 class DeltaInner(Struct, gc=False):
-    payload: DeltaPayload
     timestamp: str
+    payload: DeltaPayload
 
 
 decode_envelope = msgspec.json.Decoder(Envelope).decode

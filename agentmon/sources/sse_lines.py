@@ -7,15 +7,17 @@ Slow path: stdlib json, which takes lone surrogates, NaN, invalid UTF-8 and glue
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from zlib import crc32
 
 import msgspec
 
 from agentmon.core.events import Delta, Event, Malformed, Marker, Meta, Unknown
+from agentmon.core.lanes import Lane, delta_digest
 from agentmon.sources.decoding import UUID, Bad, Context, Decoded, malformed, objects
 from agentmon.sources.envelopes import (
+    DeltaPayload,
     Envelope,
     decode_any,
     decode_delta,
@@ -49,23 +51,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class TakeDelta(Protocol):
-    """What takes the fields of a plain `Delta`: the event itself, or who needs no event."""
+class TakeFirst(Protocol):
+    """What takes a delta that no lane is waiting for; it may open one."""
 
-    def __call__(
-        self,
-        sid: str,
-        meta: Meta,
-        flow: str,
-        count: int,
-        round: str | None,
-        time: float,
-        digest: int,
-        request_id: str | None,
-        index: int,
-        text: str,
-        /,
-    ) -> object: ...
+    def __call__(self, event: Delta, /) -> object: ...
 
 
 class Decoder:
@@ -83,6 +72,13 @@ class Decoder:
         self._second, self._base = "", 0
         """The last second that was parsed (with its dot), and its epoch milliseconds."""
         self._seeds: dict[str, int] = {}
+
+    def plain(self, data: bytes) -> Event | None:
+        """The event of a line that is as it should be; None where `decode` has to look."""
+        try:
+            return self._plain_event(decode_envelope(data))
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
 
     def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
         """The events of one line (without its newline). Empty for a blank line."""
@@ -125,7 +121,7 @@ class Decoder:
             return typed[1](base, inner.payload)
         event = builder(Head(name, base), inner.payload)
         if type(event) is Delta and event.text is not None:
-            event.digest = delta_digest(event.text, time)
+            event.digest = delta_digest(event.text, round(time * 1000))
         return event
 
     def record(self, row: dict[str, Any], raw: bytes, offset: int) -> list[Decoded]:
@@ -143,25 +139,21 @@ class Decoder:
     def delta(self, data: bytes) -> Delta | None:
         """The same for a plain text delta, nine lines of ten; None where `decode` has to look."""
         made: list[Delta] = []
-
-        def make(*fields: Any) -> None:
-            made.append(Delta(*fields))
-
-        self.delta_fields(data, make)
+        self.deltas(iter((data,)), {}, made.append)
         return made[0] if made else None
 
-    def delta_fields(self, data: bytes, take: TakeDelta) -> bool:
-        """`delta` as take(fields of the event); False where `decode` has to look."""
-        return self.deltas(iter((data,)), take) is None
-
-    def deltas(self, rows: Iterator[bytes | T], take: TakeDelta) -> bytes | T | None:
-        """take(fields of the event) for each plain delta, up to the first row that is something
-        else, which is the answer; None at the end.
+    def deltas(
+        self,
+        rows: Iterator[bytes | T],
+        lanes: Mapping[str | None, Lane],
+        take_first: TakeFirst,
+    ) -> bytes | T | None:
+        """Notes plain deltas on the lanes that they go on with, and has the others taken as
+        events, up to the first row that is something else, which is the answer; None at the end.
 
         Written for speed: every call that it spares counts a million times.
         """
         second, base = self._second, self._base
-        metas, good_sids = self._plain_metas, self._good_sids
         for row in rows:
             if not isinstance(row, bytes) or not row.startswith(DELTA_PREFIX):
                 return row
@@ -172,29 +164,55 @@ class Decoder:
                 digits = _MILLIS_AND_ZONE[stamp[20:]]
             except (msgspec.DecodeError, ValueError, KeyError, RecursionError):
                 return row
-            sid = env.sid
             if env.pid is not None or env.cwd is not None:
                 return row
-            if stamp[:20] != second or sid not in good_sids:
-                if not (self._is_sid(sid) and self._is_next(stamp)):
+            if stamp[:20] != second:
+                if not self._is_next(stamp):
                     return row
                 second, base = self._second, self._base
-            millis = base + digits
             payload = inner.payload
-            text = payload.delta.text
-            take(
-                sid,
-                metas.get(env.metadata) or self._plain_meta(env.metadata),
-                env.flow_id,
-                env.data_count,
-                env.round,
-                millis / 1000,
-                crc32(text.encode(), millis),
-                payload.request_id,
-                payload.index,
-                text,
-            )
+            count = env.data_count
+            lane = lanes.get(payload.request_id)
+            if (
+                lane is None
+                or count != lane.next_count
+                or payload.index != lane.index
+                or env.metadata != lane.metadata
+                or env.flow_id != lane.flow
+                or env.sid != lane.sid
+            ):
+                event = self._delta(row, payload, base + digits) if self._is_sid(env.sid) else None
+                if event is None:
+                    return row
+                take_first(event)
+                lane = lanes.get(payload.request_id)
+                if lane is not None and lane.metadata is None:
+                    lane.metadata = env.metadata
+                continue
+            lane.next_count = count + 1
+            lane.texts.append(payload.delta.text)
+            lane.millis.append(base + digits)
         return None
+
+    def _delta(self, row: bytes, payload: DeltaPayload, millis: int) -> Delta | None:
+        """The event of a row that is known to be one; once a block, so it is read again."""
+        try:
+            env = decode_envelope(row)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+        metadata, text = env.metadata or "", payload.delta.text
+        return Delta(
+            env.sid,
+            self._plain_metas.get(metadata) or self._plain_meta(metadata),
+            env.flow_id or "",
+            -1 if env.data_count is None else env.data_count,
+            env.round,
+            millis / 1000,
+            delta_digest(text, millis),
+            payload.request_id,
+            payload.index,
+            text,
+        )
 
     def _is_next(self, stamp: str) -> bool:
         """Whether a stamp is of the form of all, and of a second that is known now."""
@@ -228,7 +246,7 @@ class Decoder:
         event = build(head, payload) if payload is not None else None
         if event is not None:
             if type(event) is Delta and event.text is not None and event.time is not None:
-                event.digest = delta_digest(event.text, event.time)
+                event.digest = delta_digest(event.text, round(event.time * 1000))
             return event
         return Unknown(*head.base, head.name, raw, len(raw), offset)
 
@@ -350,12 +368,6 @@ def _codex_decoder(context: Context) -> "CodexDecoder":
     from agentmon.sources.codex_wire import CodexDecoder
 
     return CodexDecoder(context)
-
-
-def delta_digest(text: str, time: float) -> int:
-    """The checksum of a text delta: its time and text stand for its `line`, which costs five
-    times as much to go through (the same on the short way and the long one)."""
-    return crc32(text.encode(), round(time * 1000) & 0xFFFFFFFF)
 
 
 def build(head: Head, payload: dict[str, Any]) -> Event | None:

@@ -18,7 +18,6 @@ from agentmon.core.model import DeltaEntry, DeltaTail, Stream
 CHUNK_DELTAS = 512
 CHUNK_LINES = 1024
 
-_THOUSAND = (1000.0).__mul__
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -60,10 +59,10 @@ def encode_tail(tail: DeltaTail, flow_id: str) -> bytes:
     at = [flows.index(flow) for flow in tail.flows] if len(flows) > 1 else []
     named = ["" if flow == flow_id else flow for flow in flows]
     counts = tail.counts
-    steps = _steps(counts)
-    is_plain = counts[-1] - counts[0] == len(counts) - 1 and steps.count(1) >= len(steps) - 1
-    times = _steps([*map(round, map(_THOUSAND, tail.times))])
-    packed = _Tail(named, at, steps[0], [] if is_plain else steps[1:], times, tail.chars)
+    first = counts[0]
+    is_plain = counts == [*range(first, first + len(counts))]
+    steps = [] if is_plain else _steps(counts)[1:]
+    packed = _Tail(named, at, first, steps, _steps(tail.millis), tail.chars)
     return _pack(packed, deflate=len(tail.chars) >= CHUNK_DELTAS)
 
 

@@ -8,6 +8,7 @@ written beside and takes its place after the commit (`file_ops`).
 import os
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -19,6 +20,7 @@ SPOOL = "spool"
 """Where a text waits for its commit, below the data folder; emptied at every start."""
 
 
+@lru_cache(4096)
 def safe_name(name: str) -> str:
     """An id as a file name: itself where it is harmless, else a hash of it (design.md 4)."""
     if _PLAIN.match(name) and name not in (".", ".."):

@@ -8,6 +8,7 @@ import json
 from itertools import pairwise
 from typing import Protocol, cast
 
+import msgspec
 from msgspec import Struct
 
 from agentmon.core.model import Block, DeltaEntry, DeltaTail, Fresh
@@ -87,7 +88,7 @@ def _append(block: Block, path: str, fresh: Fresh) -> TextChange | None:
     if tail is None:
         tail = block.tail = DeltaTail()
     chars = [*map(len, fresh.texts)]
-    return TextChange(file, log_rows(tail, fresh.counts, fresh.times, chars, None, flow_id))
+    return TextChange(file, log_rows(tail, fresh.counts, fresh.millis, chars, None, flow_id))
 
 
 def _is_fixed(block: Block) -> bool:
@@ -109,9 +110,9 @@ def _reorder(block: Block, past: Past, path: str, fresh: Fresh) -> TextChange:
     before = block.start_text if block.start_stored else ""
     pieces = _pieces(stored, old[len(before) :]) + fresh.texts
     entries = stored + [
-        DeltaEntry(fresh.flows.get(at, own), count, time, len(text))
-        for at, (count, time, text) in enumerate(
-            zip(fresh.counts, fresh.times, fresh.texts, strict=True)
+        DeltaEntry(fresh.flows.get(at, own), count, millis / 1000, len(text))
+        for at, (count, millis, text) in enumerate(
+            zip(fresh.counts, fresh.millis, fresh.texts, strict=True)
         )
     ]
     order = emission_order(entries)
@@ -137,7 +138,7 @@ def _reorder(block: Block, past: Past, path: str, fresh: Fresh) -> TextChange:
     rows = log_rows(
         tail,
         [entry.count for entry in entries],
-        [entry.time for entry in entries],
+        [round(entry.time * 1000) for entry in entries],
         [entry.chars for entry in entries],
         [entry.flow for entry in entries] if any(e.flow != own for e in entries) else None,
         own,
@@ -169,37 +170,64 @@ def _resettle(block: Block, entries: list[DeltaEntry], order: list[int]) -> None
 def log_rows(
     tail: DeltaTail,
     counts: list[int],
-    times: list[float],
+    millis: list[int],
     chars: list[int],
     flows: list[str] | None,
     flow_id: str,
 ) -> list[tuple[int, int, bytes]]:
     """Adds deltas to the open chunk; the chunks that changed: (chunk, deltas, data).
 
-    `flows` None: all were written under the message's own flow id.
+    `flows` None: all were written under the message's own flow id. Lists that are a whole block,
+    as most are, become the chunk's own.
     """
     rows: list[tuple[int, int, bytes]] = []
     at, size = 0, len(counts)
     while at < size:
         end = min(size, at + CHUNK_DELTAS - len(tail.chars))
-        tail.counts += counts[at:end]
-        tail.times += times[at:end]
-        tail.chars += chars[at:end]
+        if not tail.chars and end - at == size:
+            tail.counts, tail.millis, tail.chars = counts, millis, chars
+        else:
+            tail.counts += counts[at:end]
+            tail.millis += millis[at:end]
+            tail.chars += chars[at:end]
         if flows is not None:
             tail.flows += flows[at:end]
         rows.append((tail.chunk, len(tail.chars), encode_tail(tail, flow_id)))
         at = end
         if len(tail.chars) >= CHUNK_DELTAS:
             tail.chunk += 1
-            tail.flows, tail.counts, tail.times, tail.chars = [], [], [], []
+            tail.flows, tail.counts, tail.millis, tail.chars = [], [], [], []
     return rows
 
 
-_TELLING = ("command", "file_path", "path", "pattern", "query", "url", "description", "prompt")
+class _Telling(Struct, gc=False):
+    """The arguments that tell what a call does, the most telling one first."""
+
+    command: str = ""
+    file_path: str = ""
+    path: str = ""
+    pattern: str = ""
+    query: str = ""
+    url: str = ""
+    description: str = ""
+    prompt: str = ""
+
+
+_TELLING = _Telling.__struct_fields__
+_telling = msgspec.json.Decoder(_Telling).decode
 
 
 def preview(text: str) -> str:
     """The argument that tells what a call does; the raw arguments where they can't be read."""
+    try:
+        known: tuple[str, ...] = msgspec.structs.astuple(_telling(text))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return _odd_preview(text)
+    return next(filter(None, known), text)[:PREVIEW]
+
+
+def _odd_preview(text: str) -> str:
+    """The same for arguments whose types, or whose JSON, are not as they should be."""
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError):

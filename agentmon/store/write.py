@@ -255,6 +255,8 @@ class Collector:
         A path that somebody moves in or appends to is not deleted: doing it all again after a
         crash must not hurt.
         """
+        if not batch.operations:
+            return
         taken = {target for source, target in batch.operations if source is not None}
         taken.update(append.path for append in batch.appends)
         batch.operations = [

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from unittest import mock
 
@@ -23,7 +24,7 @@ from agentmon.core.model import Fresh
 from agentmon.core.state import State
 from agentmon.engine.core import BATCH_LINES
 from agentmon.engine.ingest import Ingestion
-from agentmon.sources.sse_lines import DELTA_PREFIX, Decoder
+from agentmon.sources.sse_lines import Decoder
 from agentmon.store import texts
 from tests.bench import decoding, naive
 from tests.bench.bench import Sample
@@ -61,12 +62,13 @@ def fold(path: str) -> dict[str, float]:
     decoder, state = Decoder(), State()
     folding = Fold(state)
     count = 0
-    for data in decoding.file_lines(path):
-        count += 1
-        if not data.startswith(DELTA_PREFIX) or not decoder.delta_fields(data, folding.take_delta):
-            folding.line(decoder.decode(data, 0))
-        if count % BATCH_LINES == 0:
-            _forget(state)
+    lines = decoding.file_lines(path)
+    while batch := [*islice(lines, BATCH_LINES)]:
+        count += len(batch)
+        coming = iter(batch)
+        while (row := decoder.deltas(coming, state.lanes, folding.delta)) is not None:
+            folding.line(decoder.decode(row, 0))
+        _forget(state)
     return {"events": count}
 
 
