@@ -353,7 +353,9 @@ def test_free_pages_go_back_to_the_file_system(tmp_path: Path) -> None:
     assert report.after is not None
     assert size > report.after.base + 150_000
     assert (store / "agentmon.db").stat().st_size == report.after.database
-    assert report.after.database < report.after.base + 50_000  # the book of what went
+    assert (
+        report.after.database < report.after.base + 100_000
+    )  # the book of what went, and what search will ask for
     assert report.after.free_pages == 0
     assert report.after.wal == 0
 

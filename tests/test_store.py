@@ -250,6 +250,7 @@ def asked_by_panes(conn: sqlite3.Connection) -> list[Query]:
             read.numbered_round(asking, sid, found.round_number)
             read.round_sum(asking, sid, found.round_id)
             read.prompts(asking, sid, found.round_id)
+            read.round_blocks(asking, sid, found.round_id)
             for said in read.messages(asking, sid, found.round_id):
                 read.message(asking, said.flow_id)
                 read.latest_block(asking, said.flow_id)
@@ -294,7 +295,10 @@ def test_no_pane_scans_a_big_table(conn: sqlite3.Connection) -> None:
 
 READ = {
     *("sessions", "session", "agents", "rounds", "round_", "numbered_round", "messages"),
-    *("roundless_messages",),
+    *(
+        "roundless_messages",
+        "round_blocks",
+    ),
     *("message", "blocks", "block", "latest_block", "block_of_call", "pending", "result"),
     *("notices", "open_verdicts", "verdicts", "sources", "errors", "round_sum"),
     *("facts", "facts_of", "testimony", "told", "told_text", "prompts", "agent_messages"),
