@@ -75,7 +75,6 @@ def test_a_sound_machine_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "data folder",
         "disk space",
         "store",
-        "store size",
         "processes",
         "notification",
     ]

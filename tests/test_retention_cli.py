@@ -25,7 +25,7 @@ from tests.differential import ingest
 from tests.feeds import finished, sid_of, wait_for, write
 from tests.retention import NOW, archived, everything, small_store
 
-_OF_THE_MACHINE = ("bytes", "before", "after", "expected", "freed", "changed_at", "archive")
+_OF_THE_MACHINE = ("bytes", "before", "after", "expected", "freed", "changed_at", "archive", "wal")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 from agentmon.engine import weighing
 from agentmon.engine.feed import Status
 from agentmon.engine.weighing import Scale
-from agentmon.report import doctor
 from agentmon.store import db, sizes
 from agentmon.ui import health
 from tests import feeds, live_feed
@@ -93,21 +92,13 @@ def test_doctor_tells_sizes_in_words_and_numbers(tmp_path: Path) -> None:
     data = tmp_path / "data"
     ingest(data, [feeds.write(tmp_path / "sse_lines.jsonl", feeds.finished())])
     answer = run("doctor", "--data-dir", data, "--json")
-    (check,) = [row for row in json.loads(answer.out) if row["name"] == "store size"]
+    (check,) = [row for row in json.loads(answer.out) if row["name"] == "sizes"]
     texts = [path.stat().st_size for path in data.joinpath("delta_store").rglob("*.txt")]
     values = check["values"]
-    assert (values["texts"], values["text_files"]) == (sum(texts), len(texts))
+    assert values["text_files"] == len(texts)
+    assert values["texts"] >= sum(texts) > 0  # in whole clusters, as they lie on the disk
     assert values["database"] == data.joinpath("agentmon.db").stat().st_size
-    assert values["total"] == values["database"] + values["wal"] + values["texts"]
     assert "texts" in check["message"]
-
-
-def test_doctor_gives_a_lower_bound_of_very_many_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor, "_COUNT_FILES", 2)
-    check = doctor.check_sizes(store_of(tmp_path))
-    assert "more than 2 files" in check.message
 
 
 def test_what_is_not_known_is_not_said_to_be_zero() -> None:

@@ -24,7 +24,7 @@ from agentmon.report.table import Cell, Painter
 from agentmon.report.words import size
 from agentmon.sources import procs
 from agentmon.sources.discover import Discovery
-from agentmon.store.sizes import files_below, glance, weigh_texts
+from agentmon.store.sizes import files_below
 
 SMALLEST = (40, 10)
 """Columns and lines below which the screen only says that it is too small."""
@@ -93,7 +93,7 @@ def examine(
         check_space(data_dir),
     ]
     if data_dir.is_dir():
-        checks += [store(data_dir), check_sizes(data_dir)]
+        checks.append(store(data_dir))
     return [*checks, check_processes(), check_notification(_standing(data_dir), inotify)]
 
 
@@ -182,19 +182,6 @@ def _weight(folder: Path) -> str:
             return f"more than {size(total)}"
         total += entry
     return size(total)
-
-
-def check_sizes(data_dir: Path) -> Check:
-    """What the store takes, in words and in numbers."""
-    texts = weigh_texts(data_dir, most=_COUNT_FILES)
-    found = glance(data_dir, texts)
-    values = {"database": found.database, "wal": found.wal, "total": found.total}
-    parts = [f"database {size(found.database)}", f"WAL {size(found.wal)}"]
-    if texts is not None:
-        more = "" if texts.is_whole else "more than "
-        parts.append(f"texts {more}{size(texts.bytes)} in {more}{texts.files:,} files")
-        values |= {"texts": texts.bytes, "text_files": texts.files}
-    return Check("store size", "ok", ", ".join(parts), values=values)
 
 
 def check_space(data_dir: Path, free: int | None = None) -> Check:

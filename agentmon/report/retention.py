@@ -133,12 +133,21 @@ def check_sizes(sizes: Sizes, *, is_incremental: bool) -> Check:
         "no search index" if sizes.search is None else f"search index {size(sizes.search)}",
     ]
     message = ", ".join(parts)
+    values = {
+        "database": sizes.database,
+        "free_pages": sizes.free_pages,
+        "wal": sizes.wal,
+        "texts": sizes.texts,
+        "text_files": sizes.text_files,
+        "archive": sizes.archive,
+        "search": sizes.search or 0,
+    }
     if sizes.free_pages > _FREE and not is_incremental:
         remedy = (
             "agentmon cleanup --compact gives the free pages back, while agentmon is not running"
         )
-        return Check("sizes", "warn", message, remedy)
-    return Check("sizes", "ok", message)
+        return Check("sizes", "warn", message, remedy, values)
+    return Check("sizes", "ok", message, values=values)
 
 
 def check_policy(

@@ -70,7 +70,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     conn = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    conn.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heard before the first table is made only
+    if not path.stat().st_size:
+        conn.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heard before the first table is made
     conn.execute("PRAGMA journal_mode = WAL")
     _tune(conn)
     return conn
