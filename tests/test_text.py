@@ -5,7 +5,7 @@ import re
 import sys
 import unicodedata
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -86,6 +86,7 @@ def test_emoji_glue_between_pictographs_goes_and_elsewhere_shows() -> None:
     assert clean("a\U000e0101") == "a‹U+E0101›"
 
 
+@example("\U00013430")  # joins hieroglyphs, and takes no room
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cn"]), max_size=80))
 def test_cells_agree_with_the_library_that_draws(raw: str) -> None:
     shown = clean(raw, newline=False)
