@@ -1,6 +1,7 @@
 """No test ever sees this machine's real home, settings or agents."""
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,12 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no recordings beside the project")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def young_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A screen does not walk the memory of all tests before it at its start (a tenth of its time);
+    `test_endings` and `test_terminal` start it as it is."""
+    module = sys.modules.get("agentmon.ui.screens.main")
+    if module is not None:
+        monkeypatch.setattr(module, "_settle_memory", lambda: None)

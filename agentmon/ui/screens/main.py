@@ -39,6 +39,12 @@ STAGGER = 0.012
 """Seconds between the paints of two panes, so that a key is never behind all of them."""
 
 
+def _settle_memory() -> None:
+    """What exists by now stays: the collector need not walk it again in the middle of a frame."""
+    gc.collect()
+    gc.freeze()
+
+
 class MainScreen(Frame):
     """Sessions, pending tools, rounds and stream of one feed."""
 
@@ -86,9 +92,7 @@ class MainScreen(Frame):
         self.set_interval(1.0, self.second)
         self._show_hints()
         self.tick()
-        # What exists by now stays: the collector need not walk it again in the middle of a frame.
-        gc.collect()
-        gc.freeze()
+        _settle_memory()
 
     def on_unmount(self) -> None:
         self.loader.stop()
