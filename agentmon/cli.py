@@ -8,28 +8,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import click
 
 from agentmon import __version__, config
-from agentmon.commands import (
-    export,
-    lists,
-    metrics,
-    otel,
-    queries,
-    retention,
-    scripts,
-    searching,
-    sql,
-    sums,
-    timeseries,
-)
-from agentmon.commands import round as round_
-from agentmon.commands.compare import compare
-from agentmon.commands.errors import errors
 from agentmon.commands.options import (
     clear_errors,
     complain,
@@ -49,11 +34,43 @@ F = TypeVar("F", bound=Callable[..., Any])
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+ROOMS = {
+    "compare": "compare",
+    "errors": "errors",
+    "export": "export",
+    "lists": "pending sessions stalled unbalanced",
+    "metrics": "serve-metrics",
+    "otel": "otel",
+    "queries": "rounds show tool",
+    "retention": "cleanup restore",
+    "round": "parallel rate",
+    "scripts": "status wait",
+    "searching": "search",
+    "sql": "sql",
+    "sums": "dashboard stats",
+    "timeseries": "timeseries",
+}
+"""Modules of `agentmon.commands`, and the names of the commands in them."""
+
+_ROOM_OF = {name: room for room, names in ROOMS.items() for name in names.split()}
+
+
 class Commands(click.Group):
     """`agentmon [PATH…]` is the screen; a first word that is a command is that command.
 
     Options may stand before the command, since `--data-dir` and `--json` belong to all of them.
+    A command's room is imported when it is named: the screen does not wait for all of them.
     """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*self.commands, *_ROOM_OF])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        room = _ROOM_OF.get(cmd_name)
+        if room is None:
+            return super().get_command(ctx, cmd_name)
+        module = import_module(f"agentmon.commands.{room}")
+        return cast("click.Command", getattr(module, cmd_name.replace("-", "_")))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] in ("-h", "--help", "--version"):
@@ -78,7 +95,7 @@ class Commands(click.Group):
             elif arg == "--data-dir":
                 skip = True
             elif not arg.startswith("-"):
-                return at if arg in self.commands else None
+                return at if arg in self.commands or arg in _ROOM_OF else None
             elif arg == "--":
                 return None
         return None
@@ -331,31 +348,6 @@ def config_(data_dir: Path | None, as_json: bool) -> None:
     click.echo(f"# {config.config_file(os.environ)}")
     for row in found:
         click.echo(f"{row['key']} = {row['value']!r}    # {row['origin']}: {row['help']}")
-
-
-main.add_command(scripts.status)
-main.add_command(scripts.wait)
-main.add_command(export.export)
-main.add_command(otel.otel)
-main.add_command(metrics.serve_metrics)
-main.add_command(lists.sessions)
-main.add_command(lists.pending)
-main.add_command(lists.stalled)
-main.add_command(lists.unbalanced)
-main.add_command(queries.rounds)
-main.add_command(queries.show)
-main.add_command(queries.tool)
-main.add_command(sums.stats)
-main.add_command(sums.dashboard)
-main.add_command(timeseries.timeseries)
-main.add_command(sql.sql)
-main.add_command(searching.search)
-main.add_command(round_.rate)
-main.add_command(round_.parallel)
-main.add_command(errors)
-main.add_command(compare)
-main.add_command(retention.cleanup)
-main.add_command(retention.restore)
 
 
 def run() -> NoReturn:

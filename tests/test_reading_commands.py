@@ -142,7 +142,8 @@ def test_a_store_of_an_older_agentmon_is_told(tmp_path: Path) -> None:
 def test_every_command_has_an_example_and_takes_the_common_options(args: list[str]) -> None:
     from agentmon.cli import main
 
-    found = main.commands[args[0]]
+    found = main.get_command(click.Context(main), args[0])
+    assert found is not None
     names = {option for param in found.params for option in param.opts}
     assert {"--data-dir", "--json"} <= names
     assert f"agentmon {args[0]}" in (found.help or "")

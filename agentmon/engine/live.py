@@ -21,12 +21,10 @@ from agentmon.core.health import Limits
 from agentmon.engine.backlog import read_in_child
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
-from agentmon.engine.indexing import Indexing
 from agentmon.engine.judging import Judge
 from agentmon.engine.overseeing import Oversight
 from agentmon.engine.passing import PassingLoader
 from agentmon.engine.queueing import SINCE
-from agentmon.engine.retaining import Keeper
 from agentmon.engine.weighing import Scale
 from agentmon.logfile import log
 from agentmon.sources.paths import Expanded, expand
@@ -55,6 +53,9 @@ LOOK_SECONDS = 5.0
 RETRY_SECONDS = 2.0
 BACKLOG_BYTES = 8 << 20
 """From how many unread bytes on a child process reads them."""
+
+FIRST_SECONDS = 1.0
+"""Before what keeps the store in order begins."""
 
 UNSEEN_SECONDS = 10.0
 """Between two looks at the clock: from so many on the machine slept, agentmon was stopped, or the
@@ -445,6 +446,9 @@ class Live:
         return await self._writer.run(fn)
 
     async def _keep_within(self) -> None:
+        await asyncio.sleep(FIRST_SECONDS)  # the first board does not wait for what can wait
+        from agentmon.engine.retaining import Keeper
+
         await Keeper(self, self._retention).run()
 
     @property
@@ -454,6 +458,9 @@ class Live:
         return engine is not None and engine.inputs.progress is None
 
     async def _keep_indexing(self) -> None:
+        await asyncio.sleep(FIRST_SECONDS)
+        from agentmon.engine.indexing import Indexing
+
         await Indexing(self, self.searching, self._write).run()
 
     @property

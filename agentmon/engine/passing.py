@@ -4,20 +4,24 @@ The fold must never see half of one. So whatever asks for the session that is on
 has the way finished first, then and there: it spoke after days of silence, in that very second.
 """
 
+from __future__ import annotations
+
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agentmon.core.model import Message, Session, Stream
 from agentmon.core.state import StreamKey
 from agentmon.store.deltas import DeltaFiles
 from agentmon.store.load import StoreLoader
-from agentmon.store.retention import finding
-from agentmon.store.retention.archive import Checked
-from agentmon.store.retention.leaving import Leaving, Spoke, Steps, run_for
-from agentmon.store.retention.pack import BadArchive
-from agentmon.store.retention.returning import Returning
+
+if TYPE_CHECKING:  # what is seldom needed does not hold up every start
+    from agentmon.store.retention.archive import Checked
+    from agentmon.store.retention.finding import Found
+    from agentmon.store.retention.leaving import Leaving, Steps
+    from agentmon.store.retention.returning import Returning
 
 _WHOLE = float("inf")
 
@@ -35,6 +39,10 @@ class Passage:
     def run_for(self, conn: sqlite3.Connection, seconds: float) -> bool:
         """Steps for about so long; False when it is over. Raises OSError and sqlite3.Error, and
         may then be called again."""
+        from agentmon.store.retention.finding import CannotRestore
+        from agentmon.store.retention.leaving import Spoke, run_for
+        from agentmon.store.retention.pack import BadArchive
+
         with self._lock:
             if self._steps is None:
                 return False
@@ -44,7 +52,7 @@ class Passage:
                 self._steps = None
             except Spoke as problem:
                 self.problem, self._steps = problem, None
-            except (BadArchive, finding.CannotRestore, OSError) as problem:
+            except (BadArchive, CannotRestore, OSError) as problem:
                 if not isinstance(self._steps, Return):
                     raise
                 self.problem, self._steps = problem, self._steps.undone()
@@ -82,7 +90,7 @@ class Passage:
 class Return:
     """A restore, from its entry in the book on."""
 
-    def __init__(self, data_dir: Path, found: finding.Found, checked: Checked, now: float) -> None:
+    def __init__(self, data_dir: Path, found: Found, checked: Checked, now: float) -> None:
         self.sid = checked.head.sid
         self.returning: Returning | None = None
         self._data_dir = data_dir
@@ -96,6 +104,8 @@ class Return:
 
     def step(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
         if self.returning is None:
+            from agentmon.store.retention import finding
+
             self.returning = finding.begin(
                 conn, self._data_dir, self._found, self._checked, self._now
             )
@@ -107,6 +117,8 @@ class Return:
         done = self.returning
         if done is None:
             return None
+        from agentmon.store.retention.leaving import Leaving
+
         return Leaving(self._data_dir, done.removal_id, self.sid, self._now, back_to_archive=True)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from agentmon.store import db
 from agentmon.store.deltas import DeltaFiles
-from agentmon.store.retention import leaving
 from agentmon.store.statements import SourceValues
 from agentmon.store.write import recover
 
@@ -22,7 +21,7 @@ class OpenStore:
             self.conn = db.create(data_dir)
             files = DeltaFiles(data_dir)
             recover(self.conn, files)
-            leaving.recover(self.conn, files)
+            _finish_ways(self.conn, files)
         except BaseException as problem:
             self._lock.release()
             if isinstance(problem, sqlite3.Error | OSError):
@@ -42,3 +41,16 @@ def known_sources(conn: sqlite3.Connection) -> list[SourceValues]:
     names = SourceValues.__struct_fields__
     rows = conn.execute(f"SELECT {', '.join(names)} FROM sources ORDER BY source_id")
     return [SourceValues(*row) for row in rows]
+
+
+_UNDER_WAY = """
+SELECT 1 FROM removals WHERE state IN ('archiving', 'leaving', 'returning') LIMIT 1
+"""
+
+
+def _finish_ways(conn: sqlite3.Connection, files: DeltaFiles) -> None:
+    """Sessions that were on their way out or back when a crash came."""
+    if conn.execute(_UNDER_WAY).fetchone() is not None:
+        from agentmon.store.retention import leaving
+
+        leaving.recover(conn, files)

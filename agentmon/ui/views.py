@@ -2,9 +2,7 @@
 
 from agentmon.ui import health, tabs
 from agentmon.ui.evidence import Answer
-from agentmon.ui.screens.compare import ComparePage
 from agentmon.ui.screens.overlays import HealthScreen
-from agentmon.ui.screens.tools import ToolsPage
 from agentmon.ui.trouble import Trouble
 from agentmon.ui.widgets.sessions import short_path
 
@@ -16,6 +14,8 @@ class Views(Trouble):
         """The board is there: a page over it was left."""
 
     def tab_tools(self) -> None:
+        from agentmon.ui.screens.tools import ToolsPage
+
         self.screen.open_page(ToolsPage(self.screen))
 
     def next_tab(self) -> None:
@@ -51,6 +51,8 @@ class Views(Trouble):
         elif thread is None or thread.row.sid == sessions.marked:
             self.screen.say("This is the marked session: choose another one to compare it with")
         else:
+            from agentmon.ui.screens.compare import ComparePage
+
             self.screen.open_page(ComparePage(self.screen, (sessions.marked, thread.row.sid)))
 
     # agentmon itself

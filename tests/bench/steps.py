@@ -126,6 +126,9 @@ class _FirstWrite:
     def flush(self) -> None:
         return
 
+    def isatty(self) -> bool:
+        return False
+
 
 def questions(folder: str, commands: str) -> dict[str, float]:
     """Commands one after the other over a store; milliseconds to the first word and to the end."""
