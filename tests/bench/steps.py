@@ -5,6 +5,7 @@ since `ru_maxrss` of a child begins at what its parent had.
 """
 
 import asyncio
+import io
 import os
 import resource
 import sqlite3
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import click
@@ -108,26 +110,20 @@ def naive_async(path: str, folder: str, events: str) -> dict[str, float]:
 # -- commands
 
 
-class _FirstWrite:
-    """Standard output that goes nowhere, and when the first of it came."""
-
-    encoding = "utf-8"
+class _FirstWrite(io.RawIOBase):
+    """Where what is printed goes, and when the first of it came."""
 
     def __init__(self) -> None:
         self.at: float | None = None
 
-    def write(self, text: str | bytes) -> int:
-        if not isinstance(text, str):  # how click finds out what kind of stream this is
-            raise TypeError("text only")
-        if self.at is None and text:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        size = len(memoryview(data))
+        if self.at is None and size:
             self.at = time.perf_counter()
-        return len(text)
-
-    def flush(self) -> None:
-        return
-
-    def isatty(self) -> bool:
-        return False
+        return size
 
 
 def questions(folder: str, commands: str) -> dict[str, float]:
@@ -135,9 +131,10 @@ def questions(folder: str, commands: str) -> dict[str, float]:
     taken: dict[str, float] = {}
     for at, words in enumerate(msgspec.json.decode(commands, type=list[list[str]])):
         out = _FirstWrite()
-        with mock.patch.object(sys, "stdout", out):
+        with mock.patch.object(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(out))):
             begun = time.perf_counter()
             agentmon([words[0], "--data-dir", folder, *words[1:]], standalone_mode=False)
+            sys.stdout.flush()
             ended = time.perf_counter()
         taken[f"first {at}"] = ((out.at or ended) - begun) * 1000
         taken[f"whole {at}"] = (ended - begun) * 1000
