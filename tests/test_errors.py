@@ -286,7 +286,8 @@ def test_every_question_is_answered_by_an_index(statements: tuple[UiStore, list[
         Scope(NOW - 1, sid="a", agent="main"),
     ]
     for scope in scopes:
-        failures.load(conn, scope)
+        found = failures.Failures(conn, scope)
+        assert [*failures.json_pieces(found)]
         list(read_tools.tools(conn, scope))
     read_tools.calls(conn, "Bash", since=0.0)
     conn.set_trace_callback(None)

@@ -8,7 +8,6 @@ from agentmon.commands.options import (
     data_dir_option,
     json_option,
     print_json,
-    print_text,
     reading,
 )
 
@@ -27,6 +26,7 @@ def compare(names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> Non
     agentmon compare api-server 5b1d2c3e
     agentmon compare 5b1d2c3e 90ab12cd --json | jq .divergences
     """
+    from agentmon.commands import printing
     from agentmon.report import compare as comparison
     from agentmon.report.naming import the_session
 
@@ -38,4 +38,5 @@ def compare(names: tuple[str, ...], data_dir: Path | None, as_json: bool) -> Non
     if as_json:
         print_json(comparison.as_json(found))
         return
-    print_text(lambda width, paint: comparison.text(found, width=width, paint=paint))
+    paint = printing.painter(store.settings)
+    click.echo(comparison.text(found, width=printing.width(), paint=paint))

@@ -8,8 +8,6 @@ from agentmon.commands import options
 from agentmon.commands.options import (
     data_dir_option,
     json_option,
-    print_json,
-    print_text,
     reading,
     since_option,
 )
@@ -34,7 +32,7 @@ def errors(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Tools by errors with their durations, API errors by kind, and the newest failures.
+    """The newest failures, API errors by kind, and tools by errors with their durations.
 
     A call counts since it was complete; its duration runs from then to its result. The rate is
     errors by results. The first three durations are of calls that did not fail.
@@ -43,6 +41,7 @@ def errors(
     agentmon errors --since 24h
     agentmon errors --session api-server --json
     """
+    from agentmon.commands import printing
     from agentmon.report import failures
     from agentmon.report.naming import the_session
     from agentmon.store.read_tools import Scope
@@ -51,8 +50,10 @@ def errors(
     start = None if since is None else options.parse_since(since, now)
     with reading(data_dir) as store:
         sid = None if name is None else the_session(store.conn, name)
-        found = failures.load(store.conn, Scope(start, sid, agent), limit=limit)
-    if as_json:
-        print_json(failures.as_json(found))
-        return
-    print_text(lambda width, paint: failures.text(found, now, width=width, paint=paint))
+        found = failures.Failures(store.conn, Scope(start, sid, agent), limit=limit)
+        if as_json:
+            printing.print_pieces(failures.json_pieces(found))
+            return
+        paint = printing.painter(store.settings)
+        width = printing.width()
+        printing.print_pieces(failures.text_pieces(found, now, width=width, paint=paint))

@@ -1,7 +1,6 @@
 """What the commands share: options, settings, output, and errors as one sentence."""
 
 import os
-import shutil
 import signal
 import sqlite3
 import sys
@@ -18,7 +17,7 @@ from agentmon import config
 from agentmon.core.text import clean, json_text
 
 if TYPE_CHECKING:
-    from agentmon.report.table import Painter
+    pass
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -134,17 +133,6 @@ def print_rows(rows: Iterable[object]) -> None:
         sys.stdout.write(piece)
         if number == 0:
             sys.stdout.flush()
-
-
-def print_text(make: Callable[[int, "Painter"], str]) -> None:
-    """Prints what is made for the width and the looks of the terminal, or of a pipe."""
-    from agentmon.report.table import Painter
-
-    utf8_output()
-    wants_ascii = config.load({}, os.environ).settings.ui.ascii
-    has_color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    width = shutil.get_terminal_size((120, 24)).columns
-    click.echo(make(width, Painter(wants_ascii, has_color)))
 
 
 class Store(NamedTuple):

@@ -6,12 +6,14 @@ For `agentmon errors`. What counts as a call, an error and a duration is said in
 
 import re
 import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from agentmon.core.spread import Spread
-from agentmon.core.text import one_line
+from agentmon.core.text import json_text, one_line
 from agentmon.report import words
 from agentmon.report.naming import board_name
 from agentmon.report.table import Cell, Column, Painter, table
@@ -36,24 +38,37 @@ class Failure(Struct):
     round_number: int | None
 
 
-class Failures(Struct):
-    scope: Scope
-    tools: list[ToolRow]
-    api: list[ApiErrors]
-    newest: list[Failure]
+class Failures:
+    """Each part is read when it is asked for: the newest failures are there long before all calls
+    of a large store are counted."""
 
+    def __init__(self, conn: sqlite3.Connection, scope: Scope, *, limit: int = 20) -> None:
+        """`limit` is how many failures are listed."""
+        self.scope = scope
+        self._conn = conn
+        self._limit = limit
 
-def load(conn: sqlite3.Connection, scope: Scope, *, limit: int = 20) -> Failures:
-    """Tools with most errors first; `limit` is how many failures are listed."""
-    tools = sorted(read_tools.tools(conn, scope), key=by_errors)
-    names: dict[str, str] = {}
-    newest: list[Failure] = []
-    for row in read_tools.failures(conn, scope, limit=limit):
-        if row.sid not in names:
-            session = read.session(conn, row.sid)
-            names[row.sid] = board_name(conn, session) if session is not None else row.sid
-        newest.append(Failure(row, names[row.sid], _round_number(conn, row)))
-    return Failures(scope, tools, api_errors(conn, scope), newest)
+    @cached_property
+    def newest(self) -> list[Failure]:
+        """The newest first."""
+        names: dict[str, str] = {}
+        found: list[Failure] = []
+        for row in read_tools.failures(self._conn, self.scope, limit=self._limit):
+            if row.sid not in names:
+                session = read.session(self._conn, row.sid)
+                names[row.sid] = board_name(self._conn, session) if session else row.sid
+            found.append(Failure(row, names[row.sid], _round_number(self._conn, row)))
+        return found
+
+    @cached_property
+    def api(self) -> list[ApiErrors]:
+        """The most frequent first."""
+        return api_errors(self._conn, self.scope)
+
+    @cached_property
+    def tools(self) -> list[ToolRow]:
+        """Those with most errors first."""
+        return sorted(read_tools.tools(self._conn, self.scope), key=by_errors)
 
 
 def by_errors(row: ToolRow) -> tuple[int, int, str]:
@@ -103,15 +118,18 @@ def error_kind(error: str) -> str:
     return one_line(head, _LONGEST_KIND) or "unknown"
 
 
-def as_json(found: Failures) -> dict[str, object]:
-    return {
-        "since": found.scope.since,
-        "session": found.scope.sid,
-        "agent": found.scope.agent,
-        "tools": [_tool_json(row) for row in found.tools],
-        "api_errors": [asdict(errors) for errors in found.api],
-        "failures": [_failure_json(failure) for failure in found.newest],
-    }
+def json_pieces(found: Failures) -> Iterator[str]:
+    """One object, each part as soon as it is known."""
+    scope = found.scope
+    head = {"since": scope.since, "session": scope.sid, "agent": scope.agent}
+    yield "{\n" + "".join(f"  {json_text(k)}: {json_text(v)},\n" for k, v in head.items())
+    yield f'  "failures": {_json_list([_failure_json(one) for one in found.newest])},\n'
+    yield f'  "api_errors": {_json_list([asdict(errors) for errors in found.api])},\n'
+    yield f'  "tools": {_json_list([_tool_json(row) for row in found.tools])}\n}}\n'
+
+
+def _json_list(rows: Sequence[object]) -> str:
+    return json_text(rows, indent=2).replace("\n", "\n  ")
 
 
 def _tool_json(row: ToolRow) -> dict[str, object]:
@@ -177,19 +195,22 @@ _NEWEST = (
 )
 
 
-def text(found: Failures, now: float, *, width: int, paint: Painter) -> str:
-    """The same as tables; ages are at `now`. What is empty is left out, or said to be."""
-    if not (found.tools or found.api or found.newest):
-        return "No tool was called, and nothing failed."
-    parts = [table(_TOOLS, [_tool_cells(row) for row in found.tools], width, paint)]
-    if not found.tools:
-        parts = [["No tool was called."]]
-    if found.api:
-        parts.append(table(_API, [_api_cells(errors, now) for errors in found.api], width, paint))
+def text_pieces(found: Failures, now: float, *, width: int, paint: Painter) -> Iterator[str]:
+    """The same as tables, the newest failures first, the tools last; ages are at `now`. What is
+    empty is left out, or said to be."""
     if found.newest:
         rows = [_failure_cells(failure, now) for failure in found.newest]
-        parts.append(table(_NEWEST, rows, width, paint))
-    return "\n\n".join("\n".join(lines) for lines in parts)
+        yield "\n".join(table(_NEWEST, rows, width, paint)) + "\n\n"
+    if found.api:
+        rows = [_api_cells(errors, now) for errors in found.api]
+        yield "\n".join(table(_API, rows, width, paint)) + "\n\n"
+    if found.tools:
+        rows = [_tool_cells(row) for row in found.tools]
+        yield "\n".join(table(_TOOLS, rows, width, paint)) + "\n"
+    elif found.newest or found.api:
+        yield "No tool was called.\n"
+    else:
+        yield "No tool was called, and nothing failed.\n"
 
 
 def rate_text(rate: float | None) -> str:
