@@ -59,8 +59,10 @@ async def settle(pilot: Pilot[None], main: MainScreen) -> None:
 
 def page_of(app: App[Any]) -> Page[Any] | None:
     """The page over the board, where one is."""
-    found = [screen for screen in app.screen_stack if isinstance(screen, Page)]
-    return cast("list[Page[Any]]", found)[-1] if found else None
+    for screen in reversed(app.screen_stack):
+        if isinstance(screen, Page):
+            return cast("Page[Any]", screen)
+    return None
 
 
 class Shown:
