@@ -133,15 +133,14 @@ class Expanded:
             self._look_at(self._roots[path], due, held)
         while due:
             self._list(due.popleft(), due, held)
-        for path in self.gone:
-            self._forget(path)
+        self._forget(self.gone)
         self.places = self._watched()
         return self._fresh
 
     def pass_over(self, path: str) -> None:
         """It is no log: it is not given again."""
         self.passed_over.add(path)
-        self._forget(path)
+        self._forget([path])
 
     def _watched(self) -> list[str]:
         """Roots and the like first; folders of sessions that were active lately, newest first."""
@@ -232,7 +231,8 @@ class Expanded:
                 taken.append(one.path)
                 if not self._take(one, held):
                     spot.stamp = (*spot.stamp[:2], 0)
-        self.gone += [path for path in spot.files if path not in taken and self._may_go(path)]
+        there = set(taken)  # folders may hold a hundred thousand files
+        self.gone += [path for path in spot.files if path not in there and self._may_go(path)]
         spot.files = tuple(taken)
 
     def _enter(self, spot: _Spot, shape: Shape, name: str, path: str, due: deque[_Spot]) -> None:
@@ -306,11 +306,15 @@ class Expanded:
         one = self.found.get(path)
         return one is not None and one.kind in ("transcript", "rollout") and not one.is_given
 
-    def _forget(self, path: str) -> None:
-        one = self.found.pop(path, None)
-        if one is not None:
-            self._taken.pop(one.identity, None)
-            self.files.remove(path)
+    def _forget(self, paths: Iterable[str]) -> None:
+        left: set[str] = set()
+        for path in paths:
+            one = self.found.pop(path, None)
+            if one is not None:
+                self._taken.pop(one.identity, None)
+                left.add(path)
+        if left:
+            self.files[:] = [path for path in self.files if path not in left]
 
 
 def expand(given: Sequence[str | Root], *, follow: bool) -> Expanded:
