@@ -230,23 +230,28 @@ class History:
         self.torn = b""
         self.copies = 0
         self.read_size = read_size
+        self.is_begun = False
+        """Whether something was read of the file that is the log now."""
         self.source = self.store.source(self.log)
         for step in steps:
             getattr(self, f"do_{step}")()
         self.do_read()
 
     def do_add(self) -> None:
+        self.is_begun &= self.log.exists()
         self.written.append(row(len(self.written), len(self.written) * 7 % 90))
         add(self.log, self.written[-1].removeprefix(self.torn))
         self.torn = b""
 
     def do_torn(self) -> None:
+        self.is_begun &= self.log.exists()
         if not self.torn:
             self.torn = row(len(self.written), len(self.written) * 7 % 90)[:11]
             add(self.log, self.torn, end=b"")
 
     def do_read(self) -> None:
         self.store.drain(self.source, self.read_size)
+        self.is_begun = self.log.exists()
 
     def do_stop(self) -> None:
         """Nobody looks until the next read."""
@@ -264,7 +269,8 @@ class History:
         if self.log.exists():
             self._finish_line()
             # A copy is recognised by what was read of the original: it must have been begun.
-            if self.source.state is None or self.source.state.position == 0:
+            state = self.source.state
+            if not self.is_begun or state is None or state.position == 0:
                 self.do_read()
             self.copies += 1
             shutil.copy(self.log, f"{self.log}.{self.copies}")

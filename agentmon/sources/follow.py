@@ -262,7 +262,17 @@ class FollowedFile:
             if state is not None and (one.size > state.position or one is renamed[-1]):
                 self._add_older(one, None)
         if renamed:
-            self._add_skipped(renamed[-1].mtime_ns)
+            # where the newest is another file by the same inode number, the known one was deleted,
+            # and nobody knows since when others had its name
+            self._add_skipped(renamed[-1].mtime_ns if self._is_known(renamed[-1]) else 0)
+
+    def _is_known(self, one: Sibling) -> bool:
+        """Whether it is the file that was read under this identity."""
+        known = self._register.state_of(one.identity)
+        with suppress(OSError):
+            file = OpenFile(one.path)
+            return known is not None and verified(file.fd, known)
+        return False
 
     def _last_change(self) -> int | None:
         """The last write, in ns, to what had this path last, else since when that is waited for."""
