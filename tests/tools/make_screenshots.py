@@ -54,6 +54,8 @@ SHOTS = (
     Shot("stall-160x50", 104.0, WIDE, ("s",)),
     Shot("evidence-80x24", 104.0, SMALL, ("s", "i")),
     Shot("rounds-80x24", 200.0, SMALL, ("3", "z")),
+    Shot("tools-80x24", 200.0, SMALL, ("T",)),
+    Shot("round-160x50", 200.0, WIDE, ("/", *"infra", "enter", "v")),
     Shot("help-80x24", 35.0, SMALL, ("?",)),
     Shot("light-80x24", 38.0, SMALL, (), "textual-light"),
 )
