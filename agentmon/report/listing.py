@@ -24,7 +24,7 @@ from agentmon.store.read_rounds import RoundLine, RoundWork, Unended, unended
 Record = dict[str, object]
 Cells = Sequence[Cell]
 
-PAGE = 100
+PAGE = 50
 """Sessions that are read at once."""
 
 
