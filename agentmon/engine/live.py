@@ -466,7 +466,7 @@ class Live:
     @property
     def is_busy(self) -> bool:
         """Whether a backlog is read: the index can wait for its end."""
-        return self._is_catching_up or self._backlog is not None
+        return self._is_catching_up or self._backlog is not None or not self.is_through
 
     def measure(self) -> dict[str, float]:
         """How agentmon itself is doing, by name."""
