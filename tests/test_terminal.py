@@ -56,6 +56,11 @@ class Painted:
                 self.seen += read
         return self.process.wait(PATIENCE)
 
+    def hang_up(self) -> None:
+        """Nobody is at the other end any more, and no signal says so: we control no terminal."""
+        os.close(self.master)
+        self.master = -1
+
 
 @contextmanager
 def painted(stderr: Path) -> Generator[Painted]:
@@ -65,7 +70,8 @@ def painted(stderr: Path) -> Generator[Painted]:
     finally:
         found.process.kill()
         found.process.wait()
-        os.close(found.master)
+        if found.master >= 0:
+            os.close(found.master)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +90,16 @@ def test_the_terminal_is_given_back(
         screen.until(LEAVES)
         assert screen.ended() == code
     assert (tmp_path / "errors").read_bytes() == b""
+
+
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["running", "stopped"])
+def test_a_terminal_that_goes_without_a_word(tmp_path: Path, is_stopped: bool) -> None:
+    """Nothing stays behind that asks a terminal which is gone, a core at a time; also where so
+    much was to be written meanwhile that the writer stands still."""
+    with painted(tmp_path / "errors") as screen:
+        screen.until(b"Sessions")
+        if is_stopped:
+            screen.process.send_signal(signal.SIGSTOP)
+        screen.hang_up()
+        screen.process.send_signal(signal.SIGCONT)
+        assert screen.process.wait(PATIENCE) == 128 + signal.SIGHUP

@@ -2,12 +2,13 @@
 
 import asyncio
 import signal
+from functools import partial
 
 from agentmon.assets import asset
 from agentmon.config import Settings
 from agentmon.core.attention import AttentionSettings
 from agentmon.engine.feed import Feed
-from agentmon.ui import commands
+from agentmon.ui import commands, terminal
 from agentmon.ui.host import Host
 from agentmon.ui.palette import CommandProvider
 from agentmon.ui.screens.main import MainScreen
@@ -48,6 +49,7 @@ class AgentmonApp(Host):
         else:
             self.main.set_problem(f"There is no theme {self.settings.ui.theme!r}")
         self._catch_terminate(True)
+        self._watch_terminal()
         self._starting = asyncio.create_task(self._start_feed())
 
     async def _start_feed(self) -> None:
@@ -80,6 +82,13 @@ class AgentmonApp(Host):
                     loop.remove_signal_handler(number)
             except (NotImplementedError, RuntimeError, ValueError):
                 return
+
+    def _watch_terminal(self) -> None:
+        fileno = getattr(self._driver, "fileno", None)
+        if isinstance(fileno, int) and not self.is_headless:
+            loop = asyncio.get_running_loop()
+            hung_up = partial(self._terminated, signal.SIGHUP)
+            terminal.when_gone(fileno, lambda: loop.call_soon_threadsafe(hung_up))
 
     def _terminated(self, number: int) -> None:
         """The exit code is written as shells write it."""
