@@ -1,5 +1,6 @@
 """No test ever sees this machine's real home, settings or agents."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -31,6 +32,17 @@ def scratch_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     for variable in ("CLAUDE_CODE_LOG_DIR", "NO_COLOR", "TMUX"):
         monkeypatch.delenv(variable, raising=False)
     return base
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where Python may not keep bytecode beside the sources, as in many containers, each command
+    would compile them anew and take three times as long as an installed one: it goes to a scratch
+    folder of all workers."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        base = tmp_path_factory.getbasetemp()
+        shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+        os.environ["PYTHONPYCACHEPREFIX"] = str(shared / "bytecode")
 
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"

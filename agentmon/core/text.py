@@ -139,11 +139,22 @@ def one_line(text: str, width: int) -> str:
     """
     if width <= 0:
         return ""
+    return _one_short_line(text, width) if len(text) <= _SHORT else _one_line(text, width)
+
+
+_SHORT = 200
+"""Characters up to which a line is remembered: names and paths are drawn again every second."""
+
+
+def _one_line(text: str, width: int) -> str:
     head = text[: max(256, 4 * width)]
     line = _collapse(head)
     if len(head) < len(text) and cells(line) <= width:
         line = _collapse(text)
     return cut(line, width)
+
+
+_one_short_line = lru_cache(maxsize=4096)(_one_line)
 
 
 def _collapse(text: str) -> str:

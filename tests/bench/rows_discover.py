@@ -13,7 +13,7 @@ from tests.bench.bench import ROOT, Bench, Sample, in_turn
 from tests.bench.press import Cursor, percentile, press
 from tests.bench.rows_start import MINIMAL, PANEL, agentmon
 from tests.bench.screen import Screen
-from tests.bench.table import Line, Row, at_most
+from tests.bench.table import Line, Row, at_most, soon
 from tests.bench.transcripts import Home
 
 FILES = 2_000
@@ -62,10 +62,9 @@ def discover(bench: Bench) -> Row:
         3,
     )
     useful, minimal = found["useful"].wall, found["minimal"].wall
-    shown = f"{useful:.2f} s, {useful / minimal:.2f}x a minimal app ({minimal:.2f} s)"
     lines = [
         at_most(f"looking at {what}", seconds, DISCOVERY_SECONDS, f"{seconds * 1000:.0f} ms", " s"),
-        at_most(f"{USEFUL} newest sessions on the screen", useful, USEFUL_SECONDS, shown, " s"),
+        soon(f"{USEFUL} newest sessions on the screen", useful, USEFUL_SECONDS, minimal),
         *_while_loading(bench, home),
         *_quiet(bench),
     ]

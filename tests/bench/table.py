@@ -36,6 +36,19 @@ def at_most(what: str, value: float, limit: float, shown: str, unit: str = "") -
     return Line(what, shown, f"≤ {limit:g}{unit}", value <= limit, value)
 
 
+NOMINAL = 0.19
+"""Seconds to the first frame of a minimal Textual app on the machine whose limits these are."""
+
+
+def soon(what: str, seconds: float, limit: float, minimal: float) -> Line:
+    """A start, held against a minimal Textual app's in the same minute: a machine of half the speed
+    has twice the time."""
+    shown = f"{seconds:.2f} s, {seconds / minimal:.2f}x a minimal app ({minimal:.2f} s)"
+    bound = f"≤ {limit:g} s, or {limit / NOMINAL:.2f}x"
+    is_ok = seconds <= limit or seconds / minimal <= limit / NOMINAL
+    return Line(what, shown, bound, is_ok, seconds)
+
+
 def equal(what: str, is_equal: bool, shown: str) -> Line:
     return Line(what, shown, "identical", is_equal, float(is_equal))
 
@@ -48,12 +61,12 @@ def failed(name: str, problem: Exception) -> Row:
 
 def text(rows: Sequence[Row], width: int = 78) -> str:
     """All rows; long measurements go on below."""
-    out = [f"{'row':<8} {'measured':<{width}} {'limit':<12} verdict"]
+    out = [f"{'row':<8} {'measured':<{width}} {'limit':<16} verdict"]
     for row in rows:
         for number, line in enumerate(row.lines):
             name = row.name if number == 0 else ""
             cells = textwrap.wrap(f"{line.what}: {line.measured}", width, subsequent_indent="  ")
-            out.append(f"{name:<8} {cells[0]:<{width}} {line.limit:<12} {line.verdict}".rstrip())
+            out.append(f"{name:<8} {cells[0]:<{width}} {line.limit:<16} {line.verdict}".rstrip())
             out.extend(f"{'':<8} {cell}" for cell in cells[1:])
     return "\n".join(out)
 

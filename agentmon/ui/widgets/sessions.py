@@ -95,7 +95,7 @@ class SessionsPane(KeyedPane):
         self._parents: dict[Key, Key] = {}
         self._ranks: dict[str, int] = {}
         self._total = 0
-        self._slots: tuple[object, list[Slot]] = (None, [])
+        self._slots: tuple[object, list[Slot], Line] = (None, [], BLANK)
 
     def show(self, board: Board) -> None:
         """The board of a new revision."""
@@ -106,7 +106,7 @@ class SessionsPane(KeyedPane):
         members = lines(shown, set() if self.filter else self._folded, self._word)
         self._threads = {key_of(thread): thread for thread in shown}
         self._members = {member.key: member for member in members}
-        self._slots = (None, [])
+        self._slots = (None, [], BLANK)
         self.set_keys([member.key for member in members])
         self._parents = parents_of(board.threads)
 
@@ -212,7 +212,7 @@ class SessionsPane(KeyedPane):
 
     def heading(self, width: int) -> Line | None:
         roomy = self.size.height >= 9 and width >= 70
-        return heading_line(self._fitting(width)) if roomy and self.keys else None
+        return self._fitting(width)[1] if roomy and self.keys else None
 
     def empty(self) -> list[Line]:
         if self.filter:
@@ -222,7 +222,8 @@ class SessionsPane(KeyedPane):
             ]
         return self.hints
 
-    def _fitting(self, width: int) -> list[Slot]:
+    def _fitting(self, width: int) -> tuple[list[Slot], Line]:
+        """The columns that have room, and their heading."""
         wide = 8 if self.view.absolute else 4
         if self._slots[0] != (width, wide):
             has_folded = any(member.folded for member in self._members.values())
@@ -233,11 +234,12 @@ class SessionsPane(KeyedPane):
                 for column in COLUMNS
                 if column.name != "folded" or has_folded
             ]
-            self._slots = ((width, wide), arrange(columns, width))
-        return self._slots[1]
+            slots = arrange(columns, width)
+            self._slots = ((width, wide), slots, heading_line(slots))
+        return self._slots[1:]
 
     def draw(self, index: int, width: int) -> Line:
-        slots = self._fitting(width)
+        slots, _ = self._fitting(width)
         member = self._members[self.keys[index]]
         room = next((slot.width for slot in slots if slot.column.name == "folded"), 0)
         return table_line(slots, self._cells(member, room))

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -52,6 +52,12 @@ class LineWidget(Widget):
         super().__init__(id=id)
         self.ascii_only = ascii_only
         self._faces: dict[int, Face] = {}
+        self._measured: Size | None = None
+
+    @property
+    def size(self) -> Size:
+        """Each line asks for it several times, and Textual walks to the screen to answer."""
+        return self._measured or super().size
 
     def face(self, y: int) -> Face:
         """What line `y` of the widget shows now."""
@@ -61,10 +67,13 @@ class LineWidget(Widget):
         """Repaints the lines whose face changed since they were painted."""
         if not self.is_mounted or not self.display:
             return
-        width, height = self.size
-        for y, painted in list(self._faces.items()):
-            if y < height and self.face(y) != painted:
-                self.refresh(Region(0, y, width, 1))
+        self._measured = width, height = super().size
+        try:
+            for y, painted in list(self._faces.items()):
+                if y < height and self.face(y) != painted:
+                    self.refresh(Region(0, y, width, 1))
+        finally:
+            self._measured = None
 
     def render_line(self, y: int) -> Strip:
         face = self.face(y)
