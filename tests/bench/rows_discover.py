@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 
@@ -197,7 +198,7 @@ def _quiet(bench: Bench) -> list[Line]:
     store = bench.new_folder("store")
     with Screen(bench, _at_home(home, agentmon("--data-dir", store))) as screen:
         deadline = time.monotonic() + 120
-        while _sources(store) < home.files and time.monotonic() < deadline:
+        while _is_read_in(store, home) and time.monotonic() < deadline:
             screen.run_for(0.5)
         screen.run_for(SETTLE_SECONDS)
         percents = [_percent(screen) for _ in range(3)]
@@ -208,6 +209,14 @@ def _quiet(bench: Bench) -> list[Line]:
         at_most(f"{home.files} quiet files", percent, IDLE_PERCENT, shown, " %"),
         Line("open descriptors meanwhile", str(fds)),
     ]
+
+
+def _is_read_in(store: Path, home: Home) -> bool:
+    """Whether files are still read, or their texts still go into the index of search."""
+    if _sources(store) < home.files:
+        return True
+    with closing(sqlite3.connect(store / "agentmon.db")) as conn:
+        return conn.execute("SELECT 1 FROM search_queue").fetchone() is not None
 
 
 def _percent(screen: Screen) -> float:
