@@ -393,6 +393,244 @@ CREATE TABLE search_queue (
   number INTEGER NOT NULL                      -- ordinal, block_index, 0
 );
 
+-- -- agents that talk (`agentmon.collab`). These tables outlive the sessions they speak of: their
+-- `session_id` is no `sid` that cleanup follows. Names of agents are whatever agents call themselves.
+
+-- Every message between agents ever sent or seen, once each.
+CREATE TABLE agent_messages (
+  seq           INTEGER PRIMARY KEY,           -- the order in which they were archived
+  message_id    TEXT    NOT NULL UNIQUE,
+  thread_id     TEXT    NOT NULL,              -- the first message's own id
+  reply_to      TEXT,                          -- a message_id
+  sender        TEXT    NOT NULL,
+  receivers     TEXT    NOT NULL,              -- JSON array of names, as addressed ("*": everybody)
+  type          TEXT    NOT NULL,
+  priority      TEXT    NOT NULL DEFAULT 'normal',  -- low, normal, high, urgent
+  subject       TEXT    NOT NULL,
+  body          TEXT    NOT NULL,
+  sent_at       REAL    NOT NULL,              -- the sender's clock
+  archived_at   REAL    NOT NULL,              -- ours
+  ack_required  INTEGER NOT NULL DEFAULT 0,
+  work_completed TEXT,                         -- JSON, as the message form has it
+  context_understanding TEXT,                  -- JSON
+  origin        TEXT    NOT NULL,              -- local, redis; claude, codex: seen in what they do
+  host          TEXT,
+  session_id    TEXT,                          -- who sent it, in which round, by which call
+  thread_agent  TEXT,                          -- the agent_id of that thread; NULL: the main agent
+  round_id      TEXT,
+  tool_use_id   TEXT
+);
+CREATE INDEX agent_messages_by_thread ON agent_messages (thread_id, seq);
+CREATE INDEX agent_messages_by_sender ON agent_messages (sender, seq);
+CREATE INDEX agent_messages_by_call   ON agent_messages (tool_use_id) WHERE tool_use_id IS NOT NULL;
+CREATE INDEX agent_messages_by_time   ON agent_messages (sent_at);
+
+-- One row for each message and each reader it is for.
+CREATE TABLE agent_deliveries (
+  receiver      TEXT    NOT NULL,
+  seq           INTEGER NOT NULL,              -- of its message
+  delivered_at  REAL,                          -- handed to a listener or a reader
+  read_at       REAL,
+  acked_at      REAL,
+  session_id    TEXT,                          -- who read it, in which round
+  round_id      TEXT,
+  PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE INDEX agent_deliveries_by_message ON agent_deliveries (seq);
+CREATE INDEX agent_deliveries_unread     ON agent_deliveries (receiver, seq) WHERE read_at IS NULL;
+
+-- Who takes part: an agent that sent, listened or registered; its last sign of life.
+CREATE TABLE agent_names (
+  name       TEXT PRIMARY KEY,
+  first_seen REAL NOT NULL,
+  last_seen  REAL NOT NULL,
+  session_id TEXT,                             -- the session it is, where that is known
+  host       TEXT
+) WITHOUT ROWID;
+
+CREATE VIRTUAL TABLE agent_messages_text USING fts5 (
+  sender, receivers, subject, body,
+  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61'
+);
+CREATE TRIGGER agent_messages_indexed AFTER INSERT ON agent_messages BEGIN
+  INSERT INTO agent_messages_text (rowid, sender, receivers, subject, body)
+  VALUES (new.seq, new.sender, new.receivers, new.subject, new.body);
+END;
+CREATE TRIGGER agent_messages_unindexed AFTER DELETE ON agent_messages BEGIN
+  INSERT INTO agent_messages_text (agent_messages_text, rowid, sender, receivers, subject, body)
+  VALUES ('delete', old.seq, old.sender, old.receivers, old.subject, old.body);
+END;
+
+-- Messages that a transport has yet to take, in the order in which they were sent.
+CREATE TABLE agent_outbox (
+  outbox_id  INTEGER PRIMARY KEY,
+  message_id TEXT    NOT NULL,
+  transport  TEXT    NOT NULL,                 -- where to: the server's address without credentials
+  queued_at  REAL    NOT NULL,
+  UNIQUE (transport, message_id)
+);
+
+-- What agents did: said by them, or derived from their calls (`event_key` names the call then, so
+-- that it is never counted twice).
+CREATE TABLE work_events (
+  event_id      INTEGER PRIMARY KEY,
+  event_key     TEXT    NOT NULL UNIQUE,
+  time          REAL    NOT NULL,
+  kind          TEXT    NOT NULL,              -- file_created, git_commit, test_run, deployment, …
+  agent         TEXT    NOT NULL,
+  summary       TEXT    NOT NULL DEFAULT '',
+  lines_added   INTEGER,                       -- NULL: not known
+  lines_deleted INTEGER,
+  commit_hash   TEXT,
+  is_success    INTEGER,
+  metadata      TEXT    NOT NULL DEFAULT '{}', -- JSON object
+  origin        TEXT    NOT NULL,              -- said, derived
+  session_id    TEXT,
+  thread_agent  TEXT,
+  round_id      TEXT,
+  tool_use_id   TEXT
+);
+CREATE INDEX work_events_by_time  ON work_events (time);
+CREATE INDEX work_events_by_agent ON work_events (agent, time);
+CREATE INDEX work_events_by_kind  ON work_events (kind, time);
+CREATE INDEX work_events_by_call  ON work_events (tool_use_id) WHERE tool_use_id IS NOT NULL;
+
+CREATE TABLE work_files (
+  path          TEXT    NOT NULL,              -- absolute where the folder was known
+  event_id      INTEGER NOT NULL,
+  lines_added   INTEGER,
+  lines_deleted INTEGER,
+  PRIMARY KEY (path, event_id)
+) WITHOUT ROWID;
+CREATE INDEX work_files_by_event ON work_files (event_id);
+
+-- How far what is derived from calls has got in `search_queue`, by what derives it.
+CREATE TABLE derivations (
+  name    TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,                    -- of the rules: newer ones go through everything again
+  read_to INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- A decision as it stands; what it was before is in `decision_revisions`, never overwritten.
+CREATE TABLE decisions (
+  number      INTEGER PRIMARY KEY,
+  decision_id TEXT    NOT NULL UNIQUE,
+  revision    INTEGER NOT NULL,                -- of decision_revisions: from 1
+  question    TEXT    NOT NULL,
+  category    TEXT    NOT NULL,
+  positions   TEXT    NOT NULL DEFAULT '{}',   -- JSON object: agent → position
+  decision    TEXT,                            -- NULL: still open
+  rationale   TEXT    NOT NULL DEFAULT '',
+  method      TEXT,                            -- consensus, compromise, vote, override
+  participants TEXT   NOT NULL DEFAULT '[]',   -- JSON array
+  files       TEXT    NOT NULL DEFAULT '[]',   -- JSON array
+  status      TEXT    NOT NULL,                -- open, decided, superseded, withdrawn
+  impact      INTEGER,                         -- 1 to 10
+  created_at  REAL    NOT NULL,
+  created_by  TEXT    NOT NULL,
+  updated_at  REAL    NOT NULL,
+  origin      TEXT    NOT NULL,                -- said, observed
+  session_id  TEXT,
+  round_id    TEXT,
+  tool_use_id TEXT
+);
+CREATE INDEX decisions_by_category ON decisions (category, updated_at);
+CREATE INDEX decisions_by_status   ON decisions (status, updated_at);
+CREATE INDEX decisions_by_time     ON decisions (updated_at);
+CREATE UNIQUE INDEX decisions_by_call ON decisions (tool_use_id, question)
+  WHERE tool_use_id IS NOT NULL;
+
+CREATE TABLE decision_revisions (
+  decision_id TEXT    NOT NULL,
+  revision    INTEGER NOT NULL,
+  changed_at  REAL    NOT NULL,
+  changed_by  TEXT    NOT NULL,
+  reason      TEXT    NOT NULL,
+  state       TEXT    NOT NULL,                -- JSON: every field as it was from then on
+  PRIMARY KEY (decision_id, revision)
+) WITHOUT ROWID;
+
+CREATE VIRTUAL TABLE decisions_text USING fts5 (
+  question, category, positions, decision, rationale, files,
+  content = 'decisions', content_rowid = 'number', tokenize = 'unicode61'
+);
+CREATE TRIGGER decisions_indexed AFTER INSERT ON decisions BEGIN
+  INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
+  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
+    new.files);
+END;
+CREATE TRIGGER decisions_unindexed AFTER DELETE ON decisions BEGIN
+  INSERT INTO decisions_text
+    (decisions_text, rowid, question, category, positions, decision, rationale, files)
+  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
+    old.rationale, old.files);
+END;
+CREATE TRIGGER decisions_reindexed AFTER UPDATE ON decisions BEGIN
+  INSERT INTO decisions_text
+    (decisions_text, rowid, question, category, positions, decision, rationale, files)
+  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
+    old.rationale, old.files);
+  INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
+  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
+    new.files);
+END;
+
+-- Sums by day (UTC), agent and name.
+CREATE TABLE daily_metrics (
+  day    TEXT NOT NULL,                        -- 2026-11-28
+  agent  TEXT NOT NULL,
+  metric TEXT NOT NULL,
+  value  REAL NOT NULL,
+  PRIMARY KEY (day, agent, metric)
+) WITHOUT ROWID;
+
+-- Settings that agents share; the file and the environment have their own.
+CREATE TABLE config (
+  name       TEXT PRIMARY KEY,
+  type       TEXT NOT NULL,                    -- int, float, bool, string, json
+  value      TEXT NOT NULL,
+  changed_at REAL NOT NULL,
+  changed_by TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE config_history (
+  change_id  INTEGER PRIMARY KEY,
+  name       TEXT NOT NULL,
+  type       TEXT,                             -- NULL: it was taken away
+  value      TEXT,
+  changed_at REAL NOT NULL,
+  changed_by TEXT NOT NULL,
+  reason     TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX config_history_by_name ON config_history (name, change_id);
+
+-- Conversations that were put aside in Parquet files: what is in them, and where they are.
+CREATE TABLE checkpoints (
+  checkpoint_id TEXT PRIMARY KEY,
+  kind          TEXT    NOT NULL,              -- main, sub, micro
+  conversation  TEXT    NOT NULL,              -- a thread_id, or a session
+  parent_id     TEXT,
+  path          TEXT    NOT NULL,
+  created_at    REAL    NOT NULL,
+  message_count INTEGER NOT NULL,
+  row_count     INTEGER NOT NULL,
+  first_message TEXT,
+  last_message  TEXT,
+  summary       TEXT    NOT NULL DEFAULT '',
+  entities      TEXT    NOT NULL DEFAULT '[]', -- JSON array
+  threads       TEXT    NOT NULL DEFAULT '[]', -- JSON array
+  size          INTEGER NOT NULL,              -- bytes of the file
+  sha256        TEXT    NOT NULL,
+  quality       REAL                           -- 0 to 1
+);
+CREATE INDEX checkpoints_by_conversation ON checkpoints (conversation, created_at);
+
+CREATE TABLE checkpoint_messages (
+  message_id    TEXT NOT NULL,
+  checkpoint_id TEXT NOT NULL,
+  PRIMARY KEY (message_id, checkpoint_id)
+) WITHOUT ROWID;
+
 -- -- a stable interface: the views below keep their names and columns (README, "Asking in SQL").
 -- Times are epoch seconds, UTC; durations are seconds; flags are 0 or 1; NULL is "not known".
 -- They take "now" from the query: an age is yours to compute.

@@ -267,8 +267,8 @@ def test_what_runs_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_dry_run_says_what_is_then_done(tmp_path: Path) -> None:
     store = small_store(tmp_path / "s", 8)
     before = everything(store)
-    size = cleaning.dry_run(store, ALL, NOW).before.store
-    policy = Policy(None, size * 2 // 3, "archive")
+    sizes = cleaning.dry_run(store, ALL, NOW).before
+    policy = Policy(None, sizes.base + (sizes.store - sizes.base) * 2 // 3, "archive")
     dry = cleaning.dry_run(store, policy, NOW)
     assert everything(store) == before
     done = clean(store, policy)

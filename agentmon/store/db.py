@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from agentmon.assets import asset
-from agentmon.store.migrations import MIGRATIONS
+from agentmon.store.migrations import MIGRATIONS, statements
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 DB_NAME = "agentmon.db"
 LOCK_NAME = "writer.lock"
 BUSY_SECONDS = 5.0
@@ -96,7 +96,7 @@ def _prepare(conn: sqlite3.Connection) -> None:
     if version is None:
         with transaction(conn):
             if version_of(conn) is None:
-                for statement in _statements(asset("schema.sql").read_text("utf-8")):
+                for statement in statements(asset("schema.sql").read_text("utf-8")):
                     conn.execute(statement)
                 _set_version(conn, SCHEMA_VERSION)
         return
@@ -119,7 +119,7 @@ def _drop_views(conn: sqlite3.Connection) -> None:
 
 
 def _create_views(conn: sqlite3.Connection) -> None:
-    for statement in _statements(asset("schema.sql").read_text("utf-8")):
+    for statement in statements(asset("schema.sql").read_text("utf-8")):
         if _COMMENT.sub("", statement).lstrip().startswith("CREATE VIEW"):
             conn.execute(statement)
 
@@ -129,16 +129,6 @@ _COMMENT = re.compile(r"--[^\n]*")
 
 def _set_version(conn: sqlite3.Connection, version: int) -> None:
     conn.execute("INSERT INTO schema_version VALUES (?, ?)", (version, time.time()))
-
-
-def _statements(script: str) -> Generator[str, None, None]:
-    """Single statements of the schema, so that they can share one transaction."""
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            yield pending
-            pending = ""
 
 
 def version_of(conn: sqlite3.Connection) -> int | None:

@@ -6,7 +6,7 @@ migrated: they are made anew from `schema.sql` (`db`).
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -129,6 +129,217 @@ CREATE TABLE search_queue (
 );
 """
 
+_TALK = """
+CREATE TABLE agent_messages (
+  seq           INTEGER PRIMARY KEY,
+  message_id    TEXT    NOT NULL UNIQUE,
+  thread_id     TEXT    NOT NULL,
+  reply_to      TEXT,
+  sender        TEXT    NOT NULL,
+  receivers     TEXT    NOT NULL,
+  type          TEXT    NOT NULL,
+  priority      TEXT    NOT NULL DEFAULT 'normal',
+  subject       TEXT    NOT NULL,
+  body          TEXT    NOT NULL,
+  sent_at       REAL    NOT NULL,
+  archived_at   REAL    NOT NULL,
+  ack_required  INTEGER NOT NULL DEFAULT 0,
+  work_completed TEXT,
+  context_understanding TEXT,
+  origin        TEXT    NOT NULL,
+  host          TEXT,
+  session_id    TEXT,
+  thread_agent  TEXT,
+  round_id      TEXT,
+  tool_use_id   TEXT
+);
+CREATE INDEX agent_messages_by_thread ON agent_messages (thread_id, seq);
+CREATE INDEX agent_messages_by_sender ON agent_messages (sender, seq);
+CREATE INDEX agent_messages_by_call   ON agent_messages (tool_use_id) WHERE tool_use_id IS NOT NULL;
+CREATE INDEX agent_messages_by_time   ON agent_messages (sent_at);
+CREATE TABLE agent_deliveries (
+  receiver      TEXT    NOT NULL,
+  seq           INTEGER NOT NULL,
+  delivered_at  REAL,
+  read_at       REAL,
+  acked_at      REAL,
+  session_id    TEXT,
+  round_id      TEXT,
+  PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE INDEX agent_deliveries_by_message ON agent_deliveries (seq);
+CREATE INDEX agent_deliveries_unread     ON agent_deliveries (receiver, seq) WHERE read_at IS NULL;
+CREATE TABLE agent_names (
+  name       TEXT PRIMARY KEY,
+  first_seen REAL NOT NULL,
+  last_seen  REAL NOT NULL,
+  session_id TEXT,
+  host       TEXT
+) WITHOUT ROWID;
+CREATE VIRTUAL TABLE agent_messages_text USING fts5 (
+  sender, receivers, subject, body,
+  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61'
+);
+CREATE TRIGGER agent_messages_indexed AFTER INSERT ON agent_messages BEGIN
+  INSERT INTO agent_messages_text (rowid, sender, receivers, subject, body)
+  VALUES (new.seq, new.sender, new.receivers, new.subject, new.body);
+END;
+CREATE TRIGGER agent_messages_unindexed AFTER DELETE ON agent_messages BEGIN
+  INSERT INTO agent_messages_text (agent_messages_text, rowid, sender, receivers, subject, body)
+  VALUES ('delete', old.seq, old.sender, old.receivers, old.subject, old.body);
+END;
+CREATE TABLE agent_outbox (
+  outbox_id  INTEGER PRIMARY KEY,
+  message_id TEXT    NOT NULL,
+  transport  TEXT    NOT NULL,
+  queued_at  REAL    NOT NULL,
+  UNIQUE (transport, message_id)
+);
+CREATE TABLE work_events (
+  event_id      INTEGER PRIMARY KEY,
+  event_key     TEXT    NOT NULL UNIQUE,
+  time          REAL    NOT NULL,
+  kind          TEXT    NOT NULL,
+  agent         TEXT    NOT NULL,
+  summary       TEXT    NOT NULL DEFAULT '',
+  lines_added   INTEGER,
+  lines_deleted INTEGER,
+  commit_hash   TEXT,
+  is_success    INTEGER,
+  metadata      TEXT    NOT NULL DEFAULT '{}',
+  origin        TEXT    NOT NULL,
+  session_id    TEXT,
+  thread_agent  TEXT,
+  round_id      TEXT,
+  tool_use_id   TEXT
+);
+CREATE INDEX work_events_by_time  ON work_events (time);
+CREATE INDEX work_events_by_agent ON work_events (agent, time);
+CREATE INDEX work_events_by_kind  ON work_events (kind, time);
+CREATE INDEX work_events_by_call  ON work_events (tool_use_id) WHERE tool_use_id IS NOT NULL;
+CREATE TABLE work_files (
+  path          TEXT    NOT NULL,
+  event_id      INTEGER NOT NULL,
+  lines_added   INTEGER,
+  lines_deleted INTEGER,
+  PRIMARY KEY (path, event_id)
+) WITHOUT ROWID;
+CREATE INDEX work_files_by_event ON work_files (event_id);
+CREATE TABLE derivations (
+  name    TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  read_to INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE decisions (
+  number      INTEGER PRIMARY KEY,
+  decision_id TEXT    NOT NULL UNIQUE,
+  revision    INTEGER NOT NULL,
+  question    TEXT    NOT NULL,
+  category    TEXT    NOT NULL,
+  positions   TEXT    NOT NULL DEFAULT '{}',
+  decision    TEXT,
+  rationale   TEXT    NOT NULL DEFAULT '',
+  method      TEXT,
+  participants TEXT   NOT NULL DEFAULT '[]',
+  files       TEXT    NOT NULL DEFAULT '[]',
+  status      TEXT    NOT NULL,
+  impact      INTEGER,
+  created_at  REAL    NOT NULL,
+  created_by  TEXT    NOT NULL,
+  updated_at  REAL    NOT NULL,
+  origin      TEXT    NOT NULL,
+  session_id  TEXT,
+  round_id    TEXT,
+  tool_use_id TEXT
+);
+CREATE INDEX decisions_by_category ON decisions (category, updated_at);
+CREATE INDEX decisions_by_status   ON decisions (status, updated_at);
+CREATE INDEX decisions_by_time     ON decisions (updated_at);
+CREATE UNIQUE INDEX decisions_by_call ON decisions (tool_use_id, question)
+  WHERE tool_use_id IS NOT NULL;
+CREATE TABLE decision_revisions (
+  decision_id TEXT    NOT NULL,
+  revision    INTEGER NOT NULL,
+  changed_at  REAL    NOT NULL,
+  changed_by  TEXT    NOT NULL,
+  reason      TEXT    NOT NULL,
+  state       TEXT    NOT NULL,
+  PRIMARY KEY (decision_id, revision)
+) WITHOUT ROWID;
+CREATE VIRTUAL TABLE decisions_text USING fts5 (
+  question, category, positions, decision, rationale, files,
+  content = 'decisions', content_rowid = 'number', tokenize = 'unicode61'
+);
+CREATE TRIGGER decisions_indexed AFTER INSERT ON decisions BEGIN
+  INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
+  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
+    new.files);
+END;
+CREATE TRIGGER decisions_unindexed AFTER DELETE ON decisions BEGIN
+  INSERT INTO decisions_text
+    (decisions_text, rowid, question, category, positions, decision, rationale, files)
+  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
+    old.rationale, old.files);
+END;
+CREATE TRIGGER decisions_reindexed AFTER UPDATE ON decisions BEGIN
+  INSERT INTO decisions_text
+    (decisions_text, rowid, question, category, positions, decision, rationale, files)
+  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
+    old.rationale, old.files);
+  INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
+  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
+    new.files);
+END;
+CREATE TABLE daily_metrics (
+  day    TEXT NOT NULL,
+  agent  TEXT NOT NULL,
+  metric TEXT NOT NULL,
+  value  REAL NOT NULL,
+  PRIMARY KEY (day, agent, metric)
+) WITHOUT ROWID;
+CREATE TABLE config (
+  name       TEXT PRIMARY KEY,
+  type       TEXT NOT NULL,
+  value      TEXT NOT NULL,
+  changed_at REAL NOT NULL,
+  changed_by TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE config_history (
+  change_id  INTEGER PRIMARY KEY,
+  name       TEXT NOT NULL,
+  type       TEXT,
+  value      TEXT,
+  changed_at REAL NOT NULL,
+  changed_by TEXT NOT NULL,
+  reason     TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX config_history_by_name ON config_history (name, change_id);
+CREATE TABLE checkpoints (
+  checkpoint_id TEXT PRIMARY KEY,
+  kind          TEXT    NOT NULL,
+  conversation  TEXT    NOT NULL,
+  parent_id     TEXT,
+  path          TEXT    NOT NULL,
+  created_at    REAL    NOT NULL,
+  message_count INTEGER NOT NULL,
+  row_count     INTEGER NOT NULL,
+  first_message TEXT,
+  last_message  TEXT,
+  summary       TEXT    NOT NULL DEFAULT '',
+  entities      TEXT    NOT NULL DEFAULT '[]',
+  threads       TEXT    NOT NULL DEFAULT '[]',
+  size          INTEGER NOT NULL,
+  sha256        TEXT    NOT NULL,
+  quality       REAL
+);
+CREATE INDEX checkpoints_by_conversation ON checkpoints (conversation, created_at);
+CREATE TABLE checkpoint_messages (
+  message_id    TEXT NOT NULL,
+  checkpoint_id TEXT NOT NULL,
+  PRIMARY KEY (message_id, checkpoint_id)
+) WITHOUT ROWID;
+"""
+
 
 def _add_every_agent(conn: sqlite3.Connection) -> None:
     """Version 2: sources besides the wire, what they told, and what they said last."""
@@ -140,11 +351,29 @@ def _add_questions(conn: sqlite3.Connection) -> None:
     _run(conn, _QUESTIONS)
 
 
+def _add_talk(conn: sqlite3.Connection) -> None:
+    """Version 4: messages between agents, work, decisions, what they add up to."""
+    _run(conn, _TALK)
+
+
 def _run(conn: sqlite3.Connection, script: str) -> None:
-    for statement in script.split(";"):
-        if statement.strip():
-            conn.execute(statement)
+    for statement in statements(script):
+        conn.execute(statement)
 
 
-MIGRATIONS: tuple[tuple[int, Migration], ...] = ((2, _add_every_agent), (3, _add_questions))
+def statements(script: str) -> Iterator[str]:
+    """The single statements of a script, so that they can share one transaction."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
+MIGRATIONS: tuple[tuple[int, Migration], ...] = (
+    (2, _add_every_agent),
+    (3, _add_questions),
+    (4, _add_talk),
+)
 """(version it leads to, step), in order."""

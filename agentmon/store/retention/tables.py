@@ -23,6 +23,21 @@ STORE_WIDE = frozenset(
         "cleanups",
         "search_queue",
         "unseen",
+        # what agents said and did outlives the sessions in which they did it
+        "agent_messages",
+        "agent_deliveries",
+        "agent_names",
+        "agent_outbox",
+        "checkpoint_messages",
+        "checkpoints",
+        "config",
+        "config_history",
+        "daily_metrics",
+        "decision_revisions",
+        "decisions",
+        "derivations",
+        "work_events",
+        "work_files",
     }
 )
 """Tables that say nothing of a single session."""
