@@ -69,6 +69,7 @@ def make_old(folder: Path) -> None:
     """A store as a program one version older left it, without two things of today's."""
     with db.create(folder) as conn:
         conn.execute("DROP INDEX sessions_by_last")
+        conn.execute("DROP VIEW v_sessions")
         conn.execute("ALTER TABLE sessions DROP COLUMN host")
         conn.execute("INSERT INTO sessions (sid, agent) VALUES ('kept', 'claude')")
     conn.close()
@@ -134,7 +135,7 @@ def test_the_first_schema_becomes_todays(tmp_path: Path) -> None:
     migrated, fresh = db.create(folder), db.create(tmp_path / "fresh")
     try:
         assert shape(migrated) == shape(fresh)
-        assert migrated.execute("SELECT sid, kinds FROM sessions").fetchall() == [("kept", 1)]
+        assert migrated.execute("SELECT sid, host FROM sessions").fetchall() == [("kept", None)]
         assert migrated.execute("SELECT format FROM sources").fetchall() == [("sse-lines",)]
     finally:
         migrated.close()
