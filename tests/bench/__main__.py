@@ -18,6 +18,7 @@ from tests.bench import (
     rows_retention,
     rows_scale,
     rows_search,
+    rows_ship,
     rows_start,
     table,
 )
@@ -37,6 +38,7 @@ ROWS = {
     "kill": rows_kill.kill,
     "retention": rows_retention.retention,
     "search": rows_search.search_,
+    "ship": rows_ship.ship,
 }
 
 
