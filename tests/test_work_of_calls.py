@@ -292,7 +292,8 @@ def test_commands_that_test(command: str) -> None:
     [
         "grep pytest x", "echo 'pytest -q'", "pip install pytest", "pytest --collect-only",
         "npm run build", "cat <<'EOF'\npytest -q\nEOF", "ls test", "# pytest",
-        "cargo test --no-run", "git log --grep='npm test'", "vim tests/test_x.py", "npm run testimony",
+        "cargo test --no-run", "git log --grep='npm test'", "vim tests/test_x.py",
+        "npm run testimony",
     ],
 )  # fmt: skip
 def test_commands_that_do_not(command: str) -> None:
