@@ -48,9 +48,23 @@ def ingest(
         elif paths:
             run.read_all(paths, on_progress=on_progress)
         summary = run.summary()
+    if not progress:
+        _derive(data_dir)
     nothing = paths and not run.engine.input_count and not summary.problems
     problems = [f"no logs below {', '.join(paths)}"] if nothing else summary.problems
     return msgspec.to_builtins(summary), problems
+
+
+def _derive(data_dir: Path) -> None:
+    """What the calls that were read amount to; who waits for us does this himself. Raises
+    StoreError."""
+    from agentmon.collab.deriving import catch_up
+    from agentmon.collab.rules import RULES
+
+    try:
+        catch_up(data_dir, RULES)
+    except (OSError, sqlite3.Error) as problem:
+        raise db.StoreError(db.cannot(data_dir, "derive from", problem)) from problem
 
 
 def _print_progress(progress: Progress) -> None:

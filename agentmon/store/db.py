@@ -238,6 +238,12 @@ def writer_of(data_dir: Path) -> int | None:
     return None
 
 
+def are_texts_moving(conn: sqlite3.Connection, data_dir: Path) -> bool:
+    """Between a commit and the moves it announced, a file may have its old text still."""
+    moving = conn.execute("SELECT 1 FROM file_ops LIMIT 1").fetchone() is not None
+    return moving and writer_of(data_dir) is not None
+
+
 _hop: Callable[..., Awaitable[Any]] = vars(aiosqlite.Connection)["_execute"]
 """What every method of aiosqlite is made of: a function run in the connection's thread. There is
 no public way to run a whole transaction in one hop (omnilib/aiosqlite 97)."""
