@@ -31,8 +31,8 @@ class Transport(Protocol):
         ...
 
     def listen(self, agent: str) -> AsyncIterator[Mail]:
-        """What is for an agent and was not delivered (`archive.undelivered`), oldest first, and what
-        comes after that, until it is closed. What comes from elsewhere is archived before it is
+        """What is for an agent and was not delivered (`archive.undelivered`), oldest first, and
+        what comes after that, until it is closed. What comes from elsewhere is archived before it is
         acknowledged there, and only then handed on. Who listens marks it as delivered when it has
         it (`MessagingSystem` does) and asks for the next one then."""
         ...
