@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from agentmon.collab.calls_seen import Call, Heard, Rule
+from agentmon.collab.observed_agents import shown_name
 from agentmon.core.text import one_line
 from agentmon.logfile import log
 from agentmon.store import db
@@ -37,9 +38,6 @@ CALLS = 64
 
 BYTES = 4 << 20
 """Bytes of texts after which a transaction's calls are enough."""
-
-MOST_NAME = 200
-"""Cells of an agent's name, on one line and cleaned: as much as the archive takes."""
 
 
 class Place(Struct, frozen=True):
@@ -146,14 +144,15 @@ class Deriver:
 
     def _page(self, places: dict[str, Place]) -> _Page | None:
         """Of the first place at which something is to be done. What comes now goes before what was
-        there, so that a screen is not behind while a new rule goes through the past."""
+        there, so that a screen is not behind while a new rule goes through the past; what else was
+        said comes last, since it may speak of calls."""
         for at in sorted(set(places.values()), key=lambda place: place.read_to):
             names = [name for name, place in places.items() if place == at]
             rules = [self._rules[name] for name in names if name in self._rules]
             # a newer agentmon has derived more of it than this one would
             rules = [rule for rule in rules if rule.version >= at.version]
             if rules:
-                page = self._queued(at, rules) or self._heard(at, rules) or self._scanned(at, rules)
+                page = self._queued(at, rules) or self._scanned(at, rules) or self._heard(at, rules)
                 if page is not None:
                     return page
         return None
@@ -275,11 +274,6 @@ def _object(data: bytes, key: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return cast("dict[str, Any]", value)
     return {key: data.decode("utf-8", "replace")} if data else {}
-
-
-def shown_name(name: str) -> str:
-    """An agent's name as the board shows it: cleaned, on one line."""
-    return one_line(name, MOST_NAME)
 
 
 def catch_up(data_dir: Path, rules: Sequence[Rule], seconds: float | None = None) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol
 from agentmon.collab.calls_seen import Rule
 from agentmon.collab.deriving import Deriver
 from agentmon.store import db
+from agentmon.store.async_store import AsyncStore, open_async
 
 EVERY = 0.5
 """Seconds between two looks for something new."""
@@ -59,7 +60,7 @@ class Deriving:
         return self._feed.is_writing and not self._feed.is_busy
 
     async def _run(self, data_dir: Path) -> None:
-        opening = asyncio.ensure_future(db.open_async(lambda: db.create(data_dir)))
+        opening = asyncio.ensure_future(open_async(lambda: db.create(data_dir)))
         try:
             store = await asyncio.shield(opening)
             deriver = await store.run(lambda conn: Deriver(data_dir, conn, self._rules))
@@ -68,7 +69,7 @@ class Deriving:
             # also where it was cancelled while it opened: its thread must end
             await (await opening).close()
 
-    async def _follow(self, store: db.AsyncStore, deriver: Deriver, data_dir: Path) -> None:
+    async def _follow(self, store: AsyncStore, deriver: Deriver, data_dir: Path) -> None:
         """Until the feed has another store (a recording that begins again)."""
         seen = -1
         while self._feed.data_dir == data_dir:
