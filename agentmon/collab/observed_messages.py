@@ -81,6 +81,11 @@ def _spawn(conn: sqlite3.Connection, call: Call) -> None:
         reply.sender, reply.type, reply.sent_at = receiver, "answer", call.result_time
         reply.thread_agent = started.agent_id if started is not None else None
         archive.add(conn, reply)
+    if call.is_over and (answer or call.result is None) and started is None:
+        # whoever it was has read it: wire logs tell nothing else of a subagent
+        at = call.result_time or call.called_at
+        archive.register(conn, receiver, at, call.sid)
+        _mark_read(conn, receiver, draft.message_id, at, call.sid, call.round_id)
 
 
 def _send(conn: sqlite3.Connection, call: Call) -> None:
@@ -256,7 +261,18 @@ def _between(conn: sqlite3.Connection, heard: Heard) -> None:
             ),
         )
     at = round_at(conn, sid, heard.time)
-    archive.mark(conn, receiver, [message_id], read=heard.time, session_id=sid, round_id=at)
+    _mark_read(conn, receiver, message_id, heard.time, sid, at)
+
+
+def _mark_read(
+    conn: sqlite3.Connection,
+    reader: str,
+    message_id: str,
+    moment: float,
+    sid: str,
+    round_id: str | None,
+) -> None:
+    archive.mark(conn, reader, [message_id], read=moment, session_id=sid, round_id=round_id)
 
 
 def _content(value: object) -> str:
