@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from agentmon.collab.calls_seen import Call, Rule
 from agentmon.collab.deriving import catch_up
@@ -107,4 +107,6 @@ def _object(text: str) -> Any:
         value = json.loads(text)
     except ValueError:
         value = None
-    return value if isinstance(value, dict) else ({"text": text} if text else {})
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value)
+    return {"text": text} if text else {}
