@@ -7,9 +7,13 @@ from difflib import SequenceMatcher
 
 from msgspec import Struct
 
+MOST_CELLS = 100_000
+"""Lines of one text times those of the other up to which the shortest way between them is found;
+beyond it is a short one."""
+
 MOST_PAIRS = 50_000
-"""Equal lines, counted in pairs, up to which the shortest way from one text to another is looked
-for; beyond, a line that is somewhere in both counts as not changed."""
+"""Equal lines, counted in pairs, up to which a way is looked for; beyond, a line that is somewhere
+in both counts as not changed."""
 
 MOST_LINES = 10_000
 """The same for the lines of both."""
@@ -44,6 +48,9 @@ def _difference(old: Sequence[str], new: Sequence[str]) -> Lines:
     while end < most - start and old[-1 - end] == new[-1 - end]:
         end += 1
     old, new = old[start : len(old) - end], new[start : len(new) - end]
+    if len(old) * len(new) <= MOST_CELLS:
+        same = _common(old, new)
+        return len(new) - same, len(old) - same
     there, here = Counter(old), Counter(new)
     pairs = sum(count * here[line] for line, count in there.items())
     if pairs > MOST_PAIRS or len(old) + len(new) > MOST_LINES:
@@ -52,6 +59,18 @@ def _difference(old: Sequence[str], new: Sequence[str]) -> Lines:
         blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
         same = sum(block.size for block in blocks)
     return len(new) - same, len(old) - same
+
+
+def _common(old: Sequence[str], new: Sequence[str]) -> int:
+    """The length of the longest common subsequence."""
+    row = [0] * (len(new) + 1)
+    for line in old:
+        above = 0
+        for at, other in enumerate(new, 1):
+            here = row[at]
+            row[at] = above + 1 if line == other else max(here, row[at - 1])
+            above = here
+    return row[-1]
 
 
 class PatchFile(Struct):
