@@ -149,7 +149,7 @@ def test_balance(busy: sqlite3.Connection) -> None:
     work(busy, "api", T0 + 2, "git_commit")
     work(busy, "web", T0 + 3, "file_created", 10)
     work(busy, "late", T0 + DAY, "file_created", 10)
-    found = analytics.balance(busy, T0, T0 + DAY)
+    found = analytics.balance(busy, T0, T0 + DAY, subagents=True)
     assert [one.agent for one in found.shares] == ["api", "web", "Explore: look"]
     api, web, look = found.shares
     assert (api.events, api.commits, api.lines, api.tool_calls) == (2, 1, 30, 1)
@@ -170,6 +170,19 @@ def test_balance(busy: sqlite3.Connection) -> None:
     assert sum(one.share for one in found.shares) == pytest.approx(100)
     assert web.commits == 0
     assert found.warning is None, "nothing was checked"
+
+
+def test_what_subagents_did_is_their_sessions(busy: sqlite3.Connection) -> None:
+    one = WorkEvent(time=T0 + 1, kind="note", agent="Explore: look", files=[WorkFile("/x", 2, 1)])
+    one.session_id, one.thread_agent = "a", "sub"
+    worklog.add(busy, one)
+    gone = WorkEvent(time=T0 + 1, kind="note", agent="other", session_id="gone", thread_agent="x")
+    worklog.add(busy, gone)
+    found = {one.agent: one for one in analytics.balance(busy, T0, T0 + DAY).shares}
+    assert set(found) == {"api", "web", "other"}
+    api = found["api"]
+    assert (api.events, api.lines, api.tool_calls, api.tokens) == (1, 3, 2, 118)
+    assert api.busy_seconds == 420 + 120
 
 
 @pytest.mark.parametrize(
