@@ -13,6 +13,7 @@ from agentmon.collab.worklog import WorkEvent, WorkFile
 from agentmon.store import db
 from tests.asking import oracle
 from tests.differential import ingest
+from tests.near import near
 
 T0 = 1_764_288_000.0
 """2025-11-28 00:00 UTC, a Friday."""
@@ -155,7 +156,7 @@ def test_balance(busy: sqlite3.Connection) -> None:
     assert (api.events, api.commits, api.lines, api.tool_calls) == (2, 1, 30, 1)
     assert (api.busy_seconds, api.tokens) == (420, 111)
     assert (look.tool_calls, look.busy_seconds, look.tokens) == (1, 120, 7)
-    assert api.shares == pytest.approx(
+    assert api.shares == near(
         {
             "events": 200 / 3,
             "commits": 100,
@@ -166,8 +167,8 @@ def test_balance(busy: sqlite3.Connection) -> None:
         }
     )
     by_hand = (200 / 3 + 100 + 75 + 100 / 3 + 100 * 420 / 660 + 100 * 111 / 118) / 6
-    assert api.share == pytest.approx(by_hand)
-    assert sum(one.share for one in found.shares) == pytest.approx(100)
+    assert api.share == near(by_hand)
+    assert sum(one.share for one in found.shares) == near(100)
     assert web.commits == 0
     assert found.warning is None, "nothing was checked"
 

@@ -14,6 +14,7 @@ from agentmon.commands import options
 from tests import golden
 from tests.cli_run import assert_one_sentence, run
 from tests.differential import ingest
+from tests.near import near
 
 DATA = Path(__file__).parent / "data"
 NOW = 1_772_442_600.0
@@ -113,7 +114,7 @@ def test_balance(store: Path) -> None:
     busy = {"api": 6 * 4 + (1 + 1 + 9 + 1 + 8 + 6) + 3, "web": 3 * 4 + (1 + 5 + 2) + 3}
     assert {row["agent"]: row["busy_seconds"] for row in (api, web)} == busy
     parts = [8 / 12, 1 / 2, 10 / 13, 6 / 9, busy["api"] / sum(busy.values()), 431 / (431 + 221)]
-    assert api["share"] == pytest.approx(100 * sum(parts) / 6, abs=1e-3)
+    assert api["share"] == near(100 * sum(parts) / 6, abs=1e-3)
     assert value["warning"] is None
     strict = asked(store, "balance", "--days", "1", "--threshold", "55")
     assert strict["warning"].startswith("api does 66% of the work, more than 55%; web (34%)")
