@@ -44,9 +44,14 @@ def asked(store: Path, *args: str) -> Any:
     return json.loads(said(store, *args, "--json"))
 
 
+def unnumbered(event: dict[str, Any]) -> dict[str, Any]:
+    """Which of two sessions is gone through first, and gets the lower numbers, is left open."""
+    return {key: value for key, value in event.items() if key != "event_id"}
+
+
 def test_the_log(store: Path) -> None:
     rows = asked(store, "work")
-    golden.check("work", rows)
+    golden.check("work", [unnumbered(row) for row in rows])
     told = [(row["agent"], row["kind"], row["is_success"]) for row in rows[::-1]]
     assert told == [
         ("api", "file_modified", True),
@@ -89,7 +94,7 @@ def test_the_log_as_text(store: Path) -> None:
 
 def test_who_touched_a_file_and_why(store: Path) -> None:
     rows = asked(store, "work", "--file", "parser.py")
-    golden.check("work_file", rows)
+    golden.check("work_file", [{**row, "event": unnumbered(row["event"])} for row in rows])
     assert [(row["event"]["agent"], row["why"], row["round_number"]) for row in rows] == [
         ("api", "mend the parser, it drops the last row", 1)
     ]
