@@ -139,6 +139,19 @@ def test_the_week(store: Path) -> None:
     assert "api" in said(store, "balance", "--week")
 
 
+def test_sums_by_day_are_written_anew(store: Path) -> None:
+    value = asked(store, "balance", "--rebuild", "--days", "1")
+    sql = "SELECT agent, metric, value FROM daily_metrics WHERE day = '2026-03-02'"
+    rows = json.loads(said(store, "sql", sql, "--json"))
+    sums = {(row["agent"], row["metric"]): row["value"] for row in rows}
+    for share in value["shares"]:
+        of = {metric: number for (agent, metric), number in sums.items() if agent == share["agent"]}
+        assert of["work_events"] == share["events"]
+        assert of["lines_added"] + of["lines_deleted"] == share["lines"]
+        for name in ("commits", "tool_calls", "tokens", "busy_seconds"):
+            assert of[name] == share[name]
+
+
 def test_work_by_hand(tmp_path: Path) -> None:
     given = (
         "work", "--add", "review", "--agent", "ada [b]", "--path", "/p/a.py", "--added", "3",

@@ -150,18 +150,24 @@ def _due(sent: Sequence[float], starts: Sequence[float]) -> list[Span]:
 
 
 def _waits(thread: _Thread, runs: Sequence[Span]) -> Iterable[Span]:
-    """When a person was asked."""
+    """When a person was asked: each hook is about the oldest call of its tool that runs then and
+    that no hook was about before."""
     taken: set[int] = set()
+    running: list[int] = []
+    coming = 0
     for asking in thread.asked:
-        for number, (call, run) in enumerate(zip(thread.called, runs, strict=True)):
-            is_meant = asking.tool_name in (None, call.tool_name) and number not in taken
-            if is_meant and run[0] <= asking.time + SLACK and run[1] >= asking.time:
-                taken.add(number)
-                yield asking.time, run[1]
+        while coming < len(runs) and runs[coming][0] <= asking.time + SLACK:
+            running.append(coming)
+            coming += 1
+        running = [at for at in running if runs[at][1] >= asking.time and at not in taken]
+        for at in running:
+            if asking.tool_name in (None, thread.called[at].tool_name):
+                taken.add(at)
+                yield asking.time, runs[at][1]
                 break
-    for number, (call, run) in enumerate(zip(thread.called, runs, strict=True)):
-        if asks_a_person(call.tool_name) and number not in taken:
-            yield run
+    for at, call in enumerate(thread.called):
+        if asks_a_person(call.tool_name) and at not in taken:
+            yield runs[at]
 
 
 def _merged(name: str, parts: Sequence[Presence], since: float, until: float) -> Presence:

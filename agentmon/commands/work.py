@@ -3,6 +3,8 @@
 import json
 import os
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -143,7 +145,6 @@ def _add(
     as_json: bool,
 ) -> None:
     from agentmon.collab import worklog
-    from agentmon.store import db
 
     loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
     who = agent or loaded.settings.messages.agent or os.environ.get("USER") or "user"
@@ -151,24 +152,42 @@ def _add(
     if len(files) == 1:
         files[0].lines_added, files[0].lines_deleted = given["lines_added"], given["lines_deleted"]
     event = worklog.WorkEvent(agent=who, time=options.now(), files=files, **given)
-    where = config.data_dir(loaded.settings, os.environ)
-    with clear_errors():
-        conn = db.create(where)
-        try:
-            with db.transaction(conn):
-                worklog.add(conn, event)
-        except worklog.WorkError as problem:
-            raise Failure(str(problem)) from problem
-        except sqlite3.Error as problem:
-            raise Failure(db.cannot(where, "write to", problem)) from problem
-        finally:
-            conn.close()
+    with _writing(loaded) as conn:
+        worklog.add(conn, event)
     if as_json:
         from agentmon.commands.work_lists import event_json
 
         options.print_json(event_json(event))
     else:
         click.echo(event.event_id)
+
+
+def _rebuild(since: float, until: float, data_dir: Path | None) -> None:
+    from agentmon.collab import analytics
+
+    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
+    with _writing(loaded) as conn:
+        analytics.rebuild(conn, since, until)
+
+
+@contextmanager
+def _writing(loaded: config.Loaded) -> Generator[sqlite3.Connection, None, None]:
+    """One transaction of the store; what goes wrong is one sentence. Raises Failure."""
+    from agentmon.collab.worklog import WorkError
+    from agentmon.store import db
+
+    where = config.data_dir(loaded.settings, os.environ)
+    with clear_errors():
+        conn = db.create(where)
+        try:
+            with db.transaction(conn):
+                yield conn
+        except WorkError as problem:
+            raise Failure(str(problem)) from problem
+        except sqlite3.Error as problem:
+            raise Failure(db.cannot(where, "write to", problem)) from problem
+        finally:
+            conn.close()
 
 
 @click.command()
@@ -182,6 +201,7 @@ def _add(
     help="Percent of the work that one agent may have.",
 )
 @click.option("--subagents", is_flag=True, help="Subagents as agents of their own.")
+@click.option("--rebuild", is_flag=True, help="Write the sums of these days anew, for `sql`.")
 @click.option("--week", is_flag=True, help="Sums of the last seven days beside the seven before.")
 @ascii_option
 @data_dir_option
@@ -191,6 +211,7 @@ def balance(
     since: str | None,
     threshold: float,
     subagents: bool,
+    rebuild: bool,
     week: bool,
     ascii_: bool | None,
     data_dir: Path | None,
@@ -203,6 +224,9 @@ def balance(
     an even share as the weaker of two is at the threshold (30% of two, 20% of three at 70). What
     subagents did is their session's.
 
+    Sums by day (UTC) are in the table daily_metrics: of work and messages at once, of sessions
+    (tool_calls, tokens, busy_seconds, blocked_seconds) after --rebuild.
+
     \b
     agentmon balance --days 1
     agentmon balance --json | jq -r .warning
@@ -214,6 +238,8 @@ def balance(
         raise click.UsageError("give one of --days, --since and --week")
     now = options.now()
     begin = parse_since(since, now) if since else now - (days or 7) * 86_400
+    if rebuild:
+        _rebuild(begin, now, data_dir)
     with reading(data_dir, ui__ascii=ascii_) as store:
         paint, width = printing.painter(store.settings), printing.width()
         if week:
