@@ -199,16 +199,23 @@ def daily(conn: sqlite3.Connection, since: float, until: float) -> Sums:
     """The sums of whole days, from the one of `since` up to `until`."""
     start = day_start(since)
     found: dict[tuple[str, str, str], float] = {}
+    for event in _events(conn, start, until):
+        for metric, value in work_sums.of(event).items():
+            key = (work_sums.day_of(event.time), event.agent, metric)
+            found[key] = found.get(key, 0.0) + value
+    return {**found, **_daily_core(conn, start, until)}
+
+
+def _daily_core(conn: sqlite3.Connection, since: float, until: float) -> Sums:
+    """Those that come from the sessions."""
+    found: dict[tuple[str, str, str], float] = {}
 
     def add(day: str, agent: str, metric: str, value: float) -> None:
         if value:
             key = (day, agent, metric)
             found[key] = found.get(key, 0.0) + value
 
-    for event in _events(conn, start, until):
-        for metric, value in work_sums.of(event).items():
-            add(work_sums.day_of(event.time), event.agent, metric, value)
-    for one in presence.presences(conn, start, until):
+    for one in presence.presences(conn, since, until):
         for at in one.calls:
             add(work_sums.day_of(at), one.agent, "tool_calls", 1)
         for at, tokens in one.tokens:
@@ -246,12 +253,13 @@ def rebuild(conn: sqlite3.Connection, since: float, until: float) -> None:
 
 
 def per_day(conn: sqlite3.Connection, metric: str, days: int, now: float) -> dict[str, list[float]]:
-    """Each agent's values of the last days, today's last; agents without any are left out."""
+    """Each agent's values of the last days, today's last; agents without any are left out. What
+    work and messages count is read from `daily_metrics`, where it is up to date at any time."""
     since = day_start(now) - (days - 1) * DAY
     names = _days(since, days)
     rows: Iterable[tuple[str, str, float]] = ()
-    if metric in METRICS:
-        sums = daily(conn, since, now).items()
+    if metric in CORE:
+        sums = _daily_core(conn, since, now).items()
         rows = [(day, agent, value) for (day, agent, name), value in sums if name == metric]
     elif names:
         rows = conn.execute(_OF_METRIC, (names[0], names[-1], metric)).fetchall()
