@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentmon.collab import analytics, presence, worklog
+from agentmon.collab import analytics, worklog
 from agentmon.collab.worklog import WorkEvent, WorkFile
+from agentmon.core import moments as spans
 from agentmon.store import db
 from tests.asking import oracle
 from tests.differential import ingest
@@ -312,10 +313,10 @@ def test_spans_are_sets_of_moments(
     def moments(spans: list[tuple[float, float]] | list[tuple[int, int]]) -> set[int]:
         return {at for start, end in spans for at in range(int(start), int(end))}
 
-    one, two = presence.union(some), presence.union(others)
+    one, two = spans.union(some), spans.union(others)
     assert moments(one) == moments(some)
-    assert presence.seconds(one) == len(moments(some))
-    assert moments(presence.without(one, two)) == moments(some) - moments(others)
-    assert moments(presence.clipped(one, since, until)) == {
+    assert spans.seconds(one) == len(moments(some))
+    assert moments(spans.without(one, two)) == moments(some) - moments(others)
+    assert moments(spans.clipped(one, since, until)) == {
         at for at in moments(some) if since <= at < until
     }

@@ -20,6 +20,7 @@ from msgspec import Struct, field
 from agentmon.collab import presence, work_sums
 from agentmon.collab.presence import Presence, State
 from agentmon.collab.worklog import WorkEvent, decoded
+from agentmon.core.moments import Span, seconds
 
 CORE = ("tool_calls", "tokens", "busy_seconds", "blocked_seconds")
 """Daily metrics that come from the sessions."""
@@ -103,7 +104,7 @@ def balance(
         share = found.setdefault(one.agent, Share(one.agent))
         share.tool_calls = len(one.calls)
         share.tokens = sum(tokens for _, tokens in one.tokens)
-        share.busy_seconds = presence.seconds(one.busy)
+        share.busy_seconds = seconds(one.busy)
     for event in _events(conn, since, until):
         name, sid = event.agent, event.session_id
         if not subagents and event.thread_agent and sid is not None:
@@ -177,7 +178,7 @@ def utilisation(
 
 
 def _used(one: Presence) -> Utilisation:
-    states: tuple[tuple[State, list[presence.Span]], ...] = (
+    states: tuple[tuple[State, list[Span]], ...] = (
         ("busy", one.busy),
         ("blocked", one.blocked),
         ("idle", one.idle),
@@ -185,7 +186,7 @@ def _used(one: Presence) -> Utilisation:
     spans: list[tuple[float, float, State]] = [
         (start, end, state) for state, of in states for start, end in of
     ]
-    busy, blocked, idle = (presence.seconds(of) for _, of in states)
+    busy, blocked, idle = (seconds(of) for _, of in states)
     return Utilisation(one.agent, busy, blocked, idle, sorted(spans))
 
 
@@ -226,7 +227,7 @@ def _daily_core(conn: sqlite3.Connection, since: float, until: float) -> Sums:
     return {key: round(value, 6) for key, value in found.items()}
 
 
-def _by_day(spans: Iterable[presence.Span]) -> Iterator[tuple[str, float]]:
+def _by_day(spans: Iterable[Span]) -> Iterator[tuple[str, float]]:
     for begun, end in spans:
         start = begun
         while start < end:

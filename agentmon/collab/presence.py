@@ -12,20 +12,18 @@ folder, is busy where one of them is, else blocked where one is.
 """
 
 import sqlite3
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct, field
 
 from agentmon.core.calls import asks_a_person
+from agentmon.core.moments import Span, clipped, due, union, without
 from agentmon.core.text import one_line
 from agentmon.store import read_activity as read
 from agentmon.store.read_threads import threads
 
 State = Literal["busy", "blocked", "idle"]
-Span = tuple[float, float]
-
 SLACK = 1.0
 """Seconds by which a hook may tell of a call before its source does."""
 MOST_NAME = 200
@@ -120,7 +118,7 @@ def _presence(
     writing = [(m.start, m.end) for m in thread.said]
     sent = sorted([*prompts, *(c.end for c in thread.called if c.end is not None)])
     blocked = union([*_waits(thread, runs), *thread.stalls])
-    busy = union([*writing, *runs, *_due(sent, [m.start for m in thread.said])])
+    busy = union([*writing, *runs, *due(sent, [m.start for m in thread.said])])
     signs = [at for span in (*busy, *blocked) for at in span]
     if not agent_id:
         known = (session.first_time, session.end_time or session.last_time)
@@ -135,18 +133,6 @@ def _presence(
         [call.start for call in thread.called],
         [(message.end, message.tokens) for message in thread.said],
     )
-
-
-def _due(sent: Sequence[float], starts: Sequence[float]) -> list[Span]:
-    """From what a thread was sent last to the start of the message that answers it."""
-    found: list[Span] = []
-    before = float("-inf")
-    for start in starts:
-        at = bisect_right(sent, start) - 1
-        if at >= 0 and sent[at] > before:
-            found.append((sent[at], start))
-        before = start
-    return found
 
 
 def _waits(thread: _Thread, runs: Sequence[Span]) -> Iterable[Span]:
@@ -183,49 +169,3 @@ def _merged(name: str, parts: Sequence[Presence], since: float, until: float) ->
         sorted(at for part in parts for at in part.calls if since <= at < until),
         [one for part in parts for one in part.tokens if since <= one[0] < until],
     )
-
-
-# Spans
-
-
-def union(spans: Iterable[Span]) -> list[Span]:
-    """The same time in spans that do not touch, in order; empty ones are left out."""
-    found: list[Span] = []
-    for start, end in sorted(spans):
-        if end <= start:
-            continue
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found
-
-
-def without(spans: Iterable[Span], others: Sequence[Span]) -> list[Span]:
-    """What of some spans is in none of the others; both as `union` gives them."""
-    found: list[Span] = []
-    at = 0
-    for begun, end in spans:
-        start = begun
-        while at < len(others) and others[at][1] <= start:
-            at += 1
-        here = at
-        while here < len(others) and others[here][0] < end:
-            if others[here][0] > start:
-                found.append((start, others[here][0]))
-            start = max(start, others[here][1])
-            here += 1
-        if start < end:
-            found.append((start, end))
-    return found
-
-
-def clipped(spans: Iterable[Span], since: float, until: float) -> list[Span]:
-    """What of some spans is within another."""
-    cut = ((max(start, since), min(end, until)) for start, end in spans)
-    return [(start, end) for start, end in cut if start < end]
-
-
-def seconds(spans: Iterable[Span]) -> float:
-    """How long they are together."""
-    return round(sum(end - start for start, end in spans), 6)
