@@ -439,6 +439,7 @@ CREATE TABLE agent_deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX agent_deliveries_by_message ON agent_deliveries (seq);
 CREATE INDEX agent_deliveries_unread     ON agent_deliveries (receiver, seq) WHERE read_at IS NULL;
+CREATE INDEX agent_deliveries_waiting    ON agent_deliveries (seq) WHERE read_at IS NULL;
 
 -- Who takes part: an agent that sent, listened or registered; its last sign of life.
 CREATE TABLE agent_names (
@@ -505,11 +506,14 @@ CREATE TABLE work_files (
 ) WITHOUT ROWID;
 CREATE INDEX work_files_by_event ON work_files (event_id);
 
--- How far what is derived from calls has got in `search_queue`, by what derives it.
+-- How far what is derived from calls has got, by what derives it: in `search_queue`, and, of what was
+-- there before, in the rows of `content_blocks`; and in `notices`, for rules that hear them.
 CREATE TABLE derivations (
-  name    TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,                    -- of the rules: newer ones go through everything again
-  read_to INTEGER NOT NULL
+  name       TEXT PRIMARY KEY,
+  version    INTEGER NOT NULL,                 -- of the rule: a newer one goes through everything again
+  read_to    INTEGER NOT NULL,                 -- a seq
+  scanned_to INTEGER,                          -- a rowid; NULL: everything was gone through
+  heard_to   INTEGER NOT NULL                  -- a notice_id
 ) WITHOUT ROWID;
 
 -- A decision as it stands; what it was before is in `decision_revisions`, never overwritten.
@@ -784,3 +788,27 @@ CREATE VIEW v_facts AS
          f.time,
          f.kind                                -- the kind of source that said it
   FROM facts f;
+
+-- What agents did, said by them or derived from their calls.
+CREATE VIEW v_work_events AS
+  SELECT w.event_id, w.time,
+         w.kind,                               -- file_created, git_commit, test_run, deployment, …
+         w.agent,                              -- by the name on the board
+         w.summary,
+         w.lines_added, w.lines_deleted,       -- of its files; of a commit those of the commit
+         w.commit_hash,
+         w.is_success,                         -- NULL: nobody told
+         w.metadata,                           -- JSON
+         w.origin,                             -- said | derived
+         w.session_id AS sid,
+         w.thread_agent AS agent_id,           -- NULL: the main agent
+         w.round_id, w.tool_use_id
+  FROM work_events w;
+
+-- The files of these: who touched what, when.
+CREATE VIEW v_work_files AS
+  SELECT f.path,                               -- absolute where the folder was known
+         f.event_id, w.time, w.kind, w.agent,
+         f.lines_added, f.lines_deleted,       -- of this file
+         w.is_success, w.session_id AS sid, w.thread_agent AS agent_id, w.round_id, w.tool_use_id
+  FROM work_files f JOIN work_events w USING (event_id);

@@ -39,6 +39,7 @@ ROOMS = {
     "errors": "errors",
     "export": "export",
     "lists": "pending sessions stalled unbalanced",
+    "messages": "send inbox listen messages",
     "metrics": "serve-metrics",
     "otel": "otel",
     "queries": "rounds show tool",
@@ -50,6 +51,7 @@ ROOMS = {
     "sql": "sql",
     "sums": "dashboard stats",
     "timeseries": "timeseries",
+    "work": "balance work",
 }
 """Modules of `agentmon.commands`, and the names of the commands in them."""
 

@@ -170,6 +170,7 @@ CREATE TABLE agent_deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX agent_deliveries_by_message ON agent_deliveries (seq);
 CREATE INDEX agent_deliveries_unread     ON agent_deliveries (receiver, seq) WHERE read_at IS NULL;
+CREATE INDEX agent_deliveries_waiting    ON agent_deliveries (seq) WHERE read_at IS NULL;
 CREATE TABLE agent_names (
   name       TEXT PRIMARY KEY,
   first_seen REAL NOT NULL,
@@ -227,9 +228,11 @@ CREATE TABLE work_files (
 ) WITHOUT ROWID;
 CREATE INDEX work_files_by_event ON work_files (event_id);
 CREATE TABLE derivations (
-  name    TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,
-  read_to INTEGER NOT NULL
+  name       TEXT PRIMARY KEY,
+  version    INTEGER NOT NULL,
+  read_to    INTEGER NOT NULL,
+  scanned_to INTEGER,
+  heard_to   INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE decisions (
   number      INTEGER PRIMARY KEY,
