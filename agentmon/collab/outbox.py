@@ -1,0 +1,132 @@
+"""Sends that a server has yet to take: rows beside the archive, so that neither a server that is
+down nor a sender that dies loses one.
+
+A row is one message for one receiver as addressed. Rows go in the order of the archive, which is
+the order in which they were sent.
+"""
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+LOCK_NAME = "outbox.lock"
+
+
+class Waiting(Struct, frozen=True):
+    """A message (by its `seq` in the archive) that a receiver has yet to get; "*": everybody."""
+
+    outbox_id: int
+    seq: int
+    message_id: str
+    receiver: str
+    queued_at: float
+
+
+class Late(Struct, frozen=True):
+    """What became of a row: the receivers whose inbox did not take the message."""
+
+    row: Waiting
+    receivers: list[str]
+
+
+def put(
+    conn: sqlite3.Connection, transport: str, message_id: str, receivers: Collection[str]
+) -> int:
+    """Queues a message; belongs into the transaction that archives it. Returns how many are new.
+
+    `transport` is an address without credentials (`redis_url.shown`).
+    """
+    now = time.time()
+    rows = [(message_id, transport, receiver, now) for receiver in dict.fromkeys(receivers)]
+    return conn.executemany(_PUT, rows).rowcount
+
+
+_PUT = """
+INSERT OR IGNORE INTO agent_outbox (message_id, transport, receiver, queued_at)
+VALUES (?, ?, ?, ?)
+"""
+
+
+def waiting(
+    conn: sqlite3.Connection,
+    transport: str,
+    *,
+    limit: int = 100,
+    after: tuple[int, int] = (0, 0),
+) -> list[Waiting]:
+    """The oldest rows for a transport; `after` is (seq, outbox_id) of the last one seen."""
+    found = conn.execute(_WAITING, (transport, *after, limit))
+    return [Waiting(*row) for row in found]
+
+
+_WAITING = """
+SELECT o.outbox_id, m.seq, o.message_id, o.receiver, o.queued_at
+FROM agent_outbox AS o JOIN agent_messages AS m ON m.message_id = o.message_id
+WHERE o.transport = ? AND (m.seq, o.outbox_id) > (?, ?)
+ORDER BY m.seq, o.outbox_id LIMIT ?
+"""
+
+
+def settle(conn: sqlite3.Connection, transport: str, outcomes: Sequence[Late]) -> None:
+    """Takes out what was delivered; who is late keeps a row of their own. In a transaction."""
+    for outcome in outcomes:
+        row = outcome.row
+        if outcome.receivers == [row.receiver]:
+            continue
+        conn.execute("DELETE FROM agent_outbox WHERE outbox_id = ?", (row.outbox_id,))
+        put(conn, transport, row.message_id, outcome.receivers)
+
+
+class Backlog(Struct, frozen=True):
+    """What waits for one transport; `since` is the time of the oldest (epoch seconds)."""
+
+    transport: str
+    count: int
+    since: float
+
+
+def backlogs(conn: sqlite3.Connection) -> list[Backlog]:
+    """What waits, by transport; messages that wait for several receivers count once each."""
+    sql = """
+    SELECT transport, COUNT(*), MIN(queued_at) FROM agent_outbox GROUP BY transport ORDER BY 1
+    """
+    return [Backlog(*row) for row in conn.execute(sql)]
+
+
+def count(conn: sqlite3.Connection, transport: str) -> int:
+    sql = "SELECT COUNT(*) FROM agent_outbox WHERE transport = ?"
+    (found,) = conn.execute(sql, (transport,)).fetchone()
+    return int(found)
+
+
+class FlushLock:
+    """One process (and one task in it) empties a store's outbox at a time, so that nothing is sent
+    twice or overtakes; it ends with its process, however that ends."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / LOCK_NAME
+        self._fd: int | None = None
+
+    def acquire(self) -> bool:
+        """Whether it is ours now; never waits. Raises OSError where no lock can be made."""
+        fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        return True
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
