@@ -98,10 +98,10 @@ def backlogs(conn: sqlite3.Connection) -> list[Backlog]:
     return [Backlog(*row) for row in conn.execute(sql)]
 
 
-def count(conn: sqlite3.Connection, transport: str) -> int:
-    sql = "SELECT COUNT(*) FROM agent_outbox WHERE transport = ?"
-    (found,) = conn.execute(sql, (transport,)).fetchone()
-    return int(found)
+def is_waiting(conn: sqlite3.Connection, transport: str, message_id: str | None = None) -> bool:
+    """Whether anything waits for a transport, or this message does."""
+    sql = "SELECT 1 FROM agent_outbox WHERE transport = ? AND message_id = COALESCE(?, message_id)"
+    return conn.execute(f"{sql} LIMIT 1", (transport, message_id)).fetchone() is not None
 
 
 class FlushLock:

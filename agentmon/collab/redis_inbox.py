@@ -1,7 +1,7 @@
 """What lies on the server: an inbox (a Stream with one consumer group) for each agent, who takes
 part, and which listener of an agent reads.
 
-    agentmon:inbox:NAME     a Stream; field `message` is the message as JSON
+    agentmon:inbox:NAME     a Stream; `message` is the message as JSON, `host` where it was sent
     agentmon:agents         a hash: name → when it last listened or sent (epoch seconds)
     agentmon:reader:NAME    the listener that reads the inbox now; it expires
     agentmon:refused        a Stream of the last entries that were no messages
@@ -10,8 +10,9 @@ One listener of an agent reads at a time and the others stand by: two that read 
 archive what one sender sent in another order than it was sent.
 """
 
+import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -22,7 +23,7 @@ GROUP = b"listeners"
 AGENTS = PREFIX + b"agents"
 REFUSED = PREFIX + b"refused"
 REFUSED_KEPT = 1_000
-EVERYBODY = "*"
+HOST_BYTES = 256
 FORGOTTEN_AFTER = 30 * 86_400.0
 """Seconds after which an agent that neither listened nor sent gets no messages to everybody."""
 
@@ -50,6 +51,7 @@ class Entry(Struct, frozen=True):
 
     id: bytes
     payload: bytes | None
+    host: str | None
 
 
 def key(kind: bytes, name: str) -> bytes:
@@ -73,12 +75,12 @@ local function put(name, payload)
   local inbox = KEYS[2] .. name
   local length = redis.call('XLEN', inbox)
   if length >= most then full[name] = true near[name] = length return false end
-  redis.call('XADD', inbox, 'MAXLEN', most, '*', 'message', payload)
+  redis.call('XADD', inbox, 'MAXLEN', most, '*', 'message', payload, 'host', ARGV[5])
   if length + 1 >= most * tonumber(ARGV[4]) then near[name] = length + 1 end
   return true
 end
-local first = 6 + tonumber(ARGV[5])
-for at = 6, first - 1 do full[ARGV[at]] = true end
+local first = 7 + tonumber(ARGV[6])
+for at = 7, first - 1 do full[ARGV[at]] = true end
 for at = first, #ARGV, 3 do
   local receiver, sender, payload = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local late = {}
@@ -123,7 +125,8 @@ async def post(
     redis: "Redis", parcels: Sequence[Parcel], *, most: int, full: Collection[str] = ()
 ) -> Posted:
     """Puts parcels into inboxes of at most `most` entries; those of `full` get none."""
-    arguments: list[bytes | float] = [most, time.time(), FORGOTTEN_AFTER, NEARLY, len(full)]
+    arguments: list[bytes | float] = [most, time.time(), FORGOTTEN_AFTER, NEARLY]
+    arguments += [raw(socket.gethostname()), len(full)]
     arguments += [raw(name) for name in full]
     for parcel in parcels:
         arguments += [raw(parcel.receiver), raw(parcel.sender), parcel.payload]
@@ -181,7 +184,12 @@ async def read(redis: "Redis", agent: str, consumer: bytes, count: int, wait: fl
 
 def _entries(found) -> list[Entry]:
     """Deleted entries come as None, or without fields."""
-    return [Entry(id, (fields or {}).get(b"message")) for id, fields in found if id is not None]
+    return [_entry(id, fields or {}) for id, fields in found if id is not None]
+
+
+def _entry(id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    host = fields.get(b"host", b"")[:HOST_BYTES].decode("utf-8", "replace")
+    return Entry(id, fields.get(b"message"), host or None)
 
 
 async def finish(
