@@ -1,6 +1,7 @@
 """What lies on the server: order, room, who reads, what a listener that died leaves behind."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -20,7 +21,7 @@ def parcels(*receivers: str, sender: str = "api", first: int = 0) -> list[Parcel
     return [Parcel(receiver, sender, f"{number}".encode()) for number, receiver in found]
 
 
-async def payloads(redis: Redis, agent: str, consumer: bytes = b"one") -> list[bytes | None]:
+async def payloads(redis: Redis, agent: str, consumer: str = "one") -> list[bytes | None]:
     await redis_inbox.register(redis, agent)
     found = await redis_inbox.read(redis, agent, consumer, 100, 0.001)
     return [entry.payload for entry in found]
@@ -55,7 +56,7 @@ async def test_a_full_inbox_loses_nothing_and_lets_nothing_overtake(server: Serv
         posted = await redis_inbox.post(redis, sent, most=2)
         assert posted.late == [[], [], ["web"], ["web"], []]
         assert posted.near == {"web": 2, "db": 2}
-        entries = await redis_inbox.read(redis, "web", b"one", 1, 0.001)
+        entries = await redis_inbox.read(redis, "web", "one", 1, 0.001)
         await redis_inbox.finish(redis, "web", entries)
         again = await redis_inbox.post(redis, parcels("*"), most=9, full=["web"])
         assert again.late == [["web"]]  # there is room, but an earlier one waits
@@ -66,36 +67,37 @@ async def test_the_next_listener_gets_what_a_dead_one_left(server: Server) -> No
     async with redis_client.connect(server.url) as redis:
         await redis_inbox.register(redis, "web")
         await redis_inbox.post(redis, parcels("web", "web", "web"), most=10)
-        first = await redis_inbox.read(redis, "web", b"dead", 2, 0.001)
+        first = await redis_inbox.read(redis, "web", "dead", 2, 0.001)
         await redis_inbox.finish(redis, "web", first[:1])
-        following, left = await redis_inbox.claim(redis, "web", b"next", b"0-0", 10)
-        assert (following, [entry.payload for entry in left]) == (b"0-0", [b"1"])
-        assert await payloads(redis, "web", b"next") == [b"2"]
-        await redis_inbox.forget_others(redis, "web", b"next")
-        consumers = await redis.xinfo_consumers(redis_inbox.key(b"inbox", "web"), b"listeners")
+        following, left = await redis_inbox.claim(redis, "web", "next", "0-0", 10)
+        assert (following, [entry.payload for entry in left]) == ("0-0", [b"1"])
+        assert await payloads(redis, "web", "next") == [b"2"]
+        await redis_inbox.forget_others(redis, "web", "next")
+        consumers: Any = await redis.xinfo_consumers(redis_inbox.key(b"inbox", "web"), b"listeners")
         assert [found["name"] for found in consumers] == [b"next"]
 
 
 async def test_one_listener_reads_at_a_time(server: Server) -> None:
     async with redis_client.connect(server.url) as redis:
         take, leave = redis_inbox.take, redis_inbox.leave
-        assert await take(redis, "web", b"one", 60) == b"one"
-        assert await take(redis, "web", b"two", 60) == b"one"
-        assert await take(redis, "db", b"two", 60) == b"two"
-        await leave(redis, "web", b"two")
-        assert await take(redis, "web", b"one", 60) == b"one"
-        assert await take(redis, "web", b"two", 60, dead=b"three") == b"one"
-        assert await take(redis, "web", b"two", 60, dead=b"one") == b"two"
-        await leave(redis, "web", b"two")
-        assert await take(redis, "web", b"one", 60) == b"one"
+        assert await take(redis, "web", "one", 60) == "one"
+        assert await take(redis, "web", "two", 60) == "one"
+        assert await take(redis, "db", "two", 60) == "two"
+        await leave(redis, "web", "two")
+        assert await take(redis, "web", "one", 60) == "one"
+        assert await take(redis, "web", "two", 60, dead="three") == "one"
+        assert await take(redis, "web", "two", 60, dead="one") == "two"
+        await leave(redis, "web", "two")
+        assert await take(redis, "web", "one", 60) == "one"
 
 
 async def test_what_is_no_message_is_put_aside(server: Server) -> None:
     async with redis_client.connect(server.url) as redis:
         await redis_inbox.post(redis, parcels("web"), most=10)
         await redis_inbox.register(redis, "web")
-        entries = await redis_inbox.read(redis, "web", b"one", 1, 0.001)
+        entries = await redis_inbox.read(redis, "web", "one", 1, 0.001)
         await redis_inbox.finish(redis, "web", entries, [b"0"])
         assert await redis.xlen(redis_inbox.key(b"inbox", "web")) == 0
-        [(_, fields)] = await redis.xrange(redis_inbox.REFUSED)
+        refused: Any = await redis.xrange(redis_inbox.REFUSED)
+        [(_, fields)] = refused
         assert fields == {b"receiver": b"web", b"message": b"0"}

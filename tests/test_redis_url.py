@@ -45,7 +45,7 @@ def test_shown(url: str, shown: str) -> None:
     ],
 )
 def test_no_address(url: str) -> None:
-    with pytest.raises(ValueError, match="needed|are written") as refused:
+    with pytest.raises(ValueError, match=r"needed|are written") as refused:
         redis_url.shown(url)
     assert "hunter2" not in str(refused.value)
     assert redis_url.safely_shown(url) == "(not an address)"

@@ -31,7 +31,7 @@ DOWN = (ConnectionError, TimeoutError, OSError, BusyLoadingError, ReadOnlyError,
 """What passes by itself: one goes on trying."""
 
 
-def connect(url: str, *, waits: float = 0.0) -> "Redis":
+def connect(url: str, *, waits: float = 0.0) -> Redis:
     """A client of a server; nothing is sent before the first command. `waits` is how long, in
     seconds, commands may block. Raises ValueError that tells nothing of the URL."""
     redis_url.shown(url)
@@ -43,7 +43,8 @@ def connect(url: str, *, waits: float = 0.0) -> "Redis":
         "client_name": "agentmon",
     }
     try:
-        return Redis.from_url(url.strip(), **options)
+        make: Any = Redis.from_url  # pyright: ignore[reportUnknownMemberType]
+        return make(url.strip(), **options)
     except (ValueError, TypeError, RedisError):
         raise ValueError("an option in the address is none that is known, or wrong") from None
 

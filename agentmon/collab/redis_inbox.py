@@ -12,14 +12,15 @@ archive what one sender sent in another order than it was sent.
 
 import socket
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 PREFIX = b"agentmon:"
-GROUP = b"listeners"
+GROUP = "listeners"
 AGENTS = PREFIX + b"agents"
 REFUSED = PREFIX + b"refused"
 REFUSED_KEPT = 1_000
@@ -122,7 +123,7 @@ return 0
 
 
 async def post(
-    redis: "Redis", parcels: Sequence[Parcel], *, most: int, full: Collection[str] = ()
+    redis: Redis, parcels: Sequence[Parcel], *, most: int, full: Collection[str] = ()
 ) -> Posted:
     """Puts parcels into inboxes of at most `most` entries; those of `full` get none."""
     arguments: list[bytes | float] = [most, time.time(), FORGOTTEN_AFTER, NEARLY]
@@ -139,23 +140,21 @@ async def post(
     )
 
 
-async def take(
-    redis: "Redis", agent: str, token: bytes, seconds: float, dead: bytes = b""
-) -> bytes:
+async def take(redis: Redis, agent: str, token: str, seconds: float, dead: str = "") -> str:
     """Makes this listener the one that reads, for so many seconds; returns who does now.
 
     `dead` is a listener known to be gone: its turn is over.
     """
     script = redis.register_script(_TAKE)
     arguments = [token, int(seconds * 1000), dead or token]
-    return await script(keys=[key(b"reader", agent)], args=arguments)
+    return _name(await script(keys=[key(b"reader", agent)], args=arguments))
 
 
-async def leave(redis: "Redis", agent: str, token: bytes) -> None:
+async def leave(redis: Redis, agent: str, token: str) -> None:
     await redis.register_script(_LEAVE)(keys=[key(b"reader", agent)], args=[token])
 
 
-async def register(redis: "Redis", agent: str) -> None:
+async def register(redis: Redis, agent: str) -> None:
     """Makes the inbox and its group, where they are not, and says that the agent takes part."""
     try:
         await redis.xgroup_create(key(b"inbox", agent), GROUP, id="0", mkstream=True)
@@ -165,24 +164,26 @@ async def register(redis: "Redis", agent: str) -> None:
     await redis.hset(AGENTS, raw(agent), str(time.time()))
 
 
-async def claim(redis: "Redis", agent: str, consumer: bytes, start: bytes, count: int):
+async def claim(
+    redis: Redis, agent: str, consumer: str, start: str, count: int
+) -> tuple[str, list[Entry]]:
     """Entries that any listener of the agent was given and did not acknowledge, from `start` on:
-    they are this one's now. Returns where to go on (b"0-0": that was all) and the entries."""
-    found = await redis.xautoclaim(
+    they are this one's now. Returns where to go on ("0-0": that was all) and the entries."""
+    found: Any = await redis.xautoclaim(
         key(b"inbox", agent), GROUP, consumer, min_idle_time=0, start_id=start, count=count
     )
-    return bytes(found[0]), _entries(found[1])
+    return _name(found[0]), _entries(found[1])
 
 
-async def read(redis: "Redis", agent: str, consumer: bytes, count: int, wait: float):
+async def read(redis: Redis, agent: str, consumer: str, count: int, wait: float) -> list[Entry]:
     """Entries that no listener was given yet; waits so many seconds for the first."""
-    found = await redis.xreadgroup(
+    found: Any = await redis.xreadgroup(
         GROUP, consumer, {key(b"inbox", agent): ">"}, count=count, block=int(wait * 1000)
     )
     return [entry for _, entries in found or [] for entry in _entries(entries)]
 
 
-def _entries(found) -> list[Entry]:
+def _entries(found: Iterable[tuple[Any, Any]]) -> list[Entry]:
     """Deleted entries come as None, or without fields."""
     return [_entry(id, fields or {}) for id, fields in found if id is not None]
 
@@ -193,22 +194,23 @@ def _entry(id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
 
 
 async def finish(
-    redis: "Redis", agent: str, entries: Sequence[Entry], refused: Collection[bytes] = ()
+    redis: Redis, agent: str, entries: Sequence[Entry], refused: Collection[bytes] = ()
 ) -> None:
     """Acknowledges entries and takes them out, all or none: what is archived needs no room here."""
     inbox = key(b"inbox", agent)
     async with redis.pipeline(transaction=True) as pipeline:
         for payload in refused:
-            fields = {b"receiver": raw(agent), b"message": payload}
+            fields: dict[Any, Any] = {b"receiver": raw(agent), b"message": payload}
             pipeline.xadd(REFUSED, fields, maxlen=REFUSED_KEPT, approximate=True)
         pipeline.xack(inbox, GROUP, *(entry.id for entry in entries))
         pipeline.xdel(inbox, *(entry.id for entry in entries))
         await pipeline.execute()
 
 
-async def forget_others(redis: "Redis", agent: str, consumer: bytes) -> None:
+async def forget_others(redis: Redis, agent: str, consumer: str) -> None:
     """Takes listeners out of the group that are gone and left nothing behind."""
     inbox = key(b"inbox", agent)
-    for found in await redis.xinfo_consumers(inbox, GROUP):
-        if found["name"] != consumer and not found["pending"]:
+    consumers: Any = await redis.xinfo_consumers(inbox, GROUP)
+    for found in consumers:
+        if _name(found["name"]) != consumer and not found["pending"]:
             await redis.xgroup_delconsumer(inbox, GROUP, found["name"])

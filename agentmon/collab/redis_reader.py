@@ -37,17 +37,17 @@ def machine() -> str:
         return ""
 
 
-def token() -> bytes:
+def token() -> str:
     """Names a listener: where it runs and as which process, so that others see that it is gone."""
     pid = os.getpid()
     parts = (machine(), str(pid), str(procs.start_ticks(pid)), secrets.token_hex(8))
-    return " ".join(parts).encode()
+    return " ".join(parts)
 
 
-def is_gone(holder: bytes) -> bool:
+def is_gone(holder: str) -> bool:
     """Whether a listener ran on this machine and its process is no more; False if that is not
     known."""
-    parts = holder.decode("utf-8", "replace").split(" ")
+    parts = holder.split(" ")
     if len(parts) != 4 or not parts[0] or parts[0] != machine() or not parts[1].isdecimal():
         return False
     pid = int(parts[1])
@@ -58,19 +58,19 @@ class Reader:
     """Brings an agent's mail from its inbox into the archive. Raises RedisError, OSError from
     `bring`: then begin anew with `reset`."""
 
-    def __init__(self, redis: "Redis", store: db.AsyncStore, agent: str, limit_bytes: int) -> None:
+    def __init__(self, redis: Redis, store: db.AsyncStore, agent: str, limit_bytes: int) -> None:
         self._redis = redis
         self._store = store
         self._agent = agent
         self._limit = limit_bytes
         self._token = token()
         self._is_reading = False
-        self._claim_from: bytes | None = b"0-0"
+        self._claim_from: str | None = "0-0"
 
     def reset(self) -> None:
         """After a failure: whose turn it is, and what was given to us, is not known any more."""
         self._is_reading = False
-        self._claim_from = b"0-0"
+        self._claim_from = "0-0"
 
     async def bring(self) -> bool:
         """One batch, or one wait for it. Whether it is this listener's turn."""
@@ -106,7 +106,7 @@ class Reader:
             self._redis, self._agent, self._token, self._claim_from, BATCH
         )
         self._claim_from = start
-        if start == b"0-0":
+        if start == "0-0":
             self._claim_from = None
             await redis_inbox.forget_others(self._redis, self._agent, self._token)
         return entries

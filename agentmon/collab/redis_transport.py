@@ -13,7 +13,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -78,20 +78,13 @@ class RedisTransport:
 
     # -- sending
 
-    def queue(self, conn: sqlite3.Connection, mail: Mail) -> None:
+    def keep(self, conn: sqlite3.Connection, mail: Mail) -> None:
         """Makes sure that a message will be sent; belongs into the transaction that archives it."""
         outbox.put(conn, self.address, mail.message_id, mail.receivers)
 
     async def deliver(self, mail: Mail) -> None:
-        """Sends an archived message, after what waits before it. Raises TransportDown where the
+        """Sends a message that was kept, after what waits before it. Raises TransportDown where the
         server does not take it now: it will be sent later, by this object or another one."""
-        store = await self._open()
-
-        def put(conn: sqlite3.Connection) -> None:
-            with db.transaction(conn):
-                self.queue(conn, mail)
-
-        await patient(store, put)
         await self.flush(mail.message_id)
 
     async def flush(self, message_id: str | None = None) -> None:
@@ -171,11 +164,14 @@ class RedisTransport:
     # -- a server that is down
 
     def _is_down(self, problem: BaseException) -> None:
-        because = f"Redis at {self.address}: {redis_client.why(problem, self._url)}"
+        because = self._why(problem)
         if not self._down_because:
             self._tell(f"{because}; messages wait in the outbox")
         self._down_because = because
         self._down_until = time.monotonic() + self._pause.next()
+
+    def _why(self, problem: BaseException) -> str:
+        return f"Redis at {self.address}: {redis_client.why(problem, self._url)}"
 
     def _is_up(self) -> None:
         self._pause.reset()
@@ -200,45 +196,43 @@ class RedisTransport:
     # -- listening
 
     async def listen(self, agent: str) -> AsyncIterator[Mail]:
-        """What is for an agent: what came while nobody listened, then what comes. Each message is
-        marked delivered before it is given, so it is given once; goes on over lost connections."""
+        """What is for an agent and was not delivered, oldest first, then what comes; goes on over
+        lost connections, in which what comes from agents of this store is still handed on."""
         store = await self._open()
-        await patient(store, lambda conn: _register(conn, agent))
+        self._retry_later()  # what an earlier process could not send
+        given = set[int]()
+        async with contextlib.aclosing(self._rounds(agent, store)) as rounds:
+            async for _ in rounds:
+                while fresh := await store.run(lambda conn: _undelivered(conn, agent, given)):
+                    for mail in fresh:
+                        given.add(mail.seq)
+                        yield mail
+
+    async def _rounds(self, agent: str, store: db.AsyncStore) -> AsyncGenerator[None, None]:
+        """Yields each time the archive may hold something for the agent that it did not."""
+        pause, is_down = redis_client.Pause(), False
         async with contextlib.AsyncExitStack() as closing:
             redis = redis_client.connect(self._url, waits=WAIT_SECONDS)
             closing.push_async_callback(redis.aclose)
             reader = Reader(redis, store, agent, self._limit_bytes)
-            closing.push_async_callback(self._leave, reader)
-            pause, is_down = redis_client.Pause(), False
-            self._send_what_waits()
+            closing.push_async_callback(_leave, reader)
             while True:
                 try:
                     is_ours = await reader.bring()
                 except (RedisError, OSError) as problem:
-                    if not is_down:
-                        self._tell(
-                            f"Redis at {self.address}: {redis_client.why(problem, self._url)};"
-                            f" listening goes on when it is back"
-                        )
-                    is_down = True
                     reader.reset()
+                    if not is_down:
+                        self._tell(f"{self._why(problem)}; listening goes on when it is back")
+                    is_down = True
+                    yield
                     await asyncio.sleep(pause.next())
                     continue
                 is_down = False
                 pause.reset()
-                if not is_ours:
+                if is_ours:
+                    yield
+                else:
                     await asyncio.sleep(STAND_BY_SECONDS)
-                    continue
-                while mail := await patient(store, lambda conn: _hand_over(conn, agent)):
-                    yield mail
-
-    async def _leave(self, reader: Reader) -> None:
-        with contextlib.suppress(RedisError, OSError):
-            await reader.leave()
-
-    def _send_what_waits(self) -> None:
-        """What an earlier process could not send."""
-        self._retry_later()
 
     # -- its parts
 
@@ -259,17 +253,14 @@ class RedisTransport:
         await self._redis.aclose()
 
 
-def _register(conn: sqlite3.Connection, agent: str) -> None:
-    with db.transaction(conn):
-        archive.register(conn, agent, time.time())
+async def _leave(reader: Reader) -> None:
+    with contextlib.suppress(RedisError, OSError):
+        await reader.leave()
 
 
-def _hand_over(conn: sqlite3.Connection, agent: str) -> Mail | None:
-    """The oldest message that nobody was given; it is now."""
-    if not archive.undelivered(conn, agent, limit=1):
-        return None
-    with db.transaction(conn):
-        for mail in archive.undelivered(conn, agent, limit=1):
-            archive.mark(conn, agent, [mail.message_id], delivered=time.time())
-            return mail
-    return None
+def _undelivered(conn: sqlite3.Connection, agent: str, given: set[int]) -> list[Mail]:
+    """What was not given yet. Not by a `seq` to go on from: what another agent here got before may
+    come for this one, too."""
+    found = archive.undelivered(conn, agent)
+    given &= {mail.seq for mail in found}
+    return [mail for mail in found if mail.seq not in given]
