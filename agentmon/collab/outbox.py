@@ -5,14 +5,14 @@ A row is one message for one receiver as addressed. Rows go in the order of the 
 the order in which they were sent.
 """
 
-import fcntl
-import os
 import sqlite3
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+
+from agentmon.store.file_lock import FileLock
 
 LOCK_NAME = "outbox.lock"
 
@@ -104,29 +104,7 @@ def is_waiting(conn: sqlite3.Connection, transport: str, message_id: str | None 
     return conn.execute(f"{sql} LIMIT 1", (transport, message_id)).fetchone() is not None
 
 
-class FlushLock:
-    """One process (and one task in it) empties a store's outbox at a time, so that nothing is sent
-    twice or overtakes; it ends with its process, however that ends."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / LOCK_NAME
-        self._fd: int | None = None
-
-    def acquire(self) -> bool:
-        """Whether it is ours now; never waits. Raises OSError where no lock can be made."""
-        fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return False
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
-        return True
-
-    def release(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+def turn(data_dir: Path) -> FileLock:
+    """Who holds it empties the store's outbox: one at a time, so that nothing is sent twice or
+    overtakes."""
+    return FileLock(data_dir / LOCK_NAME)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from agentmon.store import db
+from agentmon.store.async_store import AsyncStore
 
 T = TypeVar("T")
 
@@ -15,9 +15,9 @@ _PAUSE = 0.05
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
-async def patient(store: db.AsyncStore, fn: Callable[[sqlite3.Connection], T]) -> T:
+async def patient(store: AsyncStore, fn: Callable[[sqlite3.Connection], T]) -> T:
     """Runs fn(connection), which must be one transaction, again while others hold the store (each
-    attempt waits `db.BUSY_SECONDS` by itself). Raises what fn raises, after two minutes this too.
+    attempt waits five seconds by itself). Raises what fn raises, after two minutes this too.
     """
     until = time.monotonic() + LONGEST
     while True:

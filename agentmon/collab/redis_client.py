@@ -2,7 +2,7 @@
 one waits for it, and what may be said when it fails."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -43,8 +43,7 @@ def connect(url: str, *, waits: float = 0.0) -> Redis:
         "client_name": "agentmon",
     }
     try:
-        make: Any = Redis.from_url  # pyright: ignore[reportUnknownMemberType]
-        return make(url.strip(), **options)
+        return cast("Any", Redis).from_url(url.strip(), **options)
     except (ValueError, TypeError, RedisError):
         raise ValueError("an option in the address is none that is known, or wrong") from None
 

@@ -13,7 +13,7 @@ archive what one sender sent in another order than it was sent.
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -177,10 +177,11 @@ async def claim(
 
 async def read(redis: Redis, agent: str, consumer: str, count: int, wait: float) -> list[Entry]:
     """Entries that no listener was given yet; waits so many seconds for the first."""
-    found: Any = await redis.xreadgroup(
+    found = await redis.xreadgroup(
         GROUP, consumer, {key(b"inbox", agent): ">"}, count=count, block=int(wait * 1000)
     )
-    return [entry for _, entries in found or [] for entry in _entries(entries)]
+    streams = cast("list[tuple[bytes, Any]]", found or [])
+    return [entry for _, entries in streams for entry in _entries(entries)]
 
 
 def _entries(found: Iterable[tuple[Any, Any]]) -> list[Entry]:

@@ -16,6 +16,7 @@ from agentmon.collab.receiving import Arrival, keep
 from agentmon.collab.redis_inbox import Entry
 from agentmon.sources import procs
 from agentmon.store import db
+from agentmon.store.async_store import AsyncStore
 
 BATCH = 50
 TURN_SECONDS = 15.0
@@ -58,12 +59,13 @@ class Reader:
     """Brings an agent's mail from its inbox into the archive. Raises RedisError, OSError from
     `bring`: then begin anew with `reset`."""
 
-    def __init__(self, redis: Redis, store: db.AsyncStore, agent: str, limit_bytes: int) -> None:
+    def __init__(self, redis: Redis, store: AsyncStore, agent: str, limit_bytes: int) -> None:
         self._redis = redis
         self._store = store
         self._agent = agent
         self._limit = limit_bytes
         self._token = token()
+        self._had_turn = False
         self._is_reading = False
         self._claim_from: str | None = "0-0"
 
@@ -79,7 +81,8 @@ class Reader:
             holder = await redis_inbox.take(
                 self._redis, self._agent, self._token, TURN_SECONDS, dead=holder
             )
-        if holder != self._token:
+        self._had_turn = holder == self._token
+        if not self._had_turn:
             self.reset()
             return False
         if not self._is_reading:
@@ -133,5 +136,5 @@ class Reader:
 
     async def leave(self) -> None:
         """Gives the turn up. Raises RedisError, OSError."""
-        if self._is_reading:
+        if self._had_turn:
             await redis_inbox.leave(self._redis, self._agent, self._token)

@@ -13,20 +13,23 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agentmon import redis_url
 from agentmon.collab import archive, form, outbox, redis_client, redis_inbox
 from agentmon.collab.archive import Mail
+from agentmon.collab.listening import listening_turn
 from agentmon.collab.outbox import Late, Waiting
 from agentmon.collab.patience import patient
 from agentmon.collab.redis_inbox import Parcel
 from agentmon.collab.redis_reader import STAND_BY_SECONDS, WAIT_SECONDS, Reader
 from agentmon.collab.transport import TransportDown
 from agentmon.store import db
+from agentmon.store.async_store import AsyncStore, open_async
 
 MOST = 10_000
 """Messages in one inbox on the server; what is beyond waits with its senders."""
@@ -67,7 +70,7 @@ class RedisTransport:
         self._limit_bytes = limit_bytes
         self._tell = on_warning or log.warning
         self._redis = redis_client.connect(url)
-        self._store: db.AsyncStore | None = None
+        self._store: AsyncStore | None = None
         self._opening = asyncio.Lock()
         self._flushing = asyncio.Lock()
         self._pause = redis_client.Pause()
@@ -75,6 +78,8 @@ class RedisTransport:
         self._down_because = ""
         self._retrying: asyncio.Task[None] | None = None
         self._warned: set[str] = set()
+        self._readers: set[Redis] = set()
+        self._closed = False
 
     # -- sending
 
@@ -109,9 +114,9 @@ class RedisTransport:
     def _waits(self, conn: sqlite3.Connection, message_id: str | None) -> bool:
         return outbox.is_waiting(conn, self.address, message_id)
 
-    async def _flush(self, store: db.AsyncStore, message_id: str | None) -> None:
+    async def _flush(self, store: AsyncStore, message_id: str | None) -> None:
         """Alone among all processes; another one that is at it takes our rows along."""
-        lock, pause = outbox.FlushLock(self._data_dir), LOCK_PAUSE
+        lock, pause = outbox.turn(self._data_dir), LOCK_PAUSE
         while await store.run(lambda conn: self._waits(conn, message_id)):
             if lock.acquire():
                 try:
@@ -121,7 +126,7 @@ class RedisTransport:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_LOCK_PAUSE)
 
-    async def _empty(self, store: db.AsyncStore) -> None:
+    async def _empty(self, store: AsyncStore) -> None:
         after, full = (0, 0), set[str]()
         while batch := await store.run(lambda conn, after=after: self._batch(conn, after)):
             rows = [row for row, _ in batch]
@@ -131,7 +136,7 @@ class RedisTransport:
             outcomes = [Late(row, late) for row, late in zip(rows, posted.late, strict=True)]
             await patient(store, lambda conn, done=outcomes: self._settle(conn, done))
             full.update(name for late in posted.late for name in late)
-            self._warn_of(posted.near)
+            self._warn_of(posted.near, {row.receiver for row in rows})
             after = (rows[-1].seq, rows[-1].outbox_id)
 
     def _batch(
@@ -152,14 +157,14 @@ class RedisTransport:
         with db.transaction(conn):
             outbox.settle(conn, self.address, outcomes)
 
-    def _warn_of(self, near: dict[str, int]) -> None:
+    def _warn_of(self, near: dict[str, int], receivers: set[str]) -> None:
         """Once for each inbox that fills up, until it has room again."""
         for name in near.keys() - self._warned:
             self._tell(
                 f"the inbox of {name!r} on {self.address} holds {near[name]:,} of at most"
-                f" {self._most:,} messages that nobody listens to: what is beyond waits here"
+                f" {self._most:,} messages: nothing in it is lost, what is beyond waits here"
             )
-        self._warned = set(near)
+        self._warned = (self._warned - receivers) | near.keys()
 
     # -- a server that is down
 
@@ -195,11 +200,20 @@ class RedisTransport:
 
     # -- listening
 
-    async def listen(self, agent: str) -> AsyncIterator[Mail]:
-        """What is for an agent and was not delivered, oldest first, then what comes; goes on over
-        lost connections, in which what comes from agents of this store is still handed on."""
-        store = await self._open()
+    async def listen(self, agent: str) -> AsyncGenerator[Mail, None]:
+        """See `Transport.listen`; goes on over lost connections, in which what comes from agents of
+        this store is still handed on. Raises StoreError."""
         self._retry_later()  # what an earlier process could not send
+        async with listening_turn(self._data_dir, agent, lambda: self._closed):
+            store = await open_async(lambda: db.create(self._data_dir))
+            try:
+                async with contextlib.aclosing(self._coming(store, agent)) as coming:
+                    async for mail in coming:
+                        yield mail
+            finally:
+                await store.close()
+
+    async def _coming(self, store: AsyncStore, agent: str) -> AsyncGenerator[Mail, None]:
         given = set[int]()
         async with contextlib.aclosing(self._rounds(agent, store)) as rounds:
             async for _ in rounds:
@@ -208,20 +222,23 @@ class RedisTransport:
                         given.add(mail.seq)
                         yield mail
 
-    async def _rounds(self, agent: str, store: db.AsyncStore) -> AsyncGenerator[None, None]:
+    async def _rounds(self, agent: str, store: AsyncStore) -> AsyncGenerator[None, None]:
         """Yields each time the archive may hold something for the agent that it did not."""
         pause, is_down = redis_client.Pause(), False
         async with contextlib.AsyncExitStack() as closing:
             redis = redis_client.connect(self._url, waits=WAIT_SECONDS)
             closing.push_async_callback(redis.aclose)
+            self._readers.add(redis)
+            closing.callback(self._readers.discard, redis)
             reader = Reader(redis, store, agent, self._limit_bytes)
             closing.push_async_callback(_leave, reader)
-            while True:
+            yield  # what came while nobody listened
+            while not self._closed:
                 try:
                     is_ours = await reader.bring()
                 except (RedisError, OSError) as problem:
                     reader.reset()
-                    if not is_down:
+                    if not (is_down or self._closed):
                         self._tell(f"{self._why(problem)}; listening goes on when it is back")
                     is_down = True
                     yield
@@ -236,14 +253,17 @@ class RedisTransport:
 
     # -- its parts
 
-    async def _open(self) -> db.AsyncStore:
+    async def _open(self) -> AsyncStore:
         async with self._opening:
             if self._store is None:
-                self._store = await db.open_async(lambda: db.create(self._data_dir))
+                self._store = await open_async(lambda: db.create(self._data_dir))
             return self._store
 
     async def close(self) -> None:
         """Ends the attempts and the connections; what waits stays in the outbox."""
+        self._closed = True
+        for redis in tuple(self._readers):
+            await redis.connection_pool.disconnect()
         if self._retrying is not None:
             self._retrying.cancel()
             await asyncio.gather(self._retrying, return_exceptions=True)
