@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ def server() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+def reading(folder: Path) -> Generator[sqlite3.Connection]:
     conn = db.open_reading(folder)
     try:
         yield conn
@@ -226,7 +226,7 @@ async def test_a_server_that_lost_its_data_is_listened_to_again(
         listening = asyncio.create_task(take(web, 2))
         await api.send_message("web", "before")
         await until(lambda: is_empty(redis))
-        await redis.flushall()
+        await redis.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType]
         await api.send_message("web", "after")
         assert [mail.body for mail in await listening] == ["before", "after"]
 

@@ -1,7 +1,6 @@
 """One listener of an agent's inbox on a server: what comes is archived in the store here, and only
 then acknowledged. Handing it to the agent is the archive's matter, not this one's."""
 
-import logging
 import os
 import secrets
 import sqlite3
@@ -14,6 +13,7 @@ from agentmon.collab import form, redis_inbox
 from agentmon.collab.patience import patient
 from agentmon.collab.receiving import Arrival, keep
 from agentmon.collab.redis_inbox import Entry
+from agentmon.logfile import log
 from agentmon.sources import procs
 from agentmon.store import db
 from agentmon.store.async_store import AsyncStore
@@ -25,8 +25,6 @@ is gone is noticed at once."""
 WAIT_SECONDS = 4.0
 """The longest blocking read: within it the turn is prolonged."""
 STAND_BY_SECONDS = 0.5
-
-log = logging.getLogger("agentmon")
 
 
 def machine() -> str:

@@ -10,7 +10,6 @@ message would wake it, but cannot miss: after a lost connection the next read re
 
 import asyncio
 import contextlib
-import logging
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -28,6 +27,7 @@ from agentmon.collab.patience import patient
 from agentmon.collab.redis_inbox import Parcel
 from agentmon.collab.redis_reader import STAND_BY_SECONDS, WAIT_SECONDS, Reader
 from agentmon.collab.transport import TransportDown
+from agentmon.logfile import log
 from agentmon.store import db
 from agentmon.store.async_store import AsyncStore, open_async
 
@@ -37,8 +37,6 @@ FLUSH_ROWS = 100
 FLUSH_BYTES = 4 << 20
 LOCK_PAUSE = 0.005
 LONGEST_LOCK_PAUSE = 0.1
-
-log = logging.getLogger("agentmon")
 
 
 class InboxFull(TransportDown):

@@ -19,6 +19,7 @@ from tests.bench import (
     rows_scale,
     rows_search,
     rows_start,
+    rows_talk,
     table,
 )
 from tests.bench.bench import Bench
@@ -37,6 +38,7 @@ ROWS = {
     "kill": rows_kill.kill,
     "retention": rows_retention.retention,
     "search": rows_search.search_,
+    "talk": rows_talk.talk,
 }
 
 
