@@ -199,11 +199,22 @@ class MessagingSystem:
         self._in_hand.difference_update(message_ids)
         await self._mark(message_ids, delivered=time.time())
 
-    async def _mark(self, message_ids: Iterable[str], **marks: float) -> int:
+    async def _mark(
+        self,
+        message_ids: Iterable[str],
+        *,
+        delivered: float | None = None,
+        read: float | None = None,
+        acked: float | None = None,
+    ) -> int:
         wanted = list(message_ids)
         if not wanted:
             return 0
-        return await self._write(lambda conn: archive.mark(conn, self.agent_id, wanted, **marks))
+        return await self._write(
+            lambda conn: archive.mark(
+                conn, self.agent_id, wanted, delivered=delivered, read=read, acked=acked
+            )
+        )
 
     async def _write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         def write(conn: sqlite3.Connection) -> T:
