@@ -43,9 +43,11 @@ def connect(url: str, *, waits: float = 0.0) -> Redis:
         "client_name": "agentmon",
     }
     try:
-        return cast("Any", Redis).from_url(url.strip(), **options)
+        client: Redis = cast("Any", Redis).from_url(url.strip(), **options)
+        client.connection_pool.make_connection()  # as each is made: options are looked at there
     except (ValueError, TypeError, RedisError):
         raise ValueError("an option in the address is none that is known, or wrong") from None
+    return client
 
 
 def why(problem: BaseException, url: str) -> str:
