@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 from redis.exceptions import RedisError
@@ -44,7 +44,7 @@ async def _examine(url: str) -> Health:
         agents = await redis.hlen(redis_inbox.AGENTS)
         seconds = time.perf_counter() - begun
         refused = await redis.xlen(redis_inbox.REFUSED)
-        told: dict[str, Any] = await redis.info()
+        told: dict[str, Any] = await cast("Any", redis).info()
     except (RedisError, OSError) as problem:
         return Health(address, problem=redis_client.why(problem, url))
     finally:
