@@ -368,13 +368,14 @@ def _nested(values: Mapping[str, object]) -> dict[str, object]:
 
 def _read_file(path: Path) -> tuple[dict[str, object], list[str]]:
     """The known keys of the file, and a warning for each other one. No file is no settings."""
-    import tomllib  # not needed where there is no file
-
     try:
-        tree = tomllib.loads(path.read_bytes().decode())
+        data = path.read_bytes()
+        import tomllib  # not needed where there is no file
+
+        tree = tomllib.loads(data.decode())
     except FileNotFoundError:
         return {}, []
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+    except (OSError, ValueError) as problem:  # ValueError: not UTF-8, not TOML
         reason = problem.strerror if isinstance(problem, OSError) else str(problem)
         raise ConfigError(FILE_NAME, str(path), "file", f"cannot be read: {reason}") from None
     known: dict[str, object] = {}

@@ -179,6 +179,10 @@ def test_a_folder_in_place_of_the_file_is_one_clear_error(home: dict[str, str]) 
         config.load({}, home)
 
 
+def shown(environ: dict[str, str], key: str) -> object:
+    return config.FIELDS[key].shown(environ[config.env_name(key)])
+
+
 @given(
     st.dictionaries(
         st.sampled_from([config.env_name(key) for key in config.FIELDS]),

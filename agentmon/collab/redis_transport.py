@@ -78,6 +78,8 @@ class RedisTransport:
         self._warned: set[str] = set()
         self._readers: set[Redis] = set()
         self._closed = False
+        self.is_standby = False
+        """Another listener of the agent, in this store, takes its messages now."""
 
     # -- sending
 
@@ -202,7 +204,8 @@ class RedisTransport:
         """See `Transport.listen`; goes on over lost connections, in which what comes from agents of
         this store is still handed on. Raises StoreError."""
         self._retry_later()  # what an earlier process could not send
-        async with listening_turn(self._data_dir, agent, lambda: self._closed):
+        turn = listening_turn(self._data_dir, agent, lambda: self._closed, self._stand_by)
+        async with turn:
             store = await open_async(lambda: db.create(self._data_dir))
             try:
                 async with contextlib.aclosing(self._coming(store, agent)) as coming:
@@ -210,6 +213,9 @@ class RedisTransport:
                         yield mail
             finally:
                 await store.close()
+
+    def _stand_by(self, is_standby: bool) -> None:
+        self.is_standby = is_standby
 
     async def _coming(self, store: AsyncStore, agent: str) -> AsyncGenerator[Mail, None]:
         given = set[int]()
