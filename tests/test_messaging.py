@@ -1,4 +1,4 @@
-"""`MessagingSystem` over the store and over Redis: what is sent is got once, in order, whoever dies on the way."""
+"""`MessagingSystem` over the store and by Redis: what is sent is got once, in order."""
 
 import asyncio
 import json
@@ -102,7 +102,9 @@ async def test_a_listener_left_and_started_again_gets_nothing_twice(
         assert [mail.body for mail in await taken(again, 1)] == ["4"]
 
 
-async def test_what_a_callback_refuses_comes_again(api: MessagingSystem, tmp_path: Path, url: str | None) -> None:
+async def test_what_a_callback_refuses_comes_again(
+    api: MessagingSystem, tmp_path: Path, url: str | None
+) -> None:
     await api.send_message("web", "x")
 
     async def refuse(mail: Mail) -> None:
