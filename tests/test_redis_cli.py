@@ -54,6 +54,20 @@ def test_from_one_machine_to_another(
     assert json.loads(run("inbox", "--agent", "web", "--json", "--data-dir", two)) == []
 
 
+def test_an_inbox_is_fetched(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTMON_REDIS__URL", server.url)
+    one, two = ("--data-dir", str(tmp_path / "one")), ("--data-dir", str(tmp_path / "two"))
+    for number in range(3):
+        run("send", "web", str(number), "--from", "api", *one)
+    given = ("inbox", "--agent", "web", "--json", "--limit", "200", *two)
+    found = json.loads(run(*given))
+    assert [mail["body"] for mail in found] == [str(number) for number in range(3)]
+    server.kill()
+    assert "Redis at redis://127.0.0.1" in run("inbox", "--agent", "web", *two)
+
+
 def test_a_server_that_is_down_and_back(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

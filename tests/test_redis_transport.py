@@ -165,6 +165,9 @@ async def test_two_that_send_what_waits_do_not_double(server: Server, tmp_path: 
         await one.close()
     async with connect(server.url) as redis:
         assert await redis.xlen(redis_inbox.key(b"inbox", "web")) == 150
+    async with MessagingSystem("web", data_dir=tmp_path / "two", url=server.url) as web:
+        found = await web.inbox(limit=200)
+        assert [mail.body for mail in found] == [str(number) for number in range(150)]
 
 
 async def test_a_lost_answer_doubles_nothing(server: Server, tmp_path: Path) -> None:

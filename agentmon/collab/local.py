@@ -56,6 +56,9 @@ class LocalTransport:
                 self._watches.discard(watch)
                 await store.close()
 
+    async def fetch(self, agent: str) -> None:
+        """Nothing lies elsewhere."""
+
     async def close(self) -> None:
         self._closed = True
         for watch in tuple(self._watches):

@@ -183,7 +183,13 @@ class MessagingSystem:
         return await self._mark(message_ids, acked=time.time())
 
     async def inbox(self, *, unread: bool = True, limit: int = 50) -> list[Mail]:
-        """What this agent has yet to read, or the newest it ever got; oldest first."""
+        """What this agent has yet to read, or the newest it ever got; oldest first. A server is
+        asked first; where it can't be reached (`trouble`), it is what came before."""
+        self.trouble = None
+        try:
+            await self.transport.fetch(self.agent_id)
+        except TransportDown as problem:
+            self.trouble = str(problem)
         return await self._run(
             lambda conn: archive.inbox(conn, self.agent_id, unread=unread, limit=limit)
         )

@@ -57,11 +57,22 @@ class Reader:
     """Brings an agent's mail from its inbox into the archive. Raises RedisError, OSError from
     `bring`: then begin anew with `reset`."""
 
-    def __init__(self, redis: Redis, store: AsyncStore, agent: str, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        store: AsyncStore,
+        agent: str,
+        limit_bytes: int,
+        wait: float = WAIT_SECONDS,
+    ) -> None:
+        """`wait`: seconds, above 0, that one look waits where there is nothing."""
         self._redis = redis
         self._store = store
         self._agent = agent
         self._limit = limit_bytes
+        self._wait = wait
+        self.is_empty = False
+        """Whether the last look found nothing more."""
         self._token = token()
         self._had_turn = False
         self._is_reading = False
@@ -86,6 +97,7 @@ class Reader:
         if not self._is_reading:
             await redis_inbox.register(self._redis, self._agent)
             self._is_reading = True
+        is_claiming = self._claim_from is not None
         try:
             entries = await self._next()
         except ResponseError as problem:
@@ -93,6 +105,7 @@ class Reader:
                 raise
             self.reset()  # the server lost its data: the inbox is made anew
             return True
+        self.is_empty = not entries and self._claim_from is None and not is_claiming
         if entries:
             await self._archive(entries)
         return True
@@ -100,9 +113,7 @@ class Reader:
     async def _next(self) -> list[Entry]:
         """First what was given to any listener before and never acknowledged, then what is new."""
         if self._claim_from is None:
-            return await redis_inbox.read(
-                self._redis, self._agent, self._token, BATCH, WAIT_SECONDS
-            )
+            return await redis_inbox.read(self._redis, self._agent, self._token, BATCH, self._wait)
         start, entries = await redis_inbox.claim(
             self._redis, self._agent, self._token, self._claim_from, BATCH
         )

@@ -214,6 +214,19 @@ class RedisTransport:
             finally:
                 await store.close()
 
+    async def fetch(self, agent: str) -> None:
+        """Brings what waits for an agent into the archive, without handing it on: for who looks
+        into an inbox and does not listen. Where another one listens, that brings it. Raises
+        TransportDown."""
+        store = await self._open()
+        reader = Reader(self._redis, store, agent, self._limit_bytes, wait=0.001)
+        try:
+            while await reader.bring() and not reader.is_empty:
+                continue
+            await reader.leave()
+        except (RedisError, OSError) as problem:
+            raise TransportDown(self._why(problem)) from None
+
     def _stand_by(self, is_standby: bool) -> None:
         self.is_standby = is_standby
 

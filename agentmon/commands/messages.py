@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,7 +31,9 @@ from agentmon.core.text import clean
 
 if TYPE_CHECKING:
     from agentmon.collab.mail import Mail
+    from agentmon.collab.messaging import MessagingSystem
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -198,12 +200,42 @@ def _settings(data_dir: Path | None, url: str | None) -> config.Loaded:
 def _send_over(
     known: config.Settings, where: Path, name: str, to: list[str] | None, message: Any
 ) -> "Mail":
+    from agentmon.collab.messaging import MessagingSystem
+
+    async def send_message(system: MessagingSystem) -> "Mail":
+        mail = await system.send_message(to, message)
+        if system.trouble is not None:
+            complain(f"it waits in the store until the server takes it: {system.trouble}")
+        return mail
+
+    return _over(known, where, name, send_message)
+
+
+def _fetch(known: config.Settings, where: Path, name: str) -> None:
+    """Brings what waits for an agent on the server; where that is down, what is here is shown."""
+    from agentmon.collab.messaging import MessagingSystem
+
+    async def fetch(system: MessagingSystem) -> None:
+        await system.inbox(limit=1)
+        if system.trouble is not None:
+            complain(system.trouble)
+
+    _over(known, where, name, fetch)
+
+
+def _over(
+    known: config.Settings,
+    where: Path,
+    name: str,
+    fn: "Callable[[MessagingSystem], Coroutine[Any, Any, T]]",
+) -> T:
+    """Runs fn with an agent's messages by the server. Raises Failure for a wrong address."""
     import asyncio
 
     from agentmon.collab.form import MessageError
     from agentmon.collab.messaging import MessagingSystem
 
-    async def post() -> "Mail":
+    async def run() -> T:
         async with MessagingSystem(
             name,
             data_dir=where,
@@ -211,13 +243,10 @@ def _send_over(
             limit_bytes=known.messages.max_size,
             max_inbox=known.redis.max_inbox,
         ) as system:
-            mail = await system.send_message(to, message)
-            if system.trouble is not None:
-                complain(f"it waits in the store until the server takes it: {system.trouble}")
-            return mail
+            return await fn(system)
 
     try:
-        return asyncio.run(post())
+        return asyncio.run(run())
     except MessageError:
         raise
     except ValueError as problem:  # an option in the address
@@ -266,6 +295,7 @@ def _clear(where: Path) -> Generator[None, None, None]:
 @click.option("--peek", is_flag=True, help="Leave it unread.")
 @click.option("--ack", "acks", multiple=True, metavar="ID", help="Acknowledge a message instead.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@url_option
 @data_dir_option
 @json_option
 def inbox(
@@ -274,6 +304,7 @@ def inbox(
     peek: bool,
     acks: tuple[str, ...],
     limit: int,
+    url: str | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
@@ -288,9 +319,11 @@ def inbox(
     from agentmon.commands.message_lists import print_mails
     from agentmon.store import db
 
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
-    with _writing(config.data_dir(loaded.settings, os.environ)) as (conn, _):
+    loaded = _settings(data_dir, url)
+    with _writing(config.data_dir(loaded.settings, os.environ)) as (conn, where):
         name = form.agent_name(_sound(agent or _me(loaded)), "agent")
+        if loaded.settings.redis.url:
+            _fetch(loaded.settings, where, name)
         if acks:
             _acknowledge(conn, name, acks, as_json)
             return
