@@ -473,6 +473,20 @@ CREATE TABLE agent_outbox (
   UNIQUE (transport, message_id, receiver)
 );
 
+-- Messages that came from another store, which is told of their marks: delivered, read, acknowledged.
+CREATE TABLE agent_receipts (
+  receiver  TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,                     -- of its message
+  transport TEXT    NOT NULL,                     -- the server by which it came
+  due       INTEGER NOT NULL DEFAULT 0,           -- there are marks to be told
+  PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE INDEX agent_receipts_due ON agent_receipts (transport, seq) WHERE due = 1;
+CREATE TRIGGER agent_receipts_marked
+AFTER UPDATE OF delivered_at, read_at, acked_at ON agent_deliveries BEGIN
+  UPDATE agent_receipts SET due = 1 WHERE receiver = new.receiver AND seq = new.seq;
+END;
+
 -- What agents did: said by them, or derived from their calls (`event_key` names the call then, so
 -- that it is never counted twice).
 CREATE TABLE work_events (

@@ -1,7 +1,8 @@
 """What lies on the server: an inbox (a Stream with one consumer group) for each agent, who takes
 part, and which listener of an agent reads.
 
-    agentmon:inbox:NAME     a Stream; `message` is the message as JSON, `host` where it was sent
+    agentmon:inbox:NAME     a Stream; `message` is the message as JSON, `host` where it was sent;
+                            or `receipt`: what became of a message that this agent sent
     agentmon:agents         a hash: name → when it last listened or sent (epoch seconds)
     agentmon:reader:NAME    the listener that reads the inbox now; it expires
     agentmon:refused        a Stream of the last entries that were no messages
@@ -48,11 +49,12 @@ class Posted(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """One entry of an inbox; None where it has no message."""
+    """One entry of an inbox: a message, or what became of one that its agent sent; else neither."""
 
     id: bytes
     payload: bytes | None
     host: str | None
+    receipt: bytes | None = None
 
 
 def key(kind: bytes, name: str) -> bytes:
@@ -107,6 +109,17 @@ return {result, told}
 follow either, or a later one would come first. The senders are registered after that, so that a
 first message to everybody goes to those who were there before it."""
 
+_TELL = """
+local result = {}
+for at = 2, #ARGV, 2 do
+  local inbox = KEYS[1] .. ARGV[at]
+  local has_room = redis.call('XLEN', inbox) < tonumber(ARGV[1])
+  if has_room then redis.call('XADD', inbox, '*', 'receipt', ARGV[at + 1]) end
+  result[#result + 1] = has_room and 1 or 0
+end
+return result
+"""
+
 _TAKE = """
 local holder = redis.call('GET', KEYS[1])
 if holder == false or holder == ARGV[1] or holder == ARGV[3] then
@@ -138,6 +151,16 @@ async def post(
         [[_name(name) for name in names_] for names_ in late],
         dict(zip(names, map(int, near[1::2]), strict=True)),
     )
+
+
+async def tell(redis: Redis, receipts: Sequence[tuple[str, bytes]], *, most: int) -> list[bool]:
+    """Puts receipts into the inboxes of senders; which of them went. Half of an inbox's room is
+    kept for messages."""
+    arguments: list[bytes | int] = [max(most // 2, 1)]
+    for sender, payload in receipts:
+        arguments += [raw(sender), payload]
+    script = redis.register_script(_TELL)
+    return [bool(has_room) for has_room in await script([PREFIX + b"inbox:"], arguments)]
 
 
 async def take(redis: Redis, agent: str, token: str, seconds: float, dead: str = "") -> str:
@@ -191,7 +214,7 @@ def _entries(found: Iterable[tuple[Any, Any]]) -> list[Entry]:
 
 def _entry(id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
     host = fields.get(b"host", b"")[:HOST_BYTES].decode("utf-8", "replace")
-    return Entry(id, fields.get(b"message"), host or None)
+    return Entry(id, fields.get(b"message"), host or None, fields.get(b"receipt"))
 
 
 async def finish(
