@@ -235,7 +235,7 @@ async def test_a_server_that_lost_its_data_is_listened_to_again(
         assert [mail.body for mail in await listening] == ["before", "after"]
 
 
-def marks(folder: Path, message_id: str) -> list[tuple[str, bool, bool, bool]]:
+def marks(folder: Path, message_id: str) -> list[tuple[object, ...]]:
     with reading(folder) as conn:
         mail = archive.get(conn, message_id)
     assert mail is not None
@@ -273,7 +273,15 @@ async def test_receipts_of_others_mark_nothing(server: Server, tmp_path: Path) -
         sent = await api.send_message("web", "x")
         inbox = redis_inbox.key(b"inbox", "web")
         told = {"agent": "web", "message_id": sent.message_id, "read": 5.0}
-        for receipt in (told, {**told, "read": -1}, {**told, "more": 1}, [], "\x00", {"agent": 5}):
+        receipts: list[object] = [
+            told,
+            {**told, "read": -1},
+            {**told, "more": 1},
+            [],
+            "\x00",
+            {"agent": 5},
+        ]
+        for receipt in receipts:
             await redis.xadd(inbox, {"receipt": json.dumps(receipt)})
         await redis.xadd(inbox, {"receipt": b"\xff{"})
         assert [mail.body for mail in await take(web, 1)] == ["x"]

@@ -20,6 +20,8 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from agentmon.collab.redis_client import answer
+
 PREFIX = b"agentmon:"
 GROUP = "listeners"
 AGENTS = PREFIX + b"agents"
@@ -145,7 +147,7 @@ async def post(
     for parcel in parcels:
         arguments += [raw(parcel.receiver), raw(parcel.sender), parcel.payload]
     script = redis.register_script(_POST)
-    late, near = await script(keys=[AGENTS, PREFIX + b"inbox:"], args=arguments)
+    late, near = await answer(script(keys=[AGENTS, PREFIX + b"inbox:"], args=arguments))
     names = [_name(name) for name in near[::2]]
     return Posted(
         [[_name(name) for name in names_] for names_ in late],
@@ -160,7 +162,7 @@ async def tell(redis: Redis, receipts: Sequence[tuple[str, bytes]], *, most: int
     for sender, payload in receipts:
         arguments += [raw(sender), payload]
     script = redis.register_script(_TELL)
-    return [bool(has_room) for has_room in await script([PREFIX + b"inbox:"], arguments)]
+    return [bool(has_room) for has_room in await answer(script([PREFIX + b"inbox:"], arguments))]
 
 
 async def take(redis: Redis, agent: str, token: str, seconds: float, dead: str = "") -> str:
@@ -170,21 +172,23 @@ async def take(redis: Redis, agent: str, token: str, seconds: float, dead: str =
     """
     script = redis.register_script(_TAKE)
     arguments = [token, int(seconds * 1000), dead or token]
-    return _name(await script(keys=[key(b"reader", agent)], args=arguments))
+    return _name(await answer(script(keys=[key(b"reader", agent)], args=arguments)))
 
 
 async def leave(redis: Redis, agent: str, token: str) -> None:
-    await redis.register_script(_LEAVE)(keys=[key(b"reader", agent)], args=[token])
+    script = redis.register_script(_LEAVE)
+    await answer(script(keys=[key(b"reader", agent)], args=[token]))
 
 
 async def register(redis: Redis, agent: str) -> None:
     """Makes the inbox and its group, where they are not, and says that the agent takes part."""
     try:
-        await redis.xgroup_create(key(b"inbox", agent), GROUP, id="0", mkstream=True)
+        inbox = key(b"inbox", agent)
+        await answer(redis.xgroup_create(inbox, GROUP, id="0", mkstream=True))
     except ResponseError as problem:
         if "BUSYGROUP" not in str(problem):
             raise
-    await redis.hset(AGENTS, raw(agent), str(time.time()))
+    await answer(redis.hset(AGENTS, raw(agent), str(time.time())))
 
 
 async def claim(
@@ -192,17 +196,19 @@ async def claim(
 ) -> tuple[str, list[Entry]]:
     """Entries that any listener of the agent was given and did not acknowledge, from `start` on:
     they are this one's now. Returns where to go on ("0-0": that was all) and the entries."""
-    found: Any = await redis.xautoclaim(
+    coming = redis.xautoclaim(
         key(b"inbox", agent), GROUP, consumer, min_idle_time=0, start_id=start, count=count
     )
+    found: Any = await answer(coming)
     return _name(found[0]), _entries(found[1])
 
 
 async def read(redis: Redis, agent: str, consumer: str, count: int, wait: float) -> list[Entry]:
     """Entries that no listener was given yet; waits so many seconds for the first."""
-    found = await redis.xreadgroup(
+    coming = redis.xreadgroup(
         GROUP, consumer, {key(b"inbox", agent): ">"}, count=count, block=int(wait * 1000)
     )
+    found = await answer(coming, wait)
     streams = cast("list[tuple[bytes, Any]]", found or [])
     return [entry for _, entries in streams for entry in _entries(entries)]
 
@@ -228,13 +234,13 @@ async def finish(
             pipeline.xadd(REFUSED, fields, maxlen=REFUSED_KEPT, approximate=True)
         pipeline.xack(inbox, GROUP, *(entry.id for entry in entries))
         pipeline.xdel(inbox, *(entry.id for entry in entries))
-        await pipeline.execute()
+        await answer(pipeline.execute())
 
 
 async def forget_others(redis: Redis, agent: str, consumer: str) -> None:
     """Takes listeners out of the group that are gone and left nothing behind."""
     inbox = key(b"inbox", agent)
-    consumers: Any = await redis.xinfo_consumers(inbox, GROUP)
+    consumers: Any = await answer(redis.xinfo_consumers(inbox, GROUP))
     for found in consumers:
         if _name(found["name"]) != consumer and not found["pending"]:
-            await redis.xgroup_delconsumer(inbox, GROUP, found["name"])
+            await answer(redis.xgroup_delconsumer(inbox, GROUP, found["name"]))

@@ -247,7 +247,7 @@ class RedisTransport:
         """Yields each time the archive may hold something for the agent that it did not."""
         pause, is_down = redis_client.Pause(), False
         async with contextlib.AsyncExitStack() as closing:
-            redis = redis_client.connect(self._url, waits=WAIT_SECONDS)
+            redis = redis_client.connect(self._url)
             closing.push_async_callback(redis.aclose)
             self._readers.add(redis)
             closing.callback(self._readers.discard, redis)
