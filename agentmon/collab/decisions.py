@@ -7,6 +7,7 @@ write in the caller's transaction where there is one, else in one of their own.
 
 import contextlib
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -94,7 +95,7 @@ def decide(
     why = fields.text("reason", reason, empty=True)
     fields.one_of("origin", origin, ORIGINS)
     key = fields.name("decision_id", decision_id or uuid4().hex[:12])
-    moment = time.time() if now is None else now
+    moment = _moment(now)
     links = tuple(
         link if link is None else fields.name(field, link, most=1_000)
         for field, link in (
@@ -147,10 +148,17 @@ def revise_decision(
         if asdict(draft) == old:
             return before
         number = before.revision + 1
-        moment = max(time.time() if now is None else now, before.updated_at)
+        moment = max(_moment(now), before.updated_at)
         conn.execute(_UPDATE, (number, *_columns(draft), moment, decision_id))
         _add_revision(conn, decision_id, number, moment, who, why, draft)
         return the(conn, decision_id)
+
+
+def _moment(now: float | None) -> float:
+    moment = time.time() if now is None else now
+    if not math.isfinite(moment):
+        raise DecisionError("now", "it is no time")
+    return moment
 
 
 def _implied(changes: dict[str, Any], status: str) -> dict[str, Any]:
