@@ -36,6 +36,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 ROOMS = {
     "compare": "compare",
+    "decisions": "decide decisions",
     "errors": "errors",
     "export": "export",
     "lists": "pending sessions stalled unbalanced",

@@ -29,6 +29,7 @@ from agentmon.collab.decision_form import (
     checked,
     state_of,
 )
+from agentmon.collab.fields import NotThere
 from agentmon.collab.matching import matching
 from agentmon.store import db
 
@@ -138,7 +139,7 @@ def revise_decision(
     with within(conn):
         before = get(conn, decision_id)
         if before is None:
-            raise DecisionError("decision_id", f"there is no decision {decision_id}")
+            raise NotThere("decision_id", f"there is no decision {decision_id}")
         meant = dict(changes)
         if based_on is not None and based_on != before.revision:
             seen = _state(conn, decision_id, based_on)
@@ -233,7 +234,7 @@ def get(conn: sqlite3.Connection, decision_id: str) -> Decision | None:
 
 
 def the(conn: sqlite3.Connection, decision_id: str) -> Decision:
-    """The same by its id or the start of one, where there must be one. Raises DecisionError."""
+    """The same by its id or the start of one, where there must be one. Raises NotThere."""
     found = get(conn, decision_id)
     if found is not None:
         return found
@@ -243,7 +244,7 @@ def the(conn: sqlite3.Connection, decision_id: str) -> Decision:
     ).fetchall()
     if len(rows) != 1 or not decision_id:
         what = "more than one decision begins" if rows else "there is no decision that begins"
-        raise DecisionError("decision_id", f"{what} with {decision_id!r}")
+        raise NotThere("decision_id", f"{what} with {decision_id!r}")
     return _decision(rows[0])
 
 

@@ -23,6 +23,10 @@ class FieldError(ValueError):
         self.reason = reason
 
 
+class NotThere(FieldError):
+    """A name that nothing, or more than one thing, answers to."""
+
+
 def text(field: str, value: object, *, most: int = LONGEST_TEXT, empty: bool = False) -> str:
     """A text as it is, of at most `most` characters; blank only where `empty`."""
     if not isinstance(value, str):
