@@ -12,7 +12,7 @@ from agentmon.collab import decisions
 from agentmon.commands import options
 from agentmon.store import db
 from tests import golden
-from tests.cli_run import assert_one_sentence, run
+from tests.cli_run import assert_one_sentence, inside
 
 NOW = 1_772_000_000.0
 
@@ -141,11 +141,11 @@ def test_bad_input_is_one_sentence(store: Path, tmp_path: Path) -> None:
     for args in usage:
         done = CliRunner().invoke(main, [*map(str, args), *map(str, at)])
         assert done.exit_code == 2, done.output
-    refused = run("decide", "x", "--category", "a\nb", *at)
+    refused = inside("decide", "x", "--category", "a\nb", *at)
     assert_one_sentence(refused, "category: a control character", code=2)
-    assert_one_sentence(run("decisions", "d9", *at), "no decision that begins with 'd9'")
-    assert_one_sentence(run("decisions", "d", *at), "more than one decision begins with 'd'")
-    assert_one_sentence(run("decisions", "--data-dir", tmp_path / "none"), "there is no store")
+    assert_one_sentence(inside("decisions", "d9", *at), "no decision that begins with 'd9'")
+    assert_one_sentence(inside("decisions", "d", *at), "more than one decision begins with 'd'")
+    assert_one_sentence(inside("decisions", "--data-dir", tmp_path / "none"), "there is no store")
     blocked = tmp_path / "file"
     blocked.write_text("x")
-    assert_one_sentence(run("decide", "x", "--data-dir", blocked / "below"), "cannot write to")
+    assert_one_sentence(inside("decide", "x", "--data-dir", blocked / "below"), "cannot write to")
