@@ -554,29 +554,34 @@ CREATE TABLE decision_revisions (
   PRIMARY KEY (decision_id, revision)
 ) WITHOUT ROWID;
 
+-- Of positions and files what they say, not their JSON: an escape there would join two words.
 CREATE VIRTUAL TABLE decisions_text USING fts5 (
   question, category, positions, decision, rationale, files,
-  content = 'decisions', content_rowid = 'number', tokenize = 'unicode61'
+  content = '', tokenize = 'unicode61'
 );
 CREATE TRIGGER decisions_indexed AFTER INSERT ON decisions BEGIN
   INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
-  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
-    new.files);
+  VALUES (new.number, new.question, new.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(new.positions)),
+    new.decision, new.rationale, (SELECT group_concat(value, ' ') FROM json_each(new.files)));
 END;
 CREATE TRIGGER decisions_unindexed AFTER DELETE ON decisions BEGIN
   INSERT INTO decisions_text
     (decisions_text, rowid, question, category, positions, decision, rationale, files)
-  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
-    old.rationale, old.files);
+  VALUES ('delete', old.number, old.question, old.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(old.positions)),
+    old.decision, old.rationale, (SELECT group_concat(value, ' ') FROM json_each(old.files)));
 END;
 CREATE TRIGGER decisions_reindexed AFTER UPDATE ON decisions BEGIN
   INSERT INTO decisions_text
     (decisions_text, rowid, question, category, positions, decision, rationale, files)
-  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
-    old.rationale, old.files);
+  VALUES ('delete', old.number, old.question, old.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(old.positions)),
+    old.decision, old.rationale, (SELECT group_concat(value, ' ') FROM json_each(old.files)));
   INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
-  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
-    new.files);
+  VALUES (new.number, new.question, new.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(new.positions)),
+    new.decision, new.rationale, (SELECT group_concat(value, ' ') FROM json_each(new.files)));
 END;
 
 -- Sums by day (UTC), agent and name.
