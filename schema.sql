@@ -462,13 +462,15 @@ CREATE TRIGGER agent_messages_unindexed AFTER DELETE ON agent_messages BEGIN
   VALUES ('delete', old.seq, old.sender, old.receivers, old.subject, old.body);
 END;
 
--- Messages that a transport has yet to take, in the order in which they were sent.
+-- Messages that a transport has yet to take: one row for each receiver as addressed, taken in the
+-- order of the archive.
 CREATE TABLE agent_outbox (
   outbox_id  INTEGER PRIMARY KEY,
   message_id TEXT    NOT NULL,
   transport  TEXT    NOT NULL,                 -- where to: the server's address without credentials
+  receiver   TEXT    NOT NULL,                 -- "*": everybody
   queued_at  REAL    NOT NULL,
-  UNIQUE (transport, message_id)
+  UNIQUE (transport, message_id, receiver)
 );
 
 -- What agents did: said by them, or derived from their calls (`event_key` names the call then, so

@@ -193,8 +193,9 @@ CREATE TABLE agent_outbox (
   outbox_id  INTEGER PRIMARY KEY,
   message_id TEXT    NOT NULL,
   transport  TEXT    NOT NULL,
+  receiver   TEXT    NOT NULL,
   queued_at  REAL    NOT NULL,
-  UNIQUE (transport, message_id)
+  UNIQUE (transport, message_id, receiver)
 );
 CREATE TABLE work_events (
   event_id      INTEGER PRIMARY KEY,

@@ -20,6 +20,7 @@ from tests.bench import (
     rows_scale,
     rows_search,
     rows_start,
+    rows_talk,
     table,
 )
 from tests.bench.bench import Bench
@@ -39,6 +40,7 @@ ROWS = {
     "retention": rows_retention.retention,
     "search": rows_search.search_,
     "messages": rows_messages.messages,
+    "talk": rows_talk.talk,
 }
 
 
