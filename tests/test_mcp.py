@@ -1,10 +1,10 @@
 """`agentmon mcp` as an agent uses it: the SDK's own client over standard input and output."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -22,7 +22,7 @@ from mcp.client.stdio import stdio_client
 
 
 @asynccontextmanager
-async def connected(store: Path, agent: str) -> AsyncIterator[Client]:
+async def connected(store: Path, agent: str) -> AsyncGenerator[Client, None]:
     args = ["-m", "agentmon", "mcp", "--agent", agent, "--data-dir", str(store)]
     server = StdioServerParameters(command=sys.executable, args=args, env=environment())
     async with Client(stdio_client(server)) as client:
@@ -32,8 +32,9 @@ async def connected(store: Path, agent: str) -> AsyncIterator[Client]:
 async def call(client: Client, tool: str, **given: Any) -> dict[str, Any]:
     answer = await client.call_tool(tool, given)
     assert not answer.is_error, answer.content
-    assert isinstance(answer.structured_content, dict)
-    return answer.structured_content
+    found: object = answer.structured_content
+    assert isinstance(found, dict)
+    return cast("dict[str, Any]", found)
 
 
 async def refusal(client: Client, tool: str, **given: Any) -> str:
