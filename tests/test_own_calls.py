@@ -62,6 +62,8 @@ def test_what_a_call_sent_is_its(conn: sqlite3.Connection, one: Call, found: set
     for mail in archive.recent(conn):
         if mail.tool_use_id is not None:
             assert (mail.session_id, mail.round_id) == ("s1", "r1")
+    (session,) = conn.execute("SELECT session_id FROM agent_names").fetchone()
+    assert session == ("s1" if any(linked(conn).values()) else None)
 
 
 def test_what_a_call_read_is_its(conn: sqlite3.Connection) -> None:
@@ -80,6 +82,6 @@ def test_hostile_calls_change_nothing(conn: sqlite3.Connection) -> None:
     for text in HOSTILE:
         own_calls.take(conn, call("Bash", {"command": text, "x": [text, None]}, text))
         own_calls.take(conn, call("x__send_message", {"text": text}, f'"message_id": "{text}"'))
-    own_calls.take(conn, call("Bash", {"command": "agentmon " * 100_000}, ID))
+    own_calls.take(conn, call("Bash", {"command": "agentmon " * 10_000}, ID))
     own_calls.take(conn, call("Bash", SEND, "\ud800 " + "a" * (1 << 20)))
     assert archive.recent(conn) == before

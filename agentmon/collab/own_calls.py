@@ -65,11 +65,19 @@ WHERE seq = (SELECT seq FROM agent_messages WHERE message_id = ?) AND session_id
   AND read_at BETWEEN ? AND ?
 """
 
+_IS = """
+UPDATE agent_names SET session_id = ?
+WHERE name = (SELECT sender FROM agent_messages WHERE message_id = ?)
+"""
+"""Which session a name is: whether it had a turn since it got mail is told by that."""
+
 
 def _link(conn: sqlite3.Connection, call: Call, message_id: str) -> None:
     over = call.called_at if call.result_time is None else call.result_time
     span = (call.called_at - MARGIN, over + MARGIN)
-    conn.execute(
+    sent = conn.execute(
         _SENT, (call.sid, call.agent_id, call.round_id, call.tool_use_id, message_id, *span)
     )
     conn.execute(_READ, (call.sid, call.round_id, message_id, *span))
+    if sent.rowcount and call.agent_id is None:
+        conn.execute(_IS, (call.sid, message_id))
