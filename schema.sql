@@ -451,7 +451,7 @@ CREATE TABLE agent_names (
 
 CREATE VIRTUAL TABLE agent_messages_text USING fts5 (
   sender, receivers, subject, body,
-  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61'
+  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61', prefix = '1 2'
 );
 CREATE TRIGGER agent_messages_indexed AFTER INSERT ON agent_messages BEGIN
   INSERT INTO agent_messages_text (rowid, sender, receivers, subject, body)
@@ -521,11 +521,14 @@ CREATE TABLE work_files (
 ) WITHOUT ROWID;
 CREATE INDEX work_files_by_event ON work_files (event_id);
 
--- How far what is derived from calls has got in `search_queue`, by what derives it.
+-- How far what is derived from calls has got, by what derives it: in `search_queue`, and, of what was
+-- there before, in the rows of `content_blocks`; and in `notices`, for rules that hear them.
 CREATE TABLE derivations (
-  name    TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,                    -- of the rules: newer ones go through everything again
-  read_to INTEGER NOT NULL
+  name       TEXT PRIMARY KEY,
+  version    INTEGER NOT NULL,                 -- of the rule: a newer one goes through everything again
+  read_to    INTEGER NOT NULL,                 -- a seq
+  scanned_to INTEGER,                          -- a rowid; NULL: everything was gone through
+  heard_to   INTEGER NOT NULL                  -- a notice_id
 ) WITHOUT ROWID;
 
 -- A decision as it stands; what it was before is in `decision_revisions`, never overwritten.
@@ -567,29 +570,34 @@ CREATE TABLE decision_revisions (
   PRIMARY KEY (decision_id, revision)
 ) WITHOUT ROWID;
 
+-- Of positions and files what they say, not their JSON: an escape there would join two words.
 CREATE VIRTUAL TABLE decisions_text USING fts5 (
   question, category, positions, decision, rationale, files,
-  content = 'decisions', content_rowid = 'number', tokenize = 'unicode61'
+  content = '', tokenize = 'unicode61'
 );
 CREATE TRIGGER decisions_indexed AFTER INSERT ON decisions BEGIN
   INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
-  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
-    new.files);
+  VALUES (new.number, new.question, new.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(new.positions)),
+    new.decision, new.rationale, (SELECT group_concat(value, ' ') FROM json_each(new.files)));
 END;
 CREATE TRIGGER decisions_unindexed AFTER DELETE ON decisions BEGIN
   INSERT INTO decisions_text
     (decisions_text, rowid, question, category, positions, decision, rationale, files)
-  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
-    old.rationale, old.files);
+  VALUES ('delete', old.number, old.question, old.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(old.positions)),
+    old.decision, old.rationale, (SELECT group_concat(value, ' ') FROM json_each(old.files)));
 END;
 CREATE TRIGGER decisions_reindexed AFTER UPDATE ON decisions BEGIN
   INSERT INTO decisions_text
     (decisions_text, rowid, question, category, positions, decision, rationale, files)
-  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
-    old.rationale, old.files);
+  VALUES ('delete', old.number, old.question, old.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(old.positions)),
+    old.decision, old.rationale, (SELECT group_concat(value, ' ') FROM json_each(old.files)));
   INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
-  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
-    new.files);
+  VALUES (new.number, new.question, new.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(new.positions)),
+    new.decision, new.rationale, (SELECT group_concat(value, ' ') FROM json_each(new.files)));
 END;
 
 -- Sums by day (UTC), agent and name.

@@ -1,8 +1,8 @@
 """Settings and where they came from, and the folders agentmon uses.
 
 A value comes from a flag, else the environment (`AGENTMON_HEALTH__STALLED_AFTER`), else
-`config.toml`, else its default. `FIELDS` is the one list of settings: parsing, `agentmon config`
-and the warnings about unknown keys all read it.
+`config.toml`, else what agents share in the store, else its default. `FIELDS` is the one list of
+settings: parsing, `agentmon config` and the warnings about unknown keys all read it.
 """
 
 import os
@@ -322,10 +322,16 @@ def env_name(key: str) -> str:
     return ENV_PREFIX + key.replace(".", "__").upper()
 
 
-def load(overrides: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
-    """Settings from flags (dotted keys; None means not given), environment, file and defaults.
+def load(
+    overrides: Mapping[str, object],
+    environ: Mapping[str, str],
+    shared: Mapping[str, tuple[object, str]] | None = None,
+) -> Loaded:
+    """Settings from flags (dotted keys; None means not given), environment, file, `shared` (what
+    the store has: values and who set them) and defaults.
 
-    Raises ConfigError for a value that cannot be used and a file that cannot be read.
+    Raises ConfigError for a value that cannot be used and a file that cannot be read. A shared one
+    that cannot be used is a warning: whoever set it must not stop us.
     """
     path = config_file(environ)
     from_file, warnings = _read_file(path)
@@ -333,6 +339,11 @@ def load(overrides: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
     warnings += _unknown_variables(environ)
     values: dict[str, object] = {}
     origins = dict.fromkeys(FIELDS, "default")
+    for key, (value, who) in (shared or {}).items():
+        try:
+            values[key], origins[key] = _parse(key, value, "store"), f"store, set by {who}"
+        except ConfigError as problem:
+            warnings.append(str(problem))
     layers: tuple[tuple[Mapping[str, object], str], ...] = (
         (from_file, f"file {path}"),
         (from_env, "environment"),
@@ -384,7 +395,7 @@ def _read_file(path: Path) -> tuple[dict[str, object], list[str]]:
         if key in FIELDS:
             known[key] = value
         else:
-            warnings.append(f"{path}: unknown key {key!r}{_nearest(key, FIELDS)}")
+            warnings.append(f"{path}: unknown key {key!r}{nearest(key, FIELDS)}")
     return known, warnings
 
 
@@ -401,13 +412,13 @@ def _flat(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, o
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     names = {env_name(key): key for key in FIELDS}
     return [
-        f"environment: unknown variable {name}{_nearest(name, names)}"
+        f"environment: unknown variable {name}{nearest(name, names)}"
         for name in sorted(environ)
         if name.startswith(ENV_PREFIX) and name not in names
     ]
 
 
-def _nearest(name: str, known: Mapping[str, object]) -> str:
+def nearest(name: str, known: Mapping[str, object]) -> str:
     """A hint at the known name that looks most alike: as a whole, or by its last part."""
     separator = "__" if name.startswith(ENV_PREFIX) else "."
     last = name.removeprefix(ENV_PREFIX).rpartition(separator)[2]

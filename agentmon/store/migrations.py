@@ -179,7 +179,7 @@ CREATE TABLE agent_names (
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE agent_messages_text USING fts5 (
   sender, receivers, subject, body,
-  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61'
+  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61', prefix = '1 2'
 );
 CREATE TRIGGER agent_messages_indexed AFTER INSERT ON agent_messages BEGIN
   INSERT INTO agent_messages_text (rowid, sender, receivers, subject, body)
@@ -240,9 +240,11 @@ CREATE TABLE work_files (
 ) WITHOUT ROWID;
 CREATE INDEX work_files_by_event ON work_files (event_id);
 CREATE TABLE derivations (
-  name    TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,
-  read_to INTEGER NOT NULL
+  name       TEXT PRIMARY KEY,
+  version    INTEGER NOT NULL,
+  read_to    INTEGER NOT NULL,
+  scanned_to INTEGER,
+  heard_to   INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE decisions (
   number      INTEGER PRIMARY KEY,
@@ -282,27 +284,31 @@ CREATE TABLE decision_revisions (
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE decisions_text USING fts5 (
   question, category, positions, decision, rationale, files,
-  content = 'decisions', content_rowid = 'number', tokenize = 'unicode61'
+  content = '', tokenize = 'unicode61'
 );
 CREATE TRIGGER decisions_indexed AFTER INSERT ON decisions BEGIN
   INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
-  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
-    new.files);
+  VALUES (new.number, new.question, new.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(new.positions)),
+    new.decision, new.rationale, (SELECT group_concat(value, ' ') FROM json_each(new.files)));
 END;
 CREATE TRIGGER decisions_unindexed AFTER DELETE ON decisions BEGIN
   INSERT INTO decisions_text
     (decisions_text, rowid, question, category, positions, decision, rationale, files)
-  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
-    old.rationale, old.files);
+  VALUES ('delete', old.number, old.question, old.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(old.positions)),
+    old.decision, old.rationale, (SELECT group_concat(value, ' ') FROM json_each(old.files)));
 END;
 CREATE TRIGGER decisions_reindexed AFTER UPDATE ON decisions BEGIN
   INSERT INTO decisions_text
     (decisions_text, rowid, question, category, positions, decision, rationale, files)
-  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
-    old.rationale, old.files);
+  VALUES ('delete', old.number, old.question, old.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(old.positions)),
+    old.decision, old.rationale, (SELECT group_concat(value, ' ') FROM json_each(old.files)));
   INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
-  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
-    new.files);
+  VALUES (new.number, new.question, new.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(new.positions)),
+    new.decision, new.rationale, (SELECT group_concat(value, ' ') FROM json_each(new.files)));
 END;
 CREATE TABLE daily_metrics (
   day    TEXT NOT NULL,

@@ -15,6 +15,7 @@ from tests.bench import (
     rows_ingest,
     rows_kill,
     rows_live,
+    rows_messages,
     rows_retention,
     rows_scale,
     rows_search,
@@ -38,6 +39,7 @@ ROWS = {
     "kill": rows_kill.kill,
     "retention": rows_retention.retention,
     "search": rows_search.search_,
+    "messages": rows_messages.messages,
     "talk": rows_talk.talk,
 }
 
