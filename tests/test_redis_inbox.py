@@ -107,6 +107,7 @@ async def test_what_is_no_message_is_put_aside(server: Server) -> None:
 async def test_a_command_that_is_cancelled_at_any_step_ends(server: Server) -> None:
     async with redis_client.connect(server.url) as redis:
         await redis_inbox.take(redis, "web", "one", 60)
+        ended = 0
         for steps in range(100):
             task = asyncio.create_task(redis_inbox.take(redis, "web", "one", 60))
             for _ in range(steps):
@@ -116,4 +117,5 @@ async def test_a_command_that_is_cancelled_at_any_step_ends(server: Server) -> N
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        assert steps > 1
+            ended += 1
+        assert ended > 1

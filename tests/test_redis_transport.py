@@ -7,11 +7,12 @@ import json
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from agentmon.collab import archive, outbox, redis_inbox
+from agentmon.collab import archive, form, outbox, redis_inbox
 from agentmon.collab.mail import Mail
 from agentmon.collab.messaging import MessagingSystem
 from agentmon.collab.redis_client import connect
@@ -221,6 +222,16 @@ async def test_what_is_no_message_is_passed_over(server: Server, tmp_path: Path)
         assert [mail.body for mail in await take(web, 1)] == ["sound"]
         assert await redis.xlen(inbox) == 0
         assert await redis.xlen(redis_inbox.REFUSED) == len(junk)
+
+
+async def test_the_largest_message_arrives(server: Server, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"message_id": "m", "from": "api", "to": ["web"], "type": "message"}
+    given |= {"timestamp": 5.0, "content": {"subject": "", "body": ""}}
+    room = form.LIMIT_BYTES - len(form.encode(form.parse(given)))
+    async with pair(tmp_path, server.url) as (api, web):
+        given["content"]["body"] = "x" * room
+        sent = await api.send_message(None, given)
+        assert [mail.body for mail in await take(web, 1)] == [sent.body]
 
 
 async def test_a_server_that_lost_its_data_is_listened_to_again(

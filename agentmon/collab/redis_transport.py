@@ -35,6 +35,9 @@ from agentmon.store.async_store import AsyncStore, open_async
 
 MOST = 10_000
 """Messages in one inbox on the server; what is beyond waits with its senders."""
+FILLED_IN = 2048
+"""Bytes by which a message may be larger than when it was sent: its thread's id is in it then."""
+
 FLUSH_ROWS = 100
 FLUSH_BYTES = 4 << 20
 LOCK_PAUSE = 0.005
@@ -287,7 +290,7 @@ class RedisTransport:
     def _reader(
         self, redis: Redis, store: AsyncStore, agent: str, wait: float = WAIT_SECONDS
     ) -> Reader:
-        return Reader(redis, store, agent, self.address, self._limit_bytes, wait)
+        return Reader(redis, store, agent, self.address, self._limit_bytes + FILLED_IN, wait)
 
     async def _open(self) -> AsyncStore:
         async with self._opening:
