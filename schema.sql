@@ -452,7 +452,7 @@ CREATE TABLE agent_names (
 
 CREATE VIRTUAL TABLE agent_messages_text USING fts5 (
   sender, receivers, subject, body,
-  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61'
+  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61', prefix = '1 2'
 );
 CREATE TRIGGER agent_messages_indexed AFTER INSERT ON agent_messages BEGIN
   INSERT INTO agent_messages_text (rowid, sender, receivers, subject, body)
@@ -463,14 +463,30 @@ CREATE TRIGGER agent_messages_unindexed AFTER DELETE ON agent_messages BEGIN
   VALUES ('delete', old.seq, old.sender, old.receivers, old.subject, old.body);
 END;
 
--- Messages that a transport has yet to take, in the order in which they were sent.
+-- Messages that a transport has yet to take: one row for each receiver as addressed, taken in the
+-- order of the archive.
 CREATE TABLE agent_outbox (
   outbox_id  INTEGER PRIMARY KEY,
   message_id TEXT    NOT NULL,
   transport  TEXT    NOT NULL,                 -- where to: the server's address without credentials
+  receiver   TEXT    NOT NULL,                 -- "*": everybody
   queued_at  REAL    NOT NULL,
-  UNIQUE (transport, message_id)
+  UNIQUE (transport, message_id, receiver)
 );
+
+-- Messages that came from another store, which is told of their marks: delivered, read, acknowledged.
+CREATE TABLE agent_receipts (
+  receiver  TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,                     -- of its message
+  transport TEXT    NOT NULL,                     -- the server by which it came
+  due       INTEGER NOT NULL DEFAULT 0,           -- there are marks to be told
+  PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE INDEX agent_receipts_due ON agent_receipts (transport, seq) WHERE due = 1;
+CREATE TRIGGER agent_receipts_marked
+AFTER UPDATE OF delivered_at, read_at, acked_at ON agent_deliveries BEGIN
+  UPDATE agent_receipts SET due = 1 WHERE receiver = new.receiver AND seq = new.seq;
+END;
 
 -- What agents did: said by them, or derived from their calls (`event_key` names the call then, so
 -- that it is never counted twice).
@@ -555,29 +571,34 @@ CREATE TABLE decision_revisions (
   PRIMARY KEY (decision_id, revision)
 ) WITHOUT ROWID;
 
+-- Of positions and files what they say, not their JSON: an escape there would join two words.
 CREATE VIRTUAL TABLE decisions_text USING fts5 (
   question, category, positions, decision, rationale, files,
-  content = 'decisions', content_rowid = 'number', tokenize = 'unicode61'
+  content = '', tokenize = 'unicode61'
 );
 CREATE TRIGGER decisions_indexed AFTER INSERT ON decisions BEGIN
   INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
-  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
-    new.files);
+  VALUES (new.number, new.question, new.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(new.positions)),
+    new.decision, new.rationale, (SELECT group_concat(value, ' ') FROM json_each(new.files)));
 END;
 CREATE TRIGGER decisions_unindexed AFTER DELETE ON decisions BEGIN
   INSERT INTO decisions_text
     (decisions_text, rowid, question, category, positions, decision, rationale, files)
-  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
-    old.rationale, old.files);
+  VALUES ('delete', old.number, old.question, old.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(old.positions)),
+    old.decision, old.rationale, (SELECT group_concat(value, ' ') FROM json_each(old.files)));
 END;
 CREATE TRIGGER decisions_reindexed AFTER UPDATE ON decisions BEGIN
   INSERT INTO decisions_text
     (decisions_text, rowid, question, category, positions, decision, rationale, files)
-  VALUES ('delete', old.number, old.question, old.category, old.positions, old.decision,
-    old.rationale, old.files);
+  VALUES ('delete', old.number, old.question, old.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(old.positions)),
+    old.decision, old.rationale, (SELECT group_concat(value, ' ') FROM json_each(old.files)));
   INSERT INTO decisions_text (rowid, question, category, positions, decision, rationale, files)
-  VALUES (new.number, new.question, new.category, new.positions, new.decision, new.rationale,
-    new.files);
+  VALUES (new.number, new.question, new.category,
+    (SELECT group_concat(key || ' ' || value, ' ') FROM json_each(new.positions)),
+    new.decision, new.rationale, (SELECT group_concat(value, ' ') FROM json_each(new.files)));
 END;
 
 -- Sums by day (UTC), agent and name.

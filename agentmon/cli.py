@@ -22,6 +22,7 @@ from agentmon.commands.options import (
     format_option,
     json_option,
     known_format,
+    load,
     print_json,
     reconfigure,
     settings,
@@ -36,9 +37,12 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 ROOMS = {
     "compare": "compare",
+    "configuring": "config",
+    "decisions": "decide decisions",
     "errors": "errors",
     "export": "export",
     "lists": "pending sessions stalled unbalanced",
+    "mcp_server": "mcp",
     "messages": "send inbox listen messages",
     "metrics": "serve-metrics",
     "otel": "otel",
@@ -330,8 +334,8 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
     from agentmon import worker
 
     try:
-        settings: config.Loaded | config.ConfigError = config.load(
-            {} if data_dir is None else {"store.data_dir": str(data_dir)}, os.environ
+        settings: config.Loaded | config.ConfigError = load(
+            {} if data_dir is None else {"store.data_dir": str(data_dir)}
         )
     except config.ConfigError as problem:
         settings = problem
@@ -342,27 +346,6 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
         click.echo(text)
     if failed:
         sys.exit(1)
-
-
-@main.command(name="config")
-@data_dir_option
-@json_option
-def config_(data_dir: Path | None, as_json: bool) -> None:
-    """Each setting, its value, and where it came from.
-
-    Order: flag, environment (AGENTMON_HEALTH__STALLED_AFTER), config file, default.
-
-    \b
-    agentmon config --json
-    """
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
-    found = config.rows(loaded)
-    if as_json:
-        print_json({"file": str(config.config_file(os.environ)), "settings": found})
-        return
-    click.echo(f"# {config.config_file(os.environ)}")
-    for row in found:
-        click.echo(f"{row['key']} = {row['value']!r}    # {row['origin']}: {row['help']}")
 
 
 def run() -> NoReturn:

@@ -202,8 +202,8 @@ class Live:
             asyncio.create_task(self._guard(self._scale.run()), name="agentmon-scale"),
             asyncio.create_task(self._guard(self._keep_within()), name="agentmon-retention"),
             asyncio.create_task(self._guard(self._keep_indexing()), name="agentmon-index"),
-            *(asyncio.create_task(self._guard(one.run())) for one in self._beside),
             asyncio.create_task(self._guard(self._keep_deriving()), name="agentmon-derive"),
+            *(asyncio.create_task(self._guard(one.run())) for one in self._beside),
         ]
 
     @property
