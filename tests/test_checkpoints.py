@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -227,8 +227,9 @@ def test_whatever_fails_leaves_neither_file_nor_row(
         ({"now": float("nan")}, "now"),
     ]
     for more, field in wrong:
+        asked_for: dict[str, Any] = {"conversation": "t1", **more}
         with pytest.raises(CheckpointError) as refused:
-            checkpoints.create(conn, data_dir, **{"conversation": "t1", **more})
+            checkpoints.create(conn, data_dir, **asked_for)
         assert refused.value.field == field, more
     with pytest.raises(FileExistsError):
         checkpoints.create(conn, data_dir, "t1", path=taken)
@@ -306,10 +307,10 @@ def test_golden(store: Path) -> None:
     def steady(value: Any) -> Any:
         """Without what differs from run to run, or from one pyarrow to another."""
         if isinstance(value, list):
-            return [steady(each) for each in list[Any](value)]
+            return [steady(each) for each in cast("list[Any]", value)]
         if isinstance(value, dict):
             odd = ("path", "size", "sha256")
-            table = dict[str, Any](value)
+            table = cast("dict[str, Any]", value)
             return {k: "…" if k in odd else steady(v) for k, v in table.items()}
         return {key: "first", micro["checkpoint_id"]: "second"}.get(value, value)
 
