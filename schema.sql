@@ -438,6 +438,7 @@ CREATE TABLE agent_deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX agent_deliveries_by_message ON agent_deliveries (seq);
 CREATE INDEX agent_deliveries_unread     ON agent_deliveries (receiver, seq) WHERE read_at IS NULL;
+CREATE INDEX agent_deliveries_waiting    ON agent_deliveries (seq) WHERE read_at IS NULL;
 
 -- Who takes part: an agent that sent, listened or registered; its last sign of life.
 CREATE TABLE agent_names (
@@ -450,7 +451,7 @@ CREATE TABLE agent_names (
 
 CREATE VIRTUAL TABLE agent_messages_text USING fts5 (
   sender, receivers, subject, body,
-  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61'
+  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61', prefix = '1 2'
 );
 CREATE TRIGGER agent_messages_indexed AFTER INSERT ON agent_messages BEGIN
   INSERT INTO agent_messages_text (rowid, sender, receivers, subject, body)
@@ -461,13 +462,15 @@ CREATE TRIGGER agent_messages_unindexed AFTER DELETE ON agent_messages BEGIN
   VALUES ('delete', old.seq, old.sender, old.receivers, old.subject, old.body);
 END;
 
--- Messages that a transport has yet to take, in the order in which they were sent.
+-- Messages that a transport has yet to take: one row for each receiver as addressed, taken in the
+-- order of the archive.
 CREATE TABLE agent_outbox (
   outbox_id  INTEGER PRIMARY KEY,
   message_id TEXT    NOT NULL,
   transport  TEXT    NOT NULL,                 -- where to: the server's address without credentials
+  receiver   TEXT    NOT NULL,                 -- "*": everybody
   queued_at  REAL    NOT NULL,
-  UNIQUE (transport, message_id)
+  UNIQUE (transport, message_id, receiver)
 );
 
 -- What agents did: said by them, or derived from their calls (`event_key` names the call then, so
@@ -504,11 +507,14 @@ CREATE TABLE work_files (
 ) WITHOUT ROWID;
 CREATE INDEX work_files_by_event ON work_files (event_id);
 
--- How far what is derived from calls has got in `search_queue`, by what derives it.
+-- How far what is derived from calls has got, by what derives it: in `search_queue`, and, of what was
+-- there before, in the rows of `content_blocks`; and in `notices`, for rules that hear them.
 CREATE TABLE derivations (
-  name    TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,                    -- of the rules: newer ones go through everything again
-  read_to INTEGER NOT NULL
+  name       TEXT PRIMARY KEY,
+  version    INTEGER NOT NULL,                 -- of the rule: a newer one goes through everything again
+  read_to    INTEGER NOT NULL,                 -- a seq
+  scanned_to INTEGER,                          -- a rowid; NULL: everything was gone through
+  heard_to   INTEGER NOT NULL                  -- a notice_id
 ) WITHOUT ROWID;
 
 -- A decision as it stands; what it was before is in `decision_revisions`, never overwritten.

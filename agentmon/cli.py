@@ -43,6 +43,7 @@ ROOMS = {
     "errors": "errors",
     "export": "export",
     "lists": "pending sessions stalled unbalanced",
+    "messages": "send inbox listen messages",
     "metrics": "serve-metrics",
     "otel": "otel",
     "queries": "rounds show tool",

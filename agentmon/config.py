@@ -7,7 +7,6 @@ settings: parsing, `agentmon config` and the warnings about unknown keys all rea
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -94,6 +93,23 @@ class Search(Struct, frozen=True):
     max_text: int = 256 << 10
 
 
+class Messages(Struct, frozen=True):
+    """Messages between agents: who `agentmon send` and `inbox` speak for; bytes of one message."""
+
+    agent: str = ""
+    max_size: int = 1 << 20
+
+
+class Redis(Struct, frozen=True):
+    """The server by which agents on several machines talk; "" is none, the store alone then.
+
+    `max_inbox`: messages that an agent's inbox on it holds; what is beyond waits with its senders.
+    """
+
+    url: str = ""
+    max_inbox: int = 10_000
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -107,6 +123,8 @@ class Settings(Struct, frozen=True):
     metrics: Metrics = Metrics()
     retention: Retention = Retention()
     search: Search = Search()
+    messages: Messages = Messages()
+    redis: Redis = Redis()
 
 
 class Loaded(Struct, frozen=True):
@@ -134,6 +152,8 @@ class Setting(Struct, frozen=True):
 
     parse: Callable[[object], object]
     help: str
+    shown: Callable[[object], object] = lambda value: value
+    """What may be shown of a value, in whatever form it was given."""
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d|)")
@@ -194,6 +214,23 @@ def _action(value: object) -> str:
     if value not in ("archive", "delete"):
         raise ValueError("archive or delete is needed")
     return str(value)
+
+
+def _redis_url(value: object) -> str:
+    """An address of a Redis server, with user and password where it needs them."""
+    from agentmon import redis_url  # only where there is one
+
+    text = _text(value).strip()
+    redis_url.shown(text)
+    return text
+
+
+def _without_secrets(value: object) -> object:
+    if not isinstance(value, str) or not value:
+        return value
+    from agentmon import redis_url
+
+    return redis_url.safely_shown(value)
 
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -266,6 +303,10 @@ FIELDS: Mapping[str, Setting] = {
     ),
     "search.max_size": Setting(_some, "how large the index of search may get; the oldest go first"),
     "search.max_text": Setting(_some, "how much of one text can be searched"),
+    "messages.agent": Setting(_text, "the agent that send, inbox and listen speak for"),
+    "redis.url": Setting(_redis_url, "a Redis server by which agents talk", _without_secrets),
+    "redis.max_inbox": Setting(_count, "messages an inbox on it holds; more wait with the senders"),
+    "messages.max_size": Setting(_some, "how large one message between agents may be"),
     "discover.since": Setting(duration, "logs active in this time are read first"),
     "metrics.since": Setting(duration, "sessions active in this time have metrics of their own"),
     "metrics.max_sessions": Setting(_count, "at most so many sessions, the most recent ones"),
@@ -322,7 +363,7 @@ def _parse(key: str, value: object, origin: str) -> object:
     try:
         return FIELDS[key].parse(value)
     except ValueError as problem:
-        raise ConfigError(key, value, origin, str(problem)) from None
+        raise ConfigError(key, FIELDS[key].shown(value), origin, str(problem)) from None
 
 
 def _nested(values: Mapping[str, object]) -> dict[str, object]:
@@ -339,10 +380,13 @@ def _nested(values: Mapping[str, object]) -> dict[str, object]:
 def _read_file(path: Path) -> tuple[dict[str, object], list[str]]:
     """The known keys of the file, and a warning for each other one. No file is no settings."""
     try:
-        tree = tomllib.loads(path.read_bytes().decode())
+        data = path.read_bytes()
+        import tomllib  # not needed where there is no file
+
+        tree = tomllib.loads(data.decode())
     except FileNotFoundError:
         return {}, []
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+    except (OSError, ValueError) as problem:  # ValueError: not UTF-8, not TOML
         reason = problem.strerror if isinstance(problem, OSError) else str(problem)
         raise ConfigError(FILE_NAME, str(path), "file", f"cannot be read: {reason}") from None
     known: dict[str, object] = {}
@@ -393,7 +437,12 @@ def rows(loaded: Loaded) -> list[dict[str, object]]:
         for name in key.split("."):
             value = cast("dict[str, object]", value)[name]
         found.append(
-            {"key": key, "value": value, "origin": loaded.origins[key], "help": setting.help}
+            {
+                "key": key,
+                "value": setting.shown(value),
+                "origin": loaded.origins[key],
+                "help": setting.help,
+            }
         )
     return found
 

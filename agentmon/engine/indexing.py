@@ -10,6 +10,7 @@ from typing import Protocol
 
 from agentmon.config import Search
 from agentmon.store import db, search_db, search_queue
+from agentmon.store.async_store import AsyncStore, open_async
 from agentmon.store.search_index import Indexer
 
 EVERY = 0.5
@@ -73,7 +74,7 @@ class Indexing:
                 raise
             return conn
 
-        opening = asyncio.ensure_future(db.open_async(connect))
+        opening = asyncio.ensure_future(open_async(connect))
         try:
             store = await asyncio.shield(opening)
             await self._follow(store, indexers[0])
@@ -83,10 +84,11 @@ class Indexing:
             await store.run(lambda _: indexers[0].close())
             await store.close()
 
-    async def _follow(self, store: db.AsyncStore, indexer: Indexer) -> None:
+    async def _follow(self, store: AsyncStore, indexer: Indexer) -> None:
         seen = -1
         while True:
             if self._feed.is_busy or seen == self._feed.revision:
+                await self._trim(store, indexer)
                 await asyncio.sleep(EVERY)
                 continue
             revision = self._feed.revision
@@ -95,10 +97,13 @@ class Indexing:
             spent = time.perf_counter() - began
             if not count:
                 seen = revision
-            await self._trim(indexer.read_to)
+            await self._trim(store, indexer)
             await asyncio.sleep(max(spent / SHARE, 0.01) if count else EVERY)
 
-    async def _trim(self, read_to: int) -> None:
+    async def _trim(self, store: AsyncStore, indexer: Indexer) -> None:
+        if indexer.read_to == self._trimmed:
+            return
+        read_to = await store.run(lambda _: indexer.read_by_all())
         if read_to < self._trimmed:
             self._trimmed = 0
         if read_to - self._trimmed >= TRIM:

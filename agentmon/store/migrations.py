@@ -169,6 +169,7 @@ CREATE TABLE agent_deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX agent_deliveries_by_message ON agent_deliveries (seq);
 CREATE INDEX agent_deliveries_unread     ON agent_deliveries (receiver, seq) WHERE read_at IS NULL;
+CREATE INDEX agent_deliveries_waiting    ON agent_deliveries (seq) WHERE read_at IS NULL;
 CREATE TABLE agent_names (
   name       TEXT PRIMARY KEY,
   first_seen REAL NOT NULL,
@@ -178,7 +179,7 @@ CREATE TABLE agent_names (
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE agent_messages_text USING fts5 (
   sender, receivers, subject, body,
-  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61'
+  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61', prefix = '1 2'
 );
 CREATE TRIGGER agent_messages_indexed AFTER INSERT ON agent_messages BEGIN
   INSERT INTO agent_messages_text (rowid, sender, receivers, subject, body)
@@ -192,8 +193,9 @@ CREATE TABLE agent_outbox (
   outbox_id  INTEGER PRIMARY KEY,
   message_id TEXT    NOT NULL,
   transport  TEXT    NOT NULL,
+  receiver   TEXT    NOT NULL,
   queued_at  REAL    NOT NULL,
-  UNIQUE (transport, message_id)
+  UNIQUE (transport, message_id, receiver)
 );
 CREATE TABLE work_events (
   event_id      INTEGER PRIMARY KEY,
@@ -226,9 +228,11 @@ CREATE TABLE work_files (
 ) WITHOUT ROWID;
 CREATE INDEX work_files_by_event ON work_files (event_id);
 CREATE TABLE derivations (
-  name    TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,
-  read_to INTEGER NOT NULL
+  name       TEXT PRIMARY KEY,
+  version    INTEGER NOT NULL,
+  read_to    INTEGER NOT NULL,
+  scanned_to INTEGER,
+  heard_to   INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE decisions (
   number      INTEGER PRIMARY KEY,

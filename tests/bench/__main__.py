@@ -15,10 +15,12 @@ from tests.bench import (
     rows_ingest,
     rows_kill,
     rows_live,
+    rows_messages,
     rows_retention,
     rows_scale,
     rows_search,
     rows_start,
+    rows_talk,
     table,
 )
 from tests.bench.bench import Bench
@@ -37,6 +39,8 @@ ROWS = {
     "kill": rows_kill.kill,
     "retention": rows_retention.retention,
     "search": rows_search.search_,
+    "messages": rows_messages.messages,
+    "talk": rows_talk.talk,
 }
 
 
