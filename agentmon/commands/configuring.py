@@ -109,7 +109,13 @@ def set_(
     with writing(data_dir) as store:
         kind, parsed = typed.parse(value, kind)
         found = settings.set_value(
-            store.conn, name, parsed, speaker(by), type=kind, reason=reason, now=options.now()
+            store.conn,
+            name,
+            parsed,
+            speaker(by, store.settings),
+            type=kind,
+            reason=reason,
+            now=options.now(),
         )
     _warn_of(name)
     _print(found, as_json)
@@ -168,7 +174,9 @@ def unset(name: str, reason: str, by: str | None, data_dir: Path | None, as_json
 
     data_dir, as_json = _place(data_dir, as_json)
     with writing(data_dir) as store:
-        settings.unset(store.conn, name, speaker(by), reason=reason, now=options.now())
+        settings.unset(
+            store.conn, name, speaker(by, store.settings), reason=reason, now=options.now()
+        )
         (change,) = settings.history(store.conn, name, limit=1)
     if as_json:
         options.print_json(_change_record(change))
@@ -240,7 +248,7 @@ def revert(
     data_dir, as_json = _place(data_dir, as_json)
     with writing(data_dir) as store, clear_fields():
         found = settings.revert(
-            store.conn, change_id, speaker(by), reason=reason, now=options.now()
+            store.conn, change_id, speaker(by, store.settings), reason=reason, now=options.now()
         )
         name = settings.change(store.conn, change_id).name
     if found is not None:
