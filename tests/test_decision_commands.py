@@ -129,6 +129,21 @@ def test_decide_and_revise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert asked("decide", "Also?", *at).stdout.split()[1:] == ["open,", "revision", "1"]
 
 
+def test_views(store: Path) -> None:
+    at = ("--json", "--data-dir", store)
+    rows = json.loads(asked("sql", "SELECT * FROM v_decisions ORDER BY created_at", *at).stdout)
+    kept = asked_json("decisions", "--data-dir", store)
+    texts = ("question", "status", "decision", "impact", "tool_use_id")
+    by_age = sorted(kept, key=lambda row: row["created_at"])
+    assert [[row[t] for t in texts] for row in rows] == [[row[t] for t in texts] for row in by_age]
+    past = "SELECT revision, changed_by, state FROM v_decision_revisions WHERE decision_id = 'd1'"
+    rows = json.loads(asked("sql", past, *at).stdout)
+    who = [(row["revision"], row["changed_by"]) for row in rows]
+    assert who == [(1, "ada"), (2, "bob"), (3, "bob")]
+    assert [json.loads(row["state"])["status"] for row in rows] == ["open", "decided", "superseded"]
+    assert json.loads(asked("sql", "SELECT * FROM v_checkpoints", *at).stdout) == []
+
+
 def test_bad_input_is_one_sentence(store: Path, tmp_path: Path) -> None:
     at = ("--data-dir", store)
     usage = [

@@ -155,6 +155,13 @@ BY_KEY = (
     "SELECT * FROM v_verdicts WHERE sid = ? ORDER BY since",
     "SELECT * FROM v_notices WHERE sid = ? ORDER BY time",
     "SELECT * FROM v_facts WHERE sid = ?",
+    "SELECT * FROM v_decisions WHERE decision_id = ?",
+    "SELECT * FROM v_decisions WHERE tool_use_id = ?",
+    "SELECT * FROM v_decisions WHERE category = ? ORDER BY updated_at",
+    "SELECT * FROM v_decisions WHERE status = ? ORDER BY updated_at",
+    "SELECT * FROM v_decision_revisions WHERE decision_id = ?",
+    "SELECT * FROM v_checkpoints WHERE checkpoint_id = ?",
+    "SELECT * FROM v_checkpoints WHERE conversation = ? ORDER BY created_at",
     "SELECT * FROM pending_tool_calls WHERE sid = ?",
     "SELECT * FROM incomplete_rounds WHERE sid = ?",
 )
