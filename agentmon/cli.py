@@ -43,6 +43,7 @@ ROOMS = {
     "errors": "errors",
     "export": "export",
     "lists": "pending sessions stalled unbalanced",
+    "mcp_server": "mcp",
     "messages": "send inbox listen messages",
     "metrics": "serve-metrics",
     "otel": "otel",
