@@ -264,6 +264,14 @@ def test_many_row_groups(
     assert [row["message_id"] for row in in_file(made)] == ids
 
 
+def test_a_clock_beyond_all_measure(conn: sqlite3.Connection, data_dir: Path) -> None:
+    mail(conn, 0, sent_at=1e300)
+    mail(conn, 1, sent_at=float("inf"))
+    mail(conn, 2, sent_at=-5.0)
+    made = checkpoints.create(conn, data_dir, "t1")
+    assert [row["time"] and row["time"].timestamp() for row in in_file(made)] == [None, None, -5.0]
+
+
 def test_a_file_that_somebody_else_wrote(conn: sqlite3.Connection, tmp_path: Path) -> None:
     arrow: Any = pytest.importorskip("pyarrow")
     file = tmp_path / "theirs.parquet"

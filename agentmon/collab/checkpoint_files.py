@@ -125,7 +125,12 @@ def _schema(arrow: Any) -> Any:
 
 def _row(record: Record) -> dict[str, Any]:
     time = record.time
-    return {**asdict(record), "time": None if time is None else round(time * 1e6)}
+    micros = round(time * 1e6) if time is not None and abs(time) < _LAST else None
+    return {**asdict(record), "time": micros}
+
+
+_LAST = 9e12
+"""Seconds; a timestamp of Parquet holds no more."""
 
 
 def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
