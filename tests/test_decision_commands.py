@@ -101,6 +101,9 @@ def test_text(store: Path) -> None:
     one = asked("decisions", "d1", "--data-dir", store).stdout
     for part in ("SQLite\n              alone", "by bob: see the next one", "decided → superseded"):
         assert part in one
+    plain = asked("decisions", "--ascii", "--data-dir", store).stdout
+    assert "Which queue? > SQLite" in plain
+    assert plain.isascii()
     seen = asked("decisions", "d3", "--data-dir", store).stdout
     assert "session s1, round r1, call toolu_1" in seen
     assert "observed" in seen
@@ -161,6 +164,13 @@ def test_bad_input_is_one_sentence(store: Path, tmp_path: Path) -> None:
     assert_one_sentence(inside("decisions", "d9", *at), "no decision that begins with 'd9'")
     assert_one_sentence(inside("decisions", "d", *at), "more than one decision begins with 'd'")
     assert_one_sentence(inside("decisions", "--data-dir", tmp_path / "none"), "there is no store")
+    for args in (
+        ("decisions", "\udcff"),
+        ("decisions", "--category", "\udcff"),
+        ("config", "history", "\udcff"),
+        ("checkpoint", "create", "\udcff"),
+    ):
+        assert_one_sentence(inside(*args, *at), "bytes in it that are no text", code=2)
     blocked = tmp_path / "file"
     blocked.write_text("x")
     assert_one_sentence(inside("decide", "x", "--data-dir", blocked / "below"), "cannot write to")

@@ -164,7 +164,7 @@ def list_(
     """
     from agentmon.collab import checkpoints
 
-    with reading(data_dir) as store:
+    with reading(data_dir) as store, clear_fields():
         key = None if conversation is None else _conversation(store.conn, conversation)
         found = checkpoints.recent(store.conn, conversation=key, kind=kind, limit=limit)
         _print_all(found, as_json, "no checkpoints")
@@ -220,7 +220,7 @@ def find(message_id: str, data_dir: Path | None, as_json: bool) -> None:
     """
     from agentmon.collab import checkpoints
 
-    with reading(data_dir) as store:
+    with reading(data_dir) as store, clear_fields():
         found = checkpoints.find_checkpoints(store.conn, message_id)
     if not found:
         raise Failure(f"no checkpoint has the message {message_id!r}")

@@ -149,7 +149,7 @@ def get(name: str, data_dir: Path | None, as_json: bool) -> None:
         else:
             _print_value(row["value"])
         return
-    with reading(data_dir) as store:
+    with reading(data_dir) as store, clear_fields():
         found = settings.get(store.conn, name)
     if found is None:
         raise Failure(f"nothing is set as {name!r}")
@@ -199,7 +199,7 @@ def history(name: str | None, limit: int, data_dir: Path | None, as_json: bool) 
     from agentmon.report.words import UNKNOWN, moment
 
     data_dir, as_json = _place(data_dir, as_json)
-    with reading(data_dir) as store:
+    with reading(data_dir) as store, clear_fields():
         rows = settings.history(store.conn, name, limit=limit)
         if as_json:
             options.print_rows(_change_record(row) for row in rows)
@@ -246,7 +246,7 @@ def revert(
     from agentmon.collab import settings
 
     data_dir, as_json = _place(data_dir, as_json)
-    with writing(data_dir) as store, clear_fields():
+    with writing(data_dir) as store:
         found = settings.revert(
             store.conn, change_id, speaker(by, store.settings), reason=reason, now=options.now()
         )

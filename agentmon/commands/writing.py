@@ -66,3 +66,5 @@ def clear_fields() -> Generator[None, None, None]:
         raise Failure(problem.reason) from problem
     except FieldError as problem:
         raise click.UsageError(str(problem)) from problem
+    except UnicodeEncodeError as problem:
+        raise click.UsageError("an argument has bytes in it that are no text") from problem
