@@ -50,7 +50,8 @@ CREATE TABLE sessions (
   cache_write_tokens INTEGER NOT NULL DEFAULT 0,
   context_tokens  INTEGER NOT NULL DEFAULT 0,  -- what the last main message read and wrote
   model           TEXT,
-  kinds           INTEGER NOT NULL DEFAULT 1   -- which kinds of sources spoke of it (bit mask)
+  kinds           INTEGER NOT NULL DEFAULT 1,  -- which kinds of sources spoke of it (bit mask)
+  host            TEXT                         -- the machine it runs on; NULL: this one
 );
 CREATE INDEX sessions_by_last ON sessions (last_time DESC);
 
@@ -473,6 +474,20 @@ CREATE TABLE agent_outbox (
   UNIQUE (transport, message_id, receiver)
 );
 
+-- Messages that came from another store, which is told of their marks: delivered, read, acknowledged.
+CREATE TABLE agent_receipts (
+  receiver  TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,                     -- of its message
+  transport TEXT    NOT NULL,                     -- the server by which it came
+  due       INTEGER NOT NULL DEFAULT 0,           -- there are marks to be told
+  PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE INDEX agent_receipts_due ON agent_receipts (transport, seq) WHERE due = 1;
+CREATE TRIGGER agent_receipts_marked
+AFTER UPDATE OF delivered_at, read_at, acked_at ON agent_deliveries BEGIN
+  UPDATE agent_receipts SET due = 1 WHERE receiver = new.receiver AND seq = new.seq;
+END;
+
 -- What agents did: said by them, or derived from their calls (`event_key` names the call then, so
 -- that it is never counted twice).
 CREATE TABLE work_events (
@@ -670,7 +685,8 @@ CREATE VIEW v_sessions AS
          CASE WHEN s.resumed_at > s.ended_at THEN NULL ELSE s.end_reason END AS end_reason,
          s.input_tokens, s.output_tokens, s.cache_read_tokens, s.cache_write_tokens,
          s.context_tokens,                     -- what its last message read and wrote
-         (SELECT COUNT(*) FROM rounds r WHERE r.sid = s.sid AND r.prompts > 0) AS rounds
+         (SELECT COUNT(*) FROM rounds r WHERE r.sid = s.sid AND r.prompts > 0) AS rounds,
+         s.host                                -- the machine it runs on; NULL: this one
   FROM sessions s;
 
 -- A thread of a session: the main agent (agent_id '') or a subagent.
@@ -793,6 +809,30 @@ CREATE VIEW v_facts AS
          f.time,
          f.kind                                -- the kind of source that said it
   FROM facts f;
+
+-- What agents did, said by them or derived from their calls.
+CREATE VIEW v_work_events AS
+  SELECT w.event_id, w.time,
+         w.kind,                               -- file_created, git_commit, test_run, deployment, …
+         w.agent,                              -- by the name on the board
+         w.summary,
+         w.lines_added, w.lines_deleted,       -- of its files; of a commit those of the commit
+         w.commit_hash,
+         w.is_success,                         -- NULL: nobody told
+         w.metadata,                           -- JSON
+         w.origin,                             -- said | derived
+         w.session_id AS sid,
+         w.thread_agent AS agent_id,           -- NULL: the main agent
+         w.round_id, w.tool_use_id
+  FROM work_events w;
+
+-- The files of these: who touched what, when.
+CREATE VIEW v_work_files AS
+  SELECT f.path,                               -- absolute where the folder was known
+         f.event_id, w.time, w.kind, w.agent,
+         f.lines_added, f.lines_deleted,       -- of this file
+         w.is_success, w.session_id AS sid, w.thread_agent AS agent_id, w.round_id, w.tool_use_id
+  FROM work_files f JOIN work_events w USING (event_id);
 
 -- What agents and people decided, as it stands.
 CREATE VIEW v_decisions AS
