@@ -833,3 +833,40 @@ CREATE VIEW v_work_files AS
          f.lines_added, f.lines_deleted,       -- of this file
          w.is_success, w.session_id AS sid, w.thread_agent AS agent_id, w.round_id, w.tool_use_id
   FROM work_files f JOIN work_events w USING (event_id);
+
+-- What agents and people decided, as it stands.
+CREATE VIEW v_decisions AS
+  SELECT d.decision_id,
+         d.revision,                           -- the newest one
+         d.question, d.category,
+         d.positions,                          -- JSON object: agent → position
+         d.decision,                           -- NULL: nobody decided
+         d.rationale,
+         d.method,                             -- consensus, compromise, vote, override
+         d.participants, d.files,              -- JSON arrays
+         d.status,                             -- open, decided, superseded, withdrawn
+         d.impact,                             -- 1 to 10
+         d.created_at, d.created_by, d.updated_at,
+         d.origin,                             -- said, or observed in what agents did
+         d.session_id AS sid, d.round_id, d.tool_use_id
+  FROM decisions d;
+
+-- Everything that decisions were: each state from changed_at on.
+CREATE VIEW v_decision_revisions AS
+  SELECT r.decision_id, r.revision, r.changed_at, r.changed_by, r.reason,
+         r.state                               -- JSON: every field as it was from then on
+  FROM decision_revisions r;
+
+-- Conversations that were put aside in Parquet files.
+CREATE VIEW v_checkpoints AS
+  SELECT c.checkpoint_id,
+         c.kind,                               -- main, sub, micro
+         c.conversation,                       -- a thread between agents, or a session
+         c.parent_id,                          -- the checkpoint that it came from
+         c.path, c.created_at, c.message_count, c.row_count,
+         c.first_message, c.last_message,      -- ids
+         c.summary, c.entities, c.threads,     -- the last two JSON arrays
+         c.size,                               -- bytes of the file
+         c.sha256,
+         c.quality                             -- 0 to 1
+  FROM checkpoints c;

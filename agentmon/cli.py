@@ -36,6 +36,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 ROOMS = {
+    "checkpoints": "checkpoint",
     "compare": "compare",
     "configuring": "config",
     "decisions": "decide decisions",

@@ -61,7 +61,8 @@ def inside(*args: object, env: Mapping[str, str] | None = None) -> Answer:
 
     from agentmon.cli import main
 
-    done = CliRunner().invoke(main, [*map(str, args)], env=env, prog_name="agentmon")
+    here = {"AGENTMON_GOLDEN": None, **(env or {})}
+    done = CliRunner().invoke(main, [*map(str, args)], env=here, prog_name="agentmon")
     return Answer(done.exit_code, done.stdout, done.stderr)
 
 

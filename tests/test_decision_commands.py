@@ -101,6 +101,9 @@ def test_text(store: Path) -> None:
     one = asked("decisions", "d1", "--data-dir", store).stdout
     for part in ("SQLite\n              alone", "by bob: see the next one", "decided → superseded"):
         assert part in one
+    plain = asked("decisions", "--ascii", "--data-dir", store).stdout
+    assert "Which queue? > SQLite" in plain
+    assert plain.isascii()
     seen = asked("decisions", "d3", "--data-dir", store).stdout
     assert "session s1, round r1, call toolu_1" in seen
     assert "observed" in seen
@@ -129,6 +132,21 @@ def test_decide_and_revise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert asked("decide", "Also?", *at).stdout.split()[1:] == ["open,", "revision", "1"]
 
 
+def test_views(store: Path) -> None:
+    at = ("--json", "--data-dir", store)
+    rows = json.loads(asked("sql", "SELECT * FROM v_decisions ORDER BY created_at", *at).stdout)
+    kept = asked_json("decisions", "--data-dir", store)
+    texts = ("question", "status", "decision", "impact", "tool_use_id")
+    by_age = sorted(kept, key=lambda row: row["created_at"])
+    assert [[row[t] for t in texts] for row in rows] == [[row[t] for t in texts] for row in by_age]
+    past = "SELECT revision, changed_by, state FROM v_decision_revisions WHERE decision_id = 'd1'"
+    rows = json.loads(asked("sql", past, *at).stdout)
+    who = [(row["revision"], row["changed_by"]) for row in rows]
+    assert who == [(1, "ada"), (2, "bob"), (3, "bob")]
+    assert [json.loads(row["state"])["status"] for row in rows] == ["open", "decided", "superseded"]
+    assert json.loads(asked("sql", "SELECT * FROM v_checkpoints", *at).stdout) == []
+
+
 def test_bad_input_is_one_sentence(store: Path, tmp_path: Path) -> None:
     at = ("--data-dir", store)
     usage = [
@@ -146,6 +164,13 @@ def test_bad_input_is_one_sentence(store: Path, tmp_path: Path) -> None:
     assert_one_sentence(inside("decisions", "d9", *at), "no decision that begins with 'd9'")
     assert_one_sentence(inside("decisions", "d", *at), "more than one decision begins with 'd'")
     assert_one_sentence(inside("decisions", "--data-dir", tmp_path / "none"), "there is no store")
+    for args in (
+        ("decisions", "\udcff"),
+        ("decisions", "--category", "\udcff"),
+        ("config", "history", "\udcff"),
+        ("checkpoint", "create", "\udcff"),
+    ):
+        assert_one_sentence(inside(*args, *at), "bytes in it that are no text", code=2)
     blocked = tmp_path / "file"
     blocked.write_text("x")
     assert_one_sentence(inside("decide", "x", "--data-dir", blocked / "below"), "cannot write to")

@@ -14,6 +14,7 @@ from agentmon.collab import decisions
 from agentmon.collab.calls_seen import Call
 from agentmon.collab.observed_decisions import RULE, observed, take
 from agentmon.store import db
+from tests.cli_run import inside
 
 REFUSED = (
     "The user doesn't want to proceed with this tool use. The tool use was rejected (eg. if it was"
@@ -242,7 +243,7 @@ def test_never_raises(
 ) -> None:
     one = call(name, given_input, result, is_error=is_error, agent=agent, tool_use_id=key,
                product=product, result_time=moment, round_id=key)  # fmt: skip
-    assert RULE.wants(name)
+    assert RULE.wants(name) or RULE.wants_failed(name)
     before = len(decisions.recent(conn, limit=10_000))
     with db.transaction(conn):
         RULE.take(conn, one)
@@ -295,3 +296,22 @@ def test_recorded_sessions(shared: Path) -> None:
     refused = [row for row in found if row[1] == "permission"]
     assert len(refused) == 3  # and a `git commit`; the `git push` after it was interrupted
     assert not any("git push" in row[2] for row in refused)
+
+
+def test_derived_from_what_is_ingested_once_each(shared: Path, tmp_path: Path) -> None:
+    """Through the real command: the queue, the deriver, the rules; again, and all over again."""
+    folder, at = shared / "samples" / "claude_transcripts", ("--data-dir", tmp_path / "store")
+    for _ in range(2):
+        for stem in (SHORT, SUB):
+            assert inside("ingest", folder / f"{stem}.jsonl", *at).code == 0
+        conn = db.create(tmp_path / "store")
+        found = {(row.category, row.question, row.decision) for row in decisions.recent(conn)}
+        assert found >= {row[1:] for row in RECORDED if row[0] in (SHORT, SUB)}
+        assert len(found) == len(decisions.recent(conn)) == 5
+        for row in decisions.recent(conn):
+            assert (row.origin, row.revision) == ("observed", 1)
+            assert row.session_id is not None
+            sql = "SELECT sid FROM content_blocks WHERE tool_use_id = ?"
+            assert conn.execute(sql, (row.tool_use_id,)).fetchone() == (row.session_id,)
+        conn.execute("DELETE FROM derivations")
+        conn.close()

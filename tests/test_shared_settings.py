@@ -102,6 +102,8 @@ def test_corners(conn: sqlite3.Connection, value: object, kind: str) -> None:
         ("health.stalled_after", "soon", None, "value"),
         ("ui.ascii", "perhaps", None, "value"),
         ("store.data_dir", "/tmp", None, "name"),
+        ("redis.url", "redis://ada:hunter2@host/0", None, "value"),
+        ("redis.url", "unix:///tmp/x?password=hunter2", None, "value"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -112,6 +114,11 @@ def test_an_error_names_the_field(
         settings.set_value(conn, name, value, "ada", type=kind)
     assert refused.value.field == field
     assert settings.all_settings(conn) == settings.history(conn) == []
+
+
+def test_an_address_without_a_secret_is_shared(conn: sqlite3.Connection) -> None:
+    for address in ("redis://host:6379/0", "unix:///tmp/x.sock"):
+        assert settings.set_value(conn, "redis.url", address, "ada").value == address
 
 
 def test_endless_nesting_is_refused(conn: sqlite3.Connection) -> None:

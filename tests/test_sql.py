@@ -160,6 +160,13 @@ BY_KEY = (
     "SELECT * FROM v_work_events WHERE tool_use_id = ?",
     "SELECT * FROM v_work_files WHERE path = ?",
     "SELECT * FROM v_work_files WHERE event_id = ?",
+    "SELECT * FROM v_decisions WHERE decision_id = ?",
+    "SELECT * FROM v_decisions WHERE tool_use_id = ?",
+    "SELECT * FROM v_decisions WHERE category = ? ORDER BY updated_at",
+    "SELECT * FROM v_decisions WHERE status = ? ORDER BY updated_at",
+    "SELECT * FROM v_decision_revisions WHERE decision_id = ?",
+    "SELECT * FROM v_checkpoints WHERE checkpoint_id = ?",
+    "SELECT * FROM v_checkpoints WHERE conversation = ? ORDER BY created_at",
     "SELECT * FROM pending_tool_calls WHERE sid = ?",
     "SELECT * FROM incomplete_rounds WHERE sid = ?",
 )

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from agentmon.report import series
+from agentmon.store import parquet as store_parquet
 from tests.asking import Ask, asker, near, oracle
 from tests.differential import Row, ingest
 from tests.feeds import answering, asking, sid_of, write
@@ -213,7 +214,7 @@ def test_without_pyarrow_it_says_what_to_do(
     def find_spec(_: str) -> None:
         return None
 
-    monkeypatch.setattr(series, "find_spec", find_spec)
+    monkeypatch.setattr(store_parquet, "find_spec", find_spec)
     with pytest.raises(click.ClickException, match=r"agentmon\[parquet\]"):
         small(*ASKED, "--format", "parquet", "--output", tmp_path / "run.parquet")
     assert not (tmp_path / "run.parquet").exists()

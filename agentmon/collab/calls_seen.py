@@ -83,5 +83,8 @@ class Rule(Struct, frozen=True):
     """Whether it takes notices of this name."""
     hear: Callable[[sqlite3.Connection, Heard], None] | None = None
     """The same for those, idempotent per content: their numbers change when sessions return."""
+    wants_failed: Callable[[str], bool] = _nothing
+    """Where it does not want all calls of a tool: whether it takes those whose result says
+    `is_error`, which are few, and short."""
     settle: Callable[[sqlite3.Connection], None] | None = None
     """Looks, after each page, whether what was left open has become known. Short and bounded."""

@@ -196,6 +196,14 @@ class Deriver:
     ) -> list[Call] | None:
         """Those of the calls that some rule wants, whole; None: too many for one transaction."""
         wanted = [key for key, name in named if any(rule.wants(name) for rule in rules)]
+        seen = set(wanted)
+        others = {key: name for key, name in named if key not in seen}
+        if others:
+            wanted += [
+                key
+                for key in read.failed_ones(self._conn, list(others))
+                if any(rule.wants_failed(others[key]) for rule in rules)
+            ]
         if most is not None and len(wanted) > most:
             return None
         calls: list[Call] = []
@@ -215,13 +223,18 @@ class Deriver:
         with db.transaction(conn):
             for rule in self._move(page.before, page.after):
                 for call in page.calls:
-                    if rule.wants(call.name) and (call.is_over or rule.takes_open):
+                    if _takes(rule, call):
                         _try(conn, rule, call.tool_use_id, partial(rule.take, conn, call))
                 for heard in page.notices:
                     if rule.hear is not None and rule.hears(heard.name):
                         _try(conn, rule, heard.name, partial(rule.hear, conn, heard))
                 if rule.settle is not None:
                     _try(conn, rule, "settling", partial(rule.settle, conn))
+
+
+def _takes(rule: Rule, call: Call) -> bool:
+    is_wanted = rule.wants(call.name) or (call.is_error is True and rule.wants_failed(call.name))
+    return is_wanted and (call.is_over or rule.takes_open)
 
 
 def _try(conn: sqlite3.Connection, rule: Rule, what: str, work: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@ approved or rejected, questions that were answered, calls that were refused.
 
 Only what a result says in the words of its product is taken. A call that ran says nothing of who
 allowed it, one that a rule or an interruption ended was decided by nobody: none of them is one.
-Refused calls can be of any tool, so every call is looked at; most need one comparison.
+Refused calls can be of any tool, but of most only those that failed are looked at.
 """
 
 import json
@@ -17,6 +17,7 @@ from agentmon.collab import decisions
 from agentmon.collab.calls_seen import Call, Rule
 from agentmon.collab.decisions import DecisionError
 from agentmon.collab.fields import LONGEST_NAME, LONGEST_TEXT
+from agentmon.collab.work_of_calls import PATCHES, SHELLS
 from agentmon.core.text import clean, one_line
 from agentmon.store.texts import preview
 
@@ -263,8 +264,17 @@ def _link(name: str | None) -> str | None:
     return None if not name else clean(_sound(name, 1_000), newline=False)[:1_000]
 
 
-def _any(_: str) -> bool:
+_ASKING = ("AskUserQuestion", "request_user_input", "ExitPlanMode", "exit_plan_mode")
+
+
+def wants(name: str) -> bool:
+    """Whether calls of a tool may show a decision, as far as they say nothing of having failed:
+    Codex does not say so of a refused command or patch."""
+    return name in _ASKING or name in SHELLS or name in PATCHES
+
+
+def wants_failed(_: str) -> bool:
     return True
 
 
-RULE = Rule(name="decisions", version=1, wants=_any, take=take)
+RULE = Rule("decisions", 1, wants, take, wants_failed=wants_failed)

@@ -308,4 +308,4 @@ def _mark(body: str) -> str:
     return sha256(body.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-RULE = Rule("messages", 1, wants, take, True, hears, hear, settle)
+RULE = Rule("messages", 1, wants, take, True, hears, hear, settle=settle)

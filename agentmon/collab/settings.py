@@ -114,6 +114,17 @@ def _check_own(name: str, value: object) -> None:
             known.parse(value)
         except ValueError as problem:
             raise FieldError("value", str(problem)) from problem
+        if _has_secret(value):
+            reason = "a secret has no place among what is shared: give it in the environment"
+            raise FieldError("value", reason)
+
+
+def _has_secret(value: object) -> bool:
+    """Whether it is an address with a user or a password in it."""
+    if not isinstance(value, str) or "://" not in value:
+        return False
+    user, _, _ = value.partition("://")[2].partition("/")[0].rpartition("@")
+    return bool(user) or "password=" in value
 
 
 def _note(

@@ -109,7 +109,13 @@ def set_(
     with writing(data_dir) as store:
         kind, parsed = typed.parse(value, kind)
         found = settings.set_value(
-            store.conn, name, parsed, speaker(by), type=kind, reason=reason, now=options.now()
+            store.conn,
+            name,
+            parsed,
+            speaker(by, store.settings),
+            type=kind,
+            reason=reason,
+            now=options.now(),
         )
     _warn_of(name)
     _print(found, as_json)
@@ -143,7 +149,7 @@ def get(name: str, data_dir: Path | None, as_json: bool) -> None:
         else:
             _print_value(row["value"])
         return
-    with reading(data_dir) as store:
+    with reading(data_dir) as store, clear_fields():
         found = settings.get(store.conn, name)
     if found is None:
         raise Failure(f"nothing is set as {name!r}")
@@ -168,7 +174,9 @@ def unset(name: str, reason: str, by: str | None, data_dir: Path | None, as_json
 
     data_dir, as_json = _place(data_dir, as_json)
     with writing(data_dir) as store:
-        settings.unset(store.conn, name, speaker(by), reason=reason, now=options.now())
+        settings.unset(
+            store.conn, name, speaker(by, store.settings), reason=reason, now=options.now()
+        )
         (change,) = settings.history(store.conn, name, limit=1)
     if as_json:
         options.print_json(_change_record(change))
@@ -191,7 +199,7 @@ def history(name: str | None, limit: int, data_dir: Path | None, as_json: bool) 
     from agentmon.report.words import UNKNOWN, moment
 
     data_dir, as_json = _place(data_dir, as_json)
-    with reading(data_dir) as store:
+    with reading(data_dir) as store, clear_fields():
         rows = settings.history(store.conn, name, limit=limit)
         if as_json:
             options.print_rows(_change_record(row) for row in rows)
@@ -238,9 +246,9 @@ def revert(
     from agentmon.collab import settings
 
     data_dir, as_json = _place(data_dir, as_json)
-    with writing(data_dir) as store, clear_fields():
+    with writing(data_dir) as store:
         found = settings.revert(
-            store.conn, change_id, speaker(by), reason=reason, now=options.now()
+            store.conn, change_id, speaker(by, store.settings), reason=reason, now=options.now()
         )
         name = settings.change(store.conn, change_id).name
     if found is not None:

@@ -94,7 +94,7 @@ def decide(
                 store.conn,
                 **new,
                 positions={agent: text for agent, text in held.items() if text},
-                by=speaker(by),
+                by=speaker(by, store.settings),
                 reason=reason or "",
                 now=options.now(),
             )
@@ -107,7 +107,7 @@ def decide(
                 store.conn,
                 before.decision_id,
                 named,
-                speaker(by),
+                speaker(by, store.settings),
                 reason or "",
                 based_on=before.revision,
                 now=options.now(),
@@ -321,11 +321,18 @@ def _said(value: object) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
+_WIDTH = 13
+"""Cells of a name beside its text; a longer one stands above it."""
+
+
 def _field(name: str, text: str) -> Iterator[str]:
     """A name and a text of any length; everything in it is cleaned."""
-    from agentmon.core.text import clean, fit
+    from agentmon.core.text import cells, clean, fit
 
-    lines = clean(text).split("\n")
-    yield f"{fit(clean(name, newline=False), 13)} {lines[0]}".rstrip()
+    label, lines = clean(name, newline=False), clean(text).split("\n")
+    if cells(label) > _WIDTH:
+        yield label
+        label = ""
+    yield f"{fit(label, _WIDTH)} {lines[0]}".rstrip()
     for line in lines[1:]:
-        yield f"{'':14}{line}".rstrip()
+        yield f"{'':{_WIDTH + 1}}{line}".rstrip()

@@ -71,6 +71,7 @@ def timeseries(
     agentmon timeseries 5b1d2c3e --format parquet --output run.parquet
     """
     from agentmon.report import naming, series
+    from agentmon.store.parquet import NoParquet
 
     if is_list:
         for metric in series.METRICS.values():
@@ -90,7 +91,7 @@ def timeseries(
         try:
             rows = series.buckets(found, length, metrics, since=begin)
             _write(rows, metrics, kind, sid, output)
-        except (series.TooMany, series.NoParquet) as problem:
+        except (series.TooMany, NoParquet) as problem:
             raise Failure(str(problem)) from problem
 
 
@@ -112,9 +113,10 @@ def _write(
 ) -> None:
     from agentmon.commands import printing
     from agentmon.report import bodies, series
+    from agentmon.store.parquet import need_parquet
 
     if kind == "parquet":
-        series.need_parquet()
+        need_parquet()
         if output is None:
             series.write_parquet(rows, metrics, sys.stdout.buffer)
             return

@@ -17,13 +17,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def by_option(fn: F) -> F:
-    return click.option("--by", metavar="NAME", help="Who says so (default: your login name).")(fn)
+    return click.option(
+        "--by",
+        metavar="NAME",
+        help="Who says so (default: messages.agent in the settings, else your user name).",
+    )(fn)
 
 
-def speaker(by: str | None) -> str:
-    """Who speaks: as given, else the login name, else "user"."""
-    if by is not None:
-        return by
+def speaker(by: str | None, settings: config.Settings) -> str:
+    """Who speaks: as given, else as the settings have it, else the user, else "user"."""
+    named = by if by is not None else settings.messages.agent
+    if named:
+        return named
     try:
         return getpass.getuser() or "user"
     except (KeyError, OSError):
@@ -61,3 +66,5 @@ def clear_fields() -> Generator[None, None, None]:
         raise Failure(problem.reason) from problem
     except FieldError as problem:
         raise click.UsageError(str(problem)) from problem
+    except UnicodeEncodeError as problem:
+        raise click.UsageError("an argument has bytes in it that are no text") from problem

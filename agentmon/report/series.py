@@ -9,7 +9,6 @@ import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -204,24 +203,14 @@ def as_prometheus(rows: Iterable[Row], metrics: Sequence[str], sid: str) -> Iter
     yield "# EOF\n"
 
 
-class NoParquet(Exception):
-    """pyarrow is not installed; the message says how to get it."""
-
-
 PARQUET_ROWS = 10_000
 """Rows of a row group."""
-
-
-def need_parquet() -> None:
-    """Raises NoParquet."""
-    if find_spec("pyarrow") is None:
-        raise NoParquet("parquet needs pyarrow: `python3 -m pip install 'agentmon[parquet]'`")
 
 
 def write_parquet(rows: Iterable[Row], metrics: Sequence[str], out: BinaryIO) -> None:
     """Columns: `time` (UTC timestamp), counts as integers, means as nullable floats.
 
-    Raises ImportError: see `need_parquet`.
+    Raises ImportError: see `agentmon.store.parquet`.
     """
     arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")

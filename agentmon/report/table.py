@@ -41,7 +41,9 @@ _SGR = {
     "text-muted": "90",
     "text-disabled": "90",
 }
-_PLAIN = str.maketrans({"—": "-", "…": "~", "·": "|", "└": "`", "×": "x", "±": "=", "≠": "#"})
+_PLAIN = str.maketrans(
+    {"—": "-", "…": "~", "·": "|", "└": "`", "×": "x", "±": "=", "≠": "#", "→": ">", "←": "<"}
+)
 
 
 class Painter(Struct, frozen=True):

@@ -4,7 +4,7 @@ Where two blocks claim a `tool_use_id`, the first is the call (as in `read_calls
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -141,6 +141,15 @@ def scanned_calls(conn: sqlite3.Connection, after: int, limit: int) -> tuple[Nam
     WHERE rowid > ? AND rowid <= ? AND block_type = 'tool_use' AND tool_use_id IS NOT NULL
     ORDER BY rowid"""
     return _once(conn.execute(sql, (after, last))), last
+
+
+def failed_ones(conn: sqlite3.Connection, ids: Sequence[str]) -> list[str]:
+    """Those of some calls whose result says that they failed."""
+    marks = ", ".join("?" * len(ids))
+    sql = f"""
+    SELECT DISTINCT tool_use_id FROM content_blocks
+    WHERE tool_use_id IN ({marks}) AND result_is_error = 1"""
+    return [key for (key,) in conn.execute(sql, tuple(ids))]
 
 
 def _once(rows: Iterable[tuple[str, str | None]]) -> Named:
