@@ -50,7 +50,8 @@ CREATE TABLE sessions (
   cache_write_tokens INTEGER NOT NULL DEFAULT 0,
   context_tokens  INTEGER NOT NULL DEFAULT 0,  -- what the last main message read and wrote
   model           TEXT,
-  kinds           INTEGER NOT NULL DEFAULT 1   -- which kinds of sources spoke of it (bit mask)
+  kinds           INTEGER NOT NULL DEFAULT 1,  -- which kinds of sources spoke of it (bit mask)
+  host            TEXT                         -- the machine it runs on; NULL: this one
 );
 CREATE INDEX sessions_by_last ON sessions (last_time DESC);
 
@@ -670,7 +671,8 @@ CREATE VIEW v_sessions AS
          CASE WHEN s.resumed_at > s.ended_at THEN NULL ELSE s.end_reason END AS end_reason,
          s.input_tokens, s.output_tokens, s.cache_read_tokens, s.cache_write_tokens,
          s.context_tokens,                     -- what its last message read and wrote
-         (SELECT COUNT(*) FROM rounds r WHERE r.sid = s.sid AND r.prompts > 0) AS rounds
+         (SELECT COUNT(*) FROM rounds r WHERE r.sid = s.sid AND r.prompts > 0) AS rounds,
+         s.host                                -- the machine it runs on; NULL: this one
   FROM sessions s;
 
 -- A thread of a session: the main agent (agent_id '') or a subagent.

@@ -51,6 +51,7 @@ ROOMS = {
     "round": "parallel rate",
     "scripts": "status wait",
     "searching": "search",
+    "ship": "ship",
     "sql": "sql",
     "sums": "dashboard stats",
     "timeseries": "timeseries",
@@ -145,6 +146,7 @@ def main() -> None:
 @click.option("--ascii", "ascii_", is_flag=True, default=None, help="No glyphs beyond ASCII.")
 @click.option("--theme", metavar="NAME", help="A Textual theme, such as nord or textual-light.")
 @click.option("--mouse", is_flag=True, default=None, help="Capture the mouse.")
+@click.option("--redis", metavar="URL", help="Besides, what other machines ship there.")
 @format_option
 @click.option("--since", metavar="TIME", help="Which logs are read first, such as 24h.")
 @click.option("--stalled-after", metavar="TIME", help="Silence that is a stall, such as 30s.")
@@ -160,6 +162,7 @@ def watch(
     ascii_: bool | None,
     theme: str | None,
     mouse: bool | None,
+    redis: str | None,
     format_: str | None,
     since: str | None,
     stalled_after: str | None,
@@ -198,6 +201,7 @@ def watch(
         width=shutil.get_terminal_size((100, 24)).columns,
         color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         as_json=as_json,
+        redis=redis,
         format=known_format(format_),
     )
     with clear_errors():
@@ -234,6 +238,7 @@ def _speed(text: str) -> float:
 @click.option("--reprocess", is_flag=True, help="Digest kept events that are known by now.")
 @click.option("--progress", is_flag=True, hidden=True)
 @click.option("--found", is_flag=True, hidden=True)
+@click.option("--redis", metavar="URL", help="Besides, what other machines ship there.")
 @format_option
 @data_dir_option
 @json_option
@@ -243,6 +248,7 @@ def ingest(
     reprocess: bool,
     progress: bool,
     found: bool,
+    redis: str | None,
     format_: str | None,
     data_dir: Path | None,
     as_json: bool,
@@ -256,13 +262,20 @@ def ingest(
     """
     from agentmon import worker
 
-    if not paths and not reprocess:
-        raise click.UsageError("give at least one PATH, or --reprocess")
+    if not paths and not reprocess and redis is None:
+        raise click.UsageError("give at least one PATH, --redis, or --reprocess")
     loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
     where = config.data_dir(loaded.settings, os.environ)
     with clear_errors():
         if follow:
-            sys.exit(worker.follow(where, paths, loaded.settings, known_format(format_)))
+            forced = known_format(format_)
+            sys.exit(worker.follow(where, paths, loaded.settings, forced, redis=redis))
+        if redis is not None:
+            from agentmon.engine.mirroring import Mirror
+
+            mirror = Mirror.at(redis, where)
+            mirror.take_all()
+            paths = (*paths, mirror.folder)
         summary, failed = worker.ingest(
             where,
             paths,

@@ -95,7 +95,12 @@ if TYPE_CHECKING:  # asyncio and aiosqlite cost a tenth of a second
 
 
 def follow(
-    data_dir: Path, paths: Sequence[str], settings: config.Settings, forced: str | None = None
+    data_dir: Path,
+    paths: Sequence[str],
+    settings: config.Settings,
+    forced: str | None = None,
+    *,
+    redis: str | None = None,
 ) -> int:
     """Ingests as the logs grow, until SIGINT (130) or SIGTERM (0); the exit code.
 
@@ -104,6 +109,12 @@ def follow(
     from agentmon.engine.live import Live
 
     logfile.keep(config.state_dir(os.environ))
+    beside = ()
+    if redis is not None:
+        from agentmon.engine.mirroring import Mirror
+
+        mirror = Mirror.at(redis, data_dir)
+        beside, paths = (mirror,), (*paths, mirror.folder)
     feed = Live(
         data_dir,
         paths,
@@ -112,6 +123,7 @@ def follow(
         forced=forced,
         retention=policy(settings),
         searching=settings.search,
+        beside=beside,
     )
     return asyncio.run(_follow(feed))
 

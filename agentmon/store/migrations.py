@@ -130,6 +130,7 @@ CREATE TABLE search_queue (
 """
 
 _TALK = """
+ALTER TABLE sessions ADD COLUMN host TEXT;
 CREATE TABLE agent_messages (
   seq           INTEGER PRIMARY KEY,
   message_id    TEXT    NOT NULL UNIQUE,
