@@ -17,6 +17,9 @@ GRACE = 60.0
 MOST = 200
 """Alarms that are listed, the newest; `count` counts all."""
 
+EACH = 200
+"""Unread messages of a reader that are looked at, the newest."""
+
 _SESSIONS = 1000
 """Sessions, the last that were active, whose names are known as readers."""
 
@@ -66,11 +69,11 @@ def alarms(conn: sqlite3.Connection, now: float, limit: int = MOST) -> list[Alar
 
 
 def count(conn: sqlite3.Connection, now: float) -> int:
-    """How many there are."""
+    """How many there are, of the newest 200 that each reader has not read."""
     sql = "SELECT COUNT(*) FROM agent_outbox WHERE queued_at < ?"
     (total,) = conn.execute(sql, (now - GRACE,)).fetchone()
     for reader in _readers(conn):
-        sql = f"SELECT COUNT(*) {_UNREAD} AND m.sent_at < ?"
+        sql = f"SELECT COUNT(*) {_UNREAD}"
         total += conn.execute(sql, (reader.name, _moment(conn, reader, now))).fetchone()[0]
     return total
 
@@ -94,9 +97,15 @@ def _waiting(conn: sqlite3.Connection, now: float, limit: int) -> list[Alarm]:
 
 
 _READERS = """
-SELECT d.receiver, n.session_id, n.last_seen
-FROM agent_deliveries d LEFT JOIN agent_names n ON n.name = d.receiver
-WHERE d.read_at IS NULL GROUP BY d.receiver"""
+WITH RECURSIVE named (receiver) AS (
+  SELECT MIN(receiver) FROM agent_deliveries WHERE read_at IS NULL
+  UNION ALL
+  SELECT (SELECT MIN(d.receiver) FROM agent_deliveries d
+          WHERE d.read_at IS NULL AND d.receiver > named.receiver)
+  FROM named WHERE receiver IS NOT NULL)
+SELECT receiver, n.session_id, n.last_seen
+FROM named LEFT JOIN agent_names n ON n.name = receiver WHERE receiver IS NOT NULL"""
+"""One step of the index a name, however many messages each has."""
 
 
 def _readers(conn: sqlite3.Connection) -> list[_Reader]:
@@ -119,9 +128,11 @@ def _readers(conn: sqlite3.Connection) -> list[_Reader]:
     return found
 
 
-_UNREAD = """
-FROM agent_deliveries d JOIN agent_messages m ON m.seq = d.seq
-WHERE d.receiver = ? AND d.read_at IS NULL"""
+_UNREAD = f"""
+FROM (SELECT seq, delivered_at FROM agent_deliveries
+      WHERE receiver = ? AND read_at IS NULL ORDER BY seq DESC LIMIT {EACH}) d
+JOIN agent_messages m ON m.seq = d.seq
+WHERE m.sent_at < ?"""
 
 _LAST_TURN = """
 SELECT MAX(start_time) FROM rounds WHERE sid = ? AND prompts > 0"""
@@ -159,7 +170,7 @@ def _of(conn: sqlite3.Connection, reader: _Reader, now: float, limit: int) -> li
     moment = _moment(conn, reader, now)
     sql = f"""
     SELECT m.message_id, m.seq, m.sender, m.subject, m.sent_at, d.delivered_at
-    {_UNREAD} AND m.sent_at < ? ORDER BY d.seq DESC LIMIT ?"""
+    {_UNREAD} ORDER BY d.seq DESC LIMIT ?"""
     found: list[Alarm] = []
     for row in conn.execute(sql, (reader.name, moment, limit)).fetchall():
         message_id, seq, sender, subject, sent_at, delivered_at = row
