@@ -474,6 +474,20 @@ CREATE TABLE agent_outbox (
   UNIQUE (transport, message_id, receiver)
 );
 
+-- Messages that came from another store, which is told of their marks: delivered, read, acknowledged.
+CREATE TABLE agent_receipts (
+  receiver  TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,                     -- of its message
+  transport TEXT    NOT NULL,                     -- the server by which it came
+  due       INTEGER NOT NULL DEFAULT 0,           -- there are marks to be told
+  PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE INDEX agent_receipts_due ON agent_receipts (transport, seq) WHERE due = 1;
+CREATE TRIGGER agent_receipts_marked
+AFTER UPDATE OF delivered_at, read_at, acked_at ON agent_deliveries BEGIN
+  UPDATE agent_receipts SET due = 1 WHERE receiver = new.receiver AND seq = new.seq;
+END;
+
 -- What agents did: said by them, or derived from their calls (`event_key` names the call then, so
 -- that it is never counted twice).
 CREATE TABLE work_events (
@@ -795,3 +809,27 @@ CREATE VIEW v_facts AS
          f.time,
          f.kind                                -- the kind of source that said it
   FROM facts f;
+
+-- What agents did, said by them or derived from their calls.
+CREATE VIEW v_work_events AS
+  SELECT w.event_id, w.time,
+         w.kind,                               -- file_created, git_commit, test_run, deployment, …
+         w.agent,                              -- by the name on the board
+         w.summary,
+         w.lines_added, w.lines_deleted,       -- of its files; of a commit those of the commit
+         w.commit_hash,
+         w.is_success,                         -- NULL: nobody told
+         w.metadata,                           -- JSON
+         w.origin,                             -- said | derived
+         w.session_id AS sid,
+         w.thread_agent AS agent_id,           -- NULL: the main agent
+         w.round_id, w.tool_use_id
+  FROM work_events w;
+
+-- The files of these: who touched what, when.
+CREATE VIEW v_work_files AS
+  SELECT f.path,                               -- absolute where the folder was known
+         f.event_id, w.time, w.kind, w.agent,
+         f.lines_added, f.lines_deleted,       -- of this file
+         w.is_success, w.session_id AS sid, w.thread_agent AS agent_id, w.round_id, w.tool_use_id
+  FROM work_files f JOIN work_events w USING (event_id);

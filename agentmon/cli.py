@@ -43,6 +43,7 @@ ROOMS = {
     "errors": "errors",
     "export": "export",
     "lists": "pending sessions stalled unbalanced",
+    "mcp_server": "mcp",
     "messages": "send inbox listen messages",
     "metrics": "serve-metrics",
     "otel": "otel",
@@ -55,6 +56,7 @@ ROOMS = {
     "sql": "sql",
     "sums": "dashboard stats",
     "timeseries": "timeseries",
+    "work": "balance work",
 }
 """Modules of `agentmon.commands`, and the names of the commands in them."""
 

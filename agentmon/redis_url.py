@@ -56,4 +56,4 @@ def secrets(url: str) -> list[str]:
     written = [parts.username, parts.password]
     written += [value for name in ("username", "password") for value in options.get(name, [])]
     found = {text for one in written if one for text in (one, unquote(one))}
-    return sorted(found, key=len, reverse=True)
+    return sorted(found, key=lambda text: (-len(text), text))

@@ -16,6 +16,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -23,7 +24,9 @@ from agentmon.collab.messaging import MessagingSystem
 from agentmon.collab.redis_transport import RedisTransport
 from agentmon.collab.transport import TransportDown
 from agentmon.store import db
-from tests.redis_server import Server
+
+if TYPE_CHECKING:  # the processes need no pytest
+    from tests.redis_server import Server
 
 ROOT = Path(__file__).resolve().parents[1]
 SENDERS = tuple(f"sender-{number}" for number in range(4))
@@ -79,7 +82,7 @@ class Talk(Struct):
     """A run over `server`, with scratch stores below `folder`."""
 
     folder: Path
-    server: Server
+    server: "Server"
     messages: int
     seed: int = 5
     listeners: dict[str, "subprocess.Popen[bytes]"] = field(

@@ -127,11 +127,13 @@ async def test_one_listener_of_an_agent_takes_and_the_other_stands_by(
     first = web.start_listening(lambda mail: got.append((1, mail.body)))
     await api.send_message("web", "a")
     await until(lambda: got)
-    async with MessagingSystem("web", data_dir=tmp_path, url=url) as second:
+    told: list[str] = []
+    async with MessagingSystem("web", data_dir=tmp_path, url=url, on_warning=told.append) as second:
         second.start_listening(lambda mail: got.append((2, mail.body)))
         transport = second.transport
         assert isinstance(transport, LocalTransport | RedisTransport)
         await until(lambda: transport.is_standby)
+        assert url is not None or [text for text in told if "waits until it ends" in text]
         await api.send_message("web", "b")
         await until(lambda: len(got) == 2)
         first.cancel()

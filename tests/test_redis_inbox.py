@@ -1,5 +1,6 @@
 """What lies on the server: order, room, who reads, what a listener that died leaves behind."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,3 +102,20 @@ async def test_what_is_no_message_is_put_aside(server: Server) -> None:
         refused: Any = await redis.xrange(redis_inbox.REFUSED)
         [(_, fields)] = refused
         assert fields == {b"receiver": b"web", b"message": b"0"}
+
+
+async def test_a_command_that_is_cancelled_at_any_step_ends(server: Server) -> None:
+    async with redis_client.connect(server.url) as redis:
+        await redis_inbox.take(redis, "web", "one", 60)
+        ended = 0
+        for steps in range(100):
+            task = asyncio.create_task(redis_inbox.take(redis, "web", "one", 60))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if task.done():
+                break
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            ended += 1
+        assert ended > 1

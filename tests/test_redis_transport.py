@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from agentmon.collab import archive, outbox, redis_inbox
+from agentmon.collab import archive, form, outbox, redis_inbox
 from agentmon.collab.mail import Mail
 from agentmon.collab.messaging import MessagingSystem
 from agentmon.collab.redis_client import connect
@@ -222,6 +224,16 @@ async def test_what_is_no_message_is_passed_over(server: Server, tmp_path: Path)
         assert await redis.xlen(redis_inbox.REFUSED) == len(junk)
 
 
+async def test_the_largest_message_arrives(server: Server, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"message_id": "m", "from": "api", "to": ["web"], "type": "message"}
+    given |= {"timestamp": 5.0, "content": {"subject": "", "body": ""}}
+    room = form.LIMIT_BYTES - len(form.encode(form.parse(given)))
+    async with pair(tmp_path, server.url) as (api, web):
+        given["content"]["body"] = "x" * room
+        sent = await api.send_message(None, given)
+        assert [mail.body for mail in await take(web, 1)] == [sent.body]
+
+
 async def test_a_server_that_lost_its_data_is_listened_to_again(
     server: Server, tmp_path: Path
 ) -> None:
@@ -232,6 +244,59 @@ async def test_a_server_that_lost_its_data_is_listened_to_again(
         await redis.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType]
         await api.send_message("web", "after")
         assert [mail.body for mail in await listening] == ["before", "after"]
+
+
+def marks(folder: Path, message_id: str) -> list[tuple[object, ...]]:
+    with reading(folder) as conn:
+        mail = archive.get(conn, message_id)
+    assert mail is not None
+    return [
+        (one.receiver, *(at is not None for at in (one.delivered_at, one.read_at, one.acked_at)))
+        for one in mail.deliveries
+    ]
+
+
+async def test_the_sender_hears_what_became_of_it(server: Server, tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    async with pair(tmp_path, server.url) as (api, web):
+        sent = await api.send_message("web", {"content": {"body": "x"}, "ack_required": True})
+        assert marks(one, sent.message_id) == [("web", False, False, False)]
+        await take(web, 1)
+        await web.inbox()  # tells
+        await api.inbox()  # hears
+        assert marks(one, sent.message_id) == [("web", True, False, False)]
+        await web.acknowledge(sent.message_id)
+        await web.send_message("db", "something else")
+        await api.inbox()
+        assert marks(one, sent.message_id) == [("web", True, True, True)]
+        everybody = await api.send_message("*", "to all")
+        assert marks(one, everybody.message_id) == []  # web is not known on this machine
+        await take(web, 1)
+        await web.inbox()
+        await api.inbox()
+        assert marks(one, everybody.message_id) == [("web", True, False, False)]
+        async with connect(server.url) as redis:
+            assert await redis.xlen(redis_inbox.key(b"inbox", "api")) == 0
+
+
+async def test_receipts_of_others_mark_nothing(server: Server, tmp_path: Path) -> None:
+    async with pair(tmp_path, server.url) as (api, web), connect(server.url) as redis:
+        sent = await api.send_message("web", "x")
+        inbox = redis_inbox.key(b"inbox", "web")
+        told = {"agent": "web", "message_id": sent.message_id, "read": 5.0}
+        receipts: list[object] = [
+            told,
+            {**told, "read": -1},
+            {**told, "more": 1},
+            [],
+            "\x00",
+            {"agent": 5},
+        ]
+        for receipt in receipts:
+            await redis.xadd(inbox, {"receipt": json.dumps(receipt)})
+        await redis.xadd(inbox, {"receipt": b"\xff{"})
+        assert [mail.body for mail in await take(web, 1)] == ["x"]
+        assert marks(tmp_path / "two", sent.message_id) == [("web", True, False, False)]
 
 
 async def test_closing_ends_a_listener(server: Server, tmp_path: Path) -> None:

@@ -52,5 +52,5 @@ def test_no_address(url: str) -> None:
 
 
 def test_secrets() -> None:
-    assert redis_url.secrets("redis://alice:h%2Fu@h/0?password=x") == ["h%2Fu", "alice", "h/u", "x"]
+    assert redis_url.secrets("redis://alice:h%2Fu@h/0?password=x") == ["alice", "h%2Fu", "h/u", "x"]
     assert redis_url.secrets("redis://h/0") == []

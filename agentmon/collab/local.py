@@ -27,8 +27,10 @@ class LocalTransport:
 
     name = "local"
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, on_warning: Callable[[str], None] | None = None) -> None:
+        """`on_warning` hears that a listener has to stand by."""
         self._data_dir = data_dir.resolve()
+        self._on_warning = on_warning
         self._watches: set[Watch] = set()
         self._closed = False
         self.is_standby = False
@@ -77,6 +79,8 @@ class LocalTransport:
                 await watch.wait(LONGEST_WAIT)
 
     def _stand_by(self, is_standby: bool) -> None:
+        if is_standby and not self.is_standby and self._on_warning is not None:
+            self._on_warning("another process listens for this agent: this one waits until it ends")
         self.is_standby = is_standby
 
 

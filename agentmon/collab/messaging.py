@@ -48,8 +48,9 @@ class MessagingSystem:
     ) -> None:
         """`data_dir`: where the store is, else where agentmon keeps it. `limit_bytes`: of one
         message. `max_inbox`: messages in one inbox on a server. `on_warning` hears of a server
-        that is down and of inboxes that fill up (else agentmon's log). Raises MessageError for a
-        name that no agent can have, ConfigError.
+        that is down, of inboxes that fill up and of a listener that has to stand by (else
+        agentmon's log has the first two). Raises MessageError for a name that no agent can have,
+        ConfigError.
         """
         self.agent_id = form.agent_name(agent_id, "agent_id")
         self.data_dir = data_dir or _default_folder()
@@ -243,7 +244,7 @@ class MessagingSystem:
 
     def _new_transport(self) -> Transport:
         if self._url is None:
-            return LocalTransport(self.data_dir)
+            return LocalTransport(self.data_dir, self._on_warning)
         from agentmon.collab.redis_transport import RedisTransport
 
         return RedisTransport(

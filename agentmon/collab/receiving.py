@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from agentmon.collab import archive
+from agentmon.collab import archive, receipts
 from agentmon.collab.form import Message
 
 ORIGIN = "redis"
@@ -18,7 +18,7 @@ class Arrival(Struct, frozen=True):
     host: str | None = None
 
 
-def keep(conn: sqlite3.Connection, agent: str, arrivals: Sequence[Arrival]) -> int:
+def keep(conn: sqlite3.Connection, transport: str, agent: str, arrivals: Sequence[Arrival]) -> int:
     """Archives what is not known yet, for this agent only: the others it is for get it by their own
     inboxes. In the caller's transaction. How many were new for the agent."""
     new = 0
@@ -29,6 +29,7 @@ def keep(conn: sqlite3.Connection, agent: str, arrivals: Sequence[Arrival]) -> i
             new += 1
         else:
             new += _also_for(conn, agent, arrival.message)
+        receipts.expect(conn, transport, agent, arrival.message.message_id)
     return new
 
 

@@ -1,8 +1,11 @@
 """A connection to a Redis server (Valkey and others that speak the same): how it is made, how long
 one waits for it, and what may be said when it fails."""
 
+import asyncio
+import builtins
 import random
-from typing import Any, cast
+from collections.abc import Awaitable
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -11,34 +14,30 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
-    ConnectionError,
     MaxConnectionsError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
     TimeoutError,
-    TryAgainError,
 )
 
 from agentmon import redis_url
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 10.0
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
 
-DOWN = (ConnectionError, TimeoutError, OSError, BusyLoadingError, ReadOnlyError, TryAgainError)
-"""What passes by itself: one goes on trying."""
 
-
-def connect(url: str, *, waits: float = 0.0) -> Redis:
-    """A client of a server; nothing is sent before the first command. `waits` is how long, in
-    seconds, commands may block. Raises ValueError that tells nothing of the URL."""
+def connect(url: str) -> Redis:
+    """A client of a server; nothing is sent before the first command, and each is awaited by
+    `answer`. Raises ValueError that tells nothing of the URL."""
     redis_url.shown(url)
     options: dict[str, Any] = {
         "protocol": 2,
         "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": ANSWER_SECONDS + waits,
+        "socket_timeout": None,  # see `answer`
         "retry": Retry(NoBackoff(), 0),
         "client_name": "agentmon",
     }
@@ -50,6 +49,16 @@ def connect(url: str, *, waits: float = 0.0) -> Redis:
     return client
 
 
+async def answer(coming: Awaitable[T], waits: float = 0.0) -> T:
+    """What a command gives; `waits` is how long, in seconds, it may block. Raises TimeoutError.
+
+    Not redis-py's own `socket_timeout`: that sends in `asyncio.wait_for`, which in Python 3.11
+    loses a cancellation that comes just then (python/cpython 86296).
+    """
+    async with asyncio.timeout(ANSWER_SECONDS + waits):
+        return await coming
+
+
 def why(problem: BaseException, url: str) -> str:
     """What went wrong, in a few words, with nothing secret: the server's own texts are told only
     where they are short, and never with a part of the URL in them."""
@@ -57,7 +66,7 @@ def why(problem: BaseException, url: str) -> str:
         return "the server refused the user or the password"
     if isinstance(problem, MaxConnectionsError):
         return "the server takes no more connections"
-    if isinstance(problem, TimeoutError):
+    if isinstance(problem, TimeoutError | builtins.TimeoutError):
         return "no answer in time"
     if isinstance(problem, BusyLoadingError):
         return "the server is reading its data"

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from agentmon import redis_url
 from agentmon.collab import redis_client, redis_inbox
+from agentmon.collab.redis_client import answer
 
 LEAST = (6, 2)
 """Streams can be claimed automatically since then."""
@@ -39,12 +40,12 @@ async def _examine(url: str) -> Health:
     except ValueError as problem:
         return Health(address, problem=str(problem))
     try:
-        await redis.hlen(redis_inbox.AGENTS)  # connected now
+        await answer(redis.hlen(redis_inbox.AGENTS))  # connected now
         begun = time.perf_counter()
-        agents = await redis.hlen(redis_inbox.AGENTS)
+        agents = await answer(redis.hlen(redis_inbox.AGENTS))
         seconds = time.perf_counter() - begun
-        refused = await redis.xlen(redis_inbox.REFUSED)
-        told: dict[str, Any] = await cast("Any", redis).info()
+        refused = await answer(redis.xlen(redis_inbox.REFUSED))
+        told: dict[str, Any] = await answer(cast("Any", redis).info())
     except (RedisError, OSError) as problem:
         return Health(address, problem=redis_client.why(problem, url))
     finally:

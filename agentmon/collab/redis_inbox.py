@@ -1,7 +1,8 @@
 """What lies on the server: an inbox (a Stream with one consumer group) for each agent, who takes
 part, and which listener of an agent reads.
 
-    agentmon:inbox:NAME     a Stream; `message` is the message as JSON, `host` where it was sent
+    agentmon:inbox:NAME     a Stream; `message` is the message as JSON, `host` where it was sent;
+                            or `receipt`: what became of a message that this agent sent
     agentmon:agents         a hash: name → when it last listened or sent (epoch seconds)
     agentmon:reader:NAME    the listener that reads the inbox now; it expires
     agentmon:refused        a Stream of the last entries that were no messages
@@ -18,6 +19,8 @@ from typing import Any, cast
 from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
+
+from agentmon.collab.redis_client import answer
 
 PREFIX = b"agentmon:"
 GROUP = "listeners"
@@ -48,11 +51,12 @@ class Posted(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """One entry of an inbox; None where it has no message."""
+    """One entry of an inbox: a message, or what became of one that its agent sent; else neither."""
 
     id: bytes
     payload: bytes | None
     host: str | None
+    receipt: bytes | None = None
 
 
 def key(kind: bytes, name: str) -> bytes:
@@ -107,6 +111,17 @@ return {result, told}
 follow either, or a later one would come first. The senders are registered after that, so that a
 first message to everybody goes to those who were there before it."""
 
+_TELL = """
+local result = {}
+for at = 2, #ARGV, 2 do
+  local inbox = KEYS[1] .. ARGV[at]
+  local has_room = redis.call('XLEN', inbox) < tonumber(ARGV[1])
+  if has_room then redis.call('XADD', inbox, '*', 'receipt', ARGV[at + 1]) end
+  result[#result + 1] = has_room and 1 or 0
+end
+return result
+"""
+
 _TAKE = """
 local holder = redis.call('GET', KEYS[1])
 if holder == false or holder == ARGV[1] or holder == ARGV[3] then
@@ -132,12 +147,22 @@ async def post(
     for parcel in parcels:
         arguments += [raw(parcel.receiver), raw(parcel.sender), parcel.payload]
     script = redis.register_script(_POST)
-    late, near = await script(keys=[AGENTS, PREFIX + b"inbox:"], args=arguments)
+    late, near = await answer(script(keys=[AGENTS, PREFIX + b"inbox:"], args=arguments))
     names = [_name(name) for name in near[::2]]
     return Posted(
         [[_name(name) for name in names_] for names_ in late],
         dict(zip(names, map(int, near[1::2]), strict=True)),
     )
+
+
+async def tell(redis: Redis, receipts: Sequence[tuple[str, bytes]], *, most: int) -> list[bool]:
+    """Puts receipts into the inboxes of senders; which of them went. Half of an inbox's room is
+    kept for messages."""
+    arguments: list[bytes | int] = [max(most // 2, 1)]
+    for sender, payload in receipts:
+        arguments += [raw(sender), payload]
+    script = redis.register_script(_TELL)
+    return [bool(has_room) for has_room in await answer(script([PREFIX + b"inbox:"], arguments))]
 
 
 async def take(redis: Redis, agent: str, token: str, seconds: float, dead: str = "") -> str:
@@ -147,21 +172,23 @@ async def take(redis: Redis, agent: str, token: str, seconds: float, dead: str =
     """
     script = redis.register_script(_TAKE)
     arguments = [token, int(seconds * 1000), dead or token]
-    return _name(await script(keys=[key(b"reader", agent)], args=arguments))
+    return _name(await answer(script(keys=[key(b"reader", agent)], args=arguments)))
 
 
 async def leave(redis: Redis, agent: str, token: str) -> None:
-    await redis.register_script(_LEAVE)(keys=[key(b"reader", agent)], args=[token])
+    script = redis.register_script(_LEAVE)
+    await answer(script(keys=[key(b"reader", agent)], args=[token]))
 
 
 async def register(redis: Redis, agent: str) -> None:
     """Makes the inbox and its group, where they are not, and says that the agent takes part."""
     try:
-        await redis.xgroup_create(key(b"inbox", agent), GROUP, id="0", mkstream=True)
+        inbox = key(b"inbox", agent)
+        await answer(redis.xgroup_create(inbox, GROUP, id="0", mkstream=True))
     except ResponseError as problem:
         if "BUSYGROUP" not in str(problem):
             raise
-    await redis.hset(AGENTS, raw(agent), str(time.time()))
+    await answer(redis.hset(AGENTS, raw(agent), str(time.time())))
 
 
 async def claim(
@@ -169,17 +196,19 @@ async def claim(
 ) -> tuple[str, list[Entry]]:
     """Entries that any listener of the agent was given and did not acknowledge, from `start` on:
     they are this one's now. Returns where to go on ("0-0": that was all) and the entries."""
-    found: Any = await redis.xautoclaim(
+    coming = redis.xautoclaim(
         key(b"inbox", agent), GROUP, consumer, min_idle_time=0, start_id=start, count=count
     )
+    found: Any = await answer(coming)
     return _name(found[0]), _entries(found[1])
 
 
 async def read(redis: Redis, agent: str, consumer: str, count: int, wait: float) -> list[Entry]:
     """Entries that no listener was given yet; waits so many seconds for the first."""
-    found = await redis.xreadgroup(
+    coming = redis.xreadgroup(
         GROUP, consumer, {key(b"inbox", agent): ">"}, count=count, block=int(wait * 1000)
     )
+    found = await answer(coming, wait)
     streams = cast("list[tuple[bytes, Any]]", found or [])
     return [entry for _, entries in streams for entry in _entries(entries)]
 
@@ -191,7 +220,7 @@ def _entries(found: Iterable[tuple[Any, Any]]) -> list[Entry]:
 
 def _entry(id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
     host = fields.get(b"host", b"")[:HOST_BYTES].decode("utf-8", "replace")
-    return Entry(id, fields.get(b"message"), host or None)
+    return Entry(id, fields.get(b"message"), host or None, fields.get(b"receipt"))
 
 
 async def finish(
@@ -205,13 +234,13 @@ async def finish(
             pipeline.xadd(REFUSED, fields, maxlen=REFUSED_KEPT, approximate=True)
         pipeline.xack(inbox, GROUP, *(entry.id for entry in entries))
         pipeline.xdel(inbox, *(entry.id for entry in entries))
-        await pipeline.execute()
+        await answer(pipeline.execute())
 
 
 async def forget_others(redis: Redis, agent: str, consumer: str) -> None:
     """Takes listeners out of the group that are gone and left nothing behind."""
     inbox = key(b"inbox", agent)
-    consumers: Any = await redis.xinfo_consumers(inbox, GROUP)
+    consumers: Any = await answer(redis.xinfo_consumers(inbox, GROUP))
     for found in consumers:
         if _name(found["name"]) != consumer and not found["pending"]:
-            await redis.xgroup_delconsumer(inbox, GROUP, found["name"])
+            await answer(redis.xgroup_delconsumer(inbox, GROUP, found["name"]))

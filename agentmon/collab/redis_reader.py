@@ -9,7 +9,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from agentmon.collab import form, redis_inbox
+from agentmon.collab import form, receipts, redis_inbox
 from agentmon.collab.patience import patient
 from agentmon.collab.receiving import Arrival, keep
 from agentmon.collab.redis_inbox import Entry
@@ -62,6 +62,7 @@ class Reader:
         redis: Redis,
         store: AsyncStore,
         agent: str,
+        transport: str,
         limit_bytes: int,
         wait: float = WAIT_SECONDS,
     ) -> None:
@@ -69,6 +70,7 @@ class Reader:
         self._redis = redis
         self._store = store
         self._agent = agent
+        self._transport = transport
         self._limit = limit_bytes
         self._wait = wait
         self.is_empty = False
@@ -126,6 +128,8 @@ class Reader:
     async def _archive(self, entries: list[Entry]) -> None:
         arrivals: list[Arrival] = []
         refused: list[bytes] = []
+        decoded = [receipts.decode(entry.receipt) for entry in entries if entry.receipt]
+        told = [receipt for receipt in decoded if receipt is not None]
         for entry in entries:
             if entry.payload is None:
                 continue
@@ -135,11 +139,12 @@ class Reader:
                 log.warning("an entry in an inbox on Redis was refused: %s", problem.field)
                 refused.append(entry.payload)
 
-        def put(conn: sqlite3.Connection) -> int:
+        def put(conn: sqlite3.Connection) -> None:
             with db.transaction(conn):
-                return keep(conn, self._agent, arrivals)
+                keep(conn, self._transport, self._agent, arrivals)
+                receipts.take(conn, self._agent, told)
 
-        if arrivals:
+        if arrivals or told:
             await patient(self._store, put)
         await redis_inbox.finish(self._redis, self._agent, entries, refused)
 

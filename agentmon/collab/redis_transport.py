@@ -15,15 +15,17 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agentmon import redis_url
-from agentmon.collab import archive, form, outbox, redis_client, redis_inbox
+from agentmon.collab import archive, form, outbox, receipts, redis_client, redis_inbox
 from agentmon.collab.archive import Mail
 from agentmon.collab.listening import listening_turn
 from agentmon.collab.outbox import Late, Waiting
 from agentmon.collab.patience import patient
+from agentmon.collab.receipts import Due
 from agentmon.collab.redis_inbox import Parcel
 from agentmon.collab.redis_reader import STAND_BY_SECONDS, WAIT_SECONDS, Reader
 from agentmon.collab.transport import TransportDown
@@ -33,6 +35,9 @@ from agentmon.store.async_store import AsyncStore, open_async
 
 MOST = 10_000
 """Messages in one inbox on the server; what is beyond waits with its senders."""
+FILLED_IN = 2048
+"""Bytes by which a message may be larger than when it was sent: its thread's id is in it then."""
+
 FLUSH_ROWS = 100
 FLUSH_BYTES = 4 << 20
 LOCK_PAUSE = 0.005
@@ -102,6 +107,7 @@ class RedisTransport:
                 raise TransportDown(self._down_because)
             try:
                 await self._flush(store, message_id)
+                await self._tell_marks(self._redis, store)
             except (RedisError, OSError) as problem:
                 self._is_down(problem)
                 self._retry_later()
@@ -219,11 +225,12 @@ class RedisTransport:
         into an inbox and does not listen. Where another one listens, that brings it. Raises
         TransportDown."""
         store = await self._open()
-        reader = Reader(self._redis, store, agent, self._limit_bytes, wait=0.001)
+        reader = self._reader(self._redis, store, agent, wait=0.001)
         try:
             while await reader.bring() and not reader.is_empty:
                 continue
             await reader.leave()
+            await self._tell_marks(self._redis, store)
         except (RedisError, OSError) as problem:
             raise TransportDown(self._why(problem)) from None
 
@@ -243,15 +250,16 @@ class RedisTransport:
         """Yields each time the archive may hold something for the agent that it did not."""
         pause, is_down = redis_client.Pause(), False
         async with contextlib.AsyncExitStack() as closing:
-            redis = redis_client.connect(self._url, waits=WAIT_SECONDS)
+            redis = redis_client.connect(self._url)
             closing.push_async_callback(redis.aclose)
             self._readers.add(redis)
             closing.callback(self._readers.discard, redis)
-            reader = Reader(redis, store, agent, self._limit_bytes)
+            reader = self._reader(redis, store, agent)
             closing.push_async_callback(_leave, reader)
             yield  # what came while nobody listened
             while not self._closed:
                 try:
+                    await self._tell_marks(redis, store)
                     is_ours = await reader.bring()
                 except (RedisError, OSError) as problem:
                     reader.reset()
@@ -268,7 +276,21 @@ class RedisTransport:
                 else:
                     await asyncio.sleep(STAND_BY_SECONDS)
 
+    async def _tell_marks(self, redis: Redis, store: AsyncStore) -> None:
+        """Tells other stores what became here of what they sent."""
+        due = await store.run(lambda conn: receipts.due(conn, self.address))
+        if due:
+            encoded = [(one.sender, msgspec.json.encode(one.receipt)) for one in due]
+            went = await redis_inbox.tell(redis, encoded, most=self._most)
+            told = [one for one, has_room in zip(due, went, strict=True) if has_room]
+            await patient(store, lambda conn: _settle_marks(conn, told))
+
     # -- its parts
+
+    def _reader(
+        self, redis: Redis, store: AsyncStore, agent: str, wait: float = WAIT_SECONDS
+    ) -> Reader:
+        return Reader(redis, store, agent, self.address, self._limit_bytes + FILLED_IN, wait)
 
     async def _open(self) -> AsyncStore:
         async with self._opening:
@@ -288,6 +310,11 @@ class RedisTransport:
             await self._store.close()
             self._store = None
         await self._redis.aclose()
+
+
+def _settle_marks(conn: sqlite3.Connection, told: list[Due]) -> None:
+    with db.transaction(conn):
+        receipts.settle(conn, told)
 
 
 async def _leave(reader: Reader) -> None:

@@ -1,6 +1,11 @@
 """What is derived from calls: one rule a subject."""
 
-from agentmon.collab import observed_decisions, observed_messages, work_of_calls
+from agentmon.collab import observed_decisions, observed_messages, own_calls, work_of_calls
 from agentmon.collab.calls_seen import Rule
 
-RULES: tuple[Rule, ...] = (observed_messages.RULE, work_of_calls.RULE, observed_decisions.RULE)
+RULES: tuple[Rule, ...] = (
+    observed_messages.RULE,
+    own_calls.RULE,
+    work_of_calls.RULE,
+    observed_decisions.RULE,
+)

@@ -10,11 +10,11 @@ the time in which at least one agent of the session was in it, so parallel work 
 """
 
 import sqlite3
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 from typing import Any, TypeVar
 
+from agentmon.core.moments import Span, due
 from agentmon.core.text import one_line
 from agentmon.report.board import Thread
 from agentmon.report.naming import Unclear
@@ -35,7 +35,6 @@ from agentmon.store.read_stats import (
 K = TypeVar("K")
 T = TypeVar("T")
 Stats = dict[str, Any]
-Span = tuple[float, float]
 
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
@@ -204,14 +203,7 @@ def _waits(
     results = (b.result_time for b in blocks if b.agent_id is None and b.result_time is not None)
     sent = sorted([*prompts, *results])
     starts = sorted(m.start_time for m in messages if m.agent_id is None and m.start_time)
-    waits: list[Span] = []
-    before = float("-inf")
-    for start in starts:
-        at = bisect_right(sent, start) - 1
-        if at >= 0 and sent[at] > before:
-            waits.append((sent[at], start))
-        before = start
-    return waits
+    return due(sent, starts)
 
 
 def union(spans: Iterable[Span]) -> float:

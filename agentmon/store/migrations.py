@@ -198,6 +198,18 @@ CREATE TABLE agent_outbox (
   queued_at  REAL    NOT NULL,
   UNIQUE (transport, message_id, receiver)
 );
+CREATE TABLE agent_receipts (
+  receiver  TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,
+  transport TEXT    NOT NULL,
+  due       INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE INDEX agent_receipts_due ON agent_receipts (transport, seq) WHERE due = 1;
+CREATE TRIGGER agent_receipts_marked
+AFTER UPDATE OF delivered_at, read_at, acked_at ON agent_deliveries BEGIN
+  UPDATE agent_receipts SET due = 1 WHERE receiver = new.receiver AND seq = new.seq;
+END;
 CREATE TABLE work_events (
   event_id      INTEGER PRIMARY KEY,
   event_key     TEXT    NOT NULL UNIQUE,

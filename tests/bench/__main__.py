@@ -19,6 +19,7 @@ from tests.bench import (
     rows_retention,
     rows_scale,
     rows_search,
+    rows_ship,
     rows_start,
     rows_talk,
     table,
@@ -41,6 +42,7 @@ ROWS = {
     "search": rows_search.search_,
     "messages": rows_messages.messages,
     "talk": rows_talk.talk,
+    "ship": rows_ship.ship,
 }
 
 
