@@ -6,6 +6,8 @@ import pytest
 
 from agentmon.collab import alarms, archive
 from agentmon.collab.archive import Draft
+from agentmon.collab.deriving import catch_up
+from agentmon.collab.observed_messages import RULE
 from agentmon.store import db
 from tests.cli_run import run
 from tests.differential import ingest
@@ -75,7 +77,10 @@ def test_an_agent_that_was_there_since_and_a_transport_that_is_not(store: Path) 
     sent(store, Draft("m3", "web", ["api"], "three", 1200.0))
     assert found(store, 9000.0) == [("m1", "unread")]
     conn = db.create(store)
-    conn.execute("INSERT INTO agent_outbox VALUES (1, 'm3', 'redis://away:6379', 8000.0)")
+    conn.execute(
+        "INSERT INTO agent_outbox (message_id, transport, receiver, queued_at)"
+        " VALUES ('m3', 'redis://away:6379', 'api', 8000.0)"
+    )
     conn.close()
     assert found(store, 8050.0) == [("m1", "unread")]
     assert found(store, 8070.0) == [("m3", "undelivered"), ("m1", "unread")]
@@ -90,3 +95,11 @@ def test_doctor_tells_of_them(store: Path) -> None:
     assert "1 alarm: the last from api" in answer.out
     assert "nobody is called ghost" in answer.out
     assert "\x1b" not in answer.out
+
+
+def test_a_task_that_was_answered_is_none(shared: Path, tmp_path: Path) -> None:
+    """The transcript of its subagent is not there."""
+    samples = shared / "samples" / "claude_transcripts"
+    ingest(tmp_path, [samples / "marot__spotter__subagent.jsonl"])
+    assert catch_up(tmp_path, [RULE]) == 0
+    assert found(tmp_path, 2e9) == []

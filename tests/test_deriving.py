@@ -23,7 +23,7 @@ from tests.derived import anything, asked, calls_of, derive, prepare, recorder, 
 from tests.differential import ingest
 from tests.feeds import finished, write
 from tests.generate import joined, scenario
-from tests.retention import NOW, bring_back, clean, gone
+from tests.retention import NOW, RECORDED, bring_back, clean, gone
 from tests.test_crash import DEFECTS
 
 DEMO = Path(__file__).parents[1] / "agentmon" / "demo.jsonl"
@@ -152,6 +152,65 @@ def test_killed_while_it_derives_it_goes_on(tmp_path: Path) -> None:
     derive(tmp_path)
     assert calls_of([DEMO]).items() <= taken(tmp_path).items()
     assert set(times(tmp_path).values()) == {1}
+
+
+CHILD_OF_ALL = CHILD.replace("[recorder()]", "RULES").replace(
+    "from tests.derived import recorder", "from agentmon.collab.rules import RULES"
+)
+
+
+def derived_rows(data_dir: Path) -> dict[str, list[object]]:
+    """All that the rules of agentmon derive, but for when they did so."""
+    names = (
+        "agent_messages",
+        "agent_deliveries",
+        "agent_names",
+        "daily_metrics",
+        "work_events",
+        "work_files",
+        "decisions",
+        "decision_revisions",
+    )
+    found: dict[str, list[object]] = {}
+    for name in names:
+        columns = [row[1] for row in asked(data_dir, f"PRAGMA table_info({name})")]
+        kept = ", ".join(column for column in columns if column != "archived_at")
+        found[name] = sorted(asked(data_dir, f"SELECT {kept} FROM {name}"), key=repr)
+    return found
+
+
+def test_kills_and_two_at_once_change_nothing_of_what_is_derived(tmp_path: Path) -> None:
+    unbroken, killed, shared_by_two = (tmp_path / name for name in ("one", "two", "three"))
+    for data_dir in (unbroken, killed, shared_by_two):
+        ingest(data_dir, [DEMO, *RECORDED])
+    catch_up(unbroken, rules.RULES)
+    expected = derived_rows(unbroken)
+    assert all(expected[name] for name in ("agent_messages", "work_events", "work_files"))
+    for steps in (1, 3, 6):
+        with Running(argv=[sys.executable, "-c", CHILD_OF_ALL, str(killed)]) as child:
+            for _ in range(steps):
+                assert child.line() == b"step\n"
+            child.process.kill()
+            child.process.wait()
+    catch_up(killed, rules.RULES)
+    assert derived_rows(killed) == expected
+    both = [threading.Thread(target=catch_up, args=(shared_by_two, rules.RULES)) for _ in "ab"]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert derived_rows(shared_by_two) == expected
+    conn = db.create(shared_by_two)
+    conn.execute("UPDATE derivations SET version = 0")
+    conn.close()
+    catch_up(shared_by_two, rules.RULES)
+    assert derived_rows(shared_by_two) == expected
+    sids = gone(clean(shared_by_two, now=NOW))
+    assert len(sids) > 3
+    catch_up(shared_by_two, rules.RULES)
+    bring_back(shared_by_two, sids)
+    catch_up(shared_by_two, rules.RULES)
+    assert derived_rows(shared_by_two) == expected
 
 
 def test_two_at_once_take_each_call_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

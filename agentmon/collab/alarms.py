@@ -4,11 +4,12 @@ nobody who is there. Each alarm says what it rests on."""
 import sqlite3
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
+from agentmon.collab.observed_agents import shown_name
 from agentmon.core.names import session_name
 from agentmon.core.text import one_line
+from agentmon.store.read_threads import next_message, threads
 
 GRACE = 60.0
 """Seconds in which a reader may appear, or a transport take a message, before it is an alarm."""
@@ -16,8 +17,14 @@ GRACE = 60.0
 MOST = 200
 """Alarms that are listed, the newest; `count` counts all."""
 
+EACH = 200
+"""Unread messages of a reader that are looked at, the newest."""
+
 _SESSIONS = 1000
 """Sessions, the last that were active, whose names are known as readers."""
+
+Turn = tuple[float, str | None]
+"""When it began, and its round."""
 
 Kind = Literal["unread", "no reader", "undelivered"]
 
@@ -46,9 +53,10 @@ class _Reader(Struct):
     """Whoever has unread mail: `session_id` None: not known; `last_seen` None: nobody knows it."""
 
     name: str
-    unread: int
     session_id: str | None
     last_seen: float | None
+    agent_id: str = ""
+    """Its thread in the session."""
 
 
 def alarms(conn: sqlite3.Connection, now: float, limit: int = MOST) -> list[Alarm]:
@@ -61,17 +69,17 @@ def alarms(conn: sqlite3.Connection, now: float, limit: int = MOST) -> list[Alar
 
 
 def count(conn: sqlite3.Connection, now: float) -> int:
-    """How many there are."""
+    """How many there are, of the newest 200 that each reader has not read."""
     sql = "SELECT COUNT(*) FROM agent_outbox WHERE queued_at < ?"
     (total,) = conn.execute(sql, (now - GRACE,)).fetchone()
     for reader in _readers(conn):
-        sql = f"SELECT COUNT(*) {_UNREAD} AND m.sent_at < ?"
+        sql = f"SELECT COUNT(*) {_UNREAD}"
         total += conn.execute(sql, (reader.name, _moment(conn, reader, now))).fetchone()[0]
     return total
 
 
 _WAITING = """
-SELECT m.message_id, m.seq, m.sender, m.receivers, m.subject, m.sent_at, o.queued_at, o.transport
+SELECT m.message_id, m.seq, m.sender, o.receiver, m.subject, m.sent_at, o.queued_at, o.transport
 FROM agent_outbox o JOIN agent_messages m USING (message_id)
 WHERE o.queued_at < ? ORDER BY o.outbox_id DESC LIMIT ?"""
 
@@ -79,20 +87,25 @@ WHERE o.queued_at < ? ORDER BY o.outbox_id DESC LIMIT ?"""
 def _waiting(conn: sqlite3.Connection, now: float, limit: int) -> list[Alarm]:
     found: list[Alarm] = []
     for row in conn.execute(_WAITING, (now - GRACE, limit)):
-        message_id, seq, sender, receivers, subject, sent_at, queued_at, transport = row
-        names = ", ".join(msgspec.json.decode(receivers, type=list[str]))
+        message_id, seq, sender, receiver, subject, sent_at, queued_at, transport = row
         words = f"waits for {one_line(transport, 80)} since it was sent"
         since = queued_at + GRACE
         found.append(
-            Alarm("undelivered", message_id, seq, sender, names, subject, sent_at, since, words)
+            Alarm("undelivered", message_id, seq, sender, receiver, subject, sent_at, since, words)
         )
     return found
 
 
 _READERS = """
-SELECT d.receiver, COUNT(*), n.session_id, n.last_seen
-FROM agent_deliveries d LEFT JOIN agent_names n ON n.name = d.receiver
-WHERE d.read_at IS NULL GROUP BY d.receiver"""
+WITH RECURSIVE named (receiver) AS (
+  SELECT MIN(receiver) FROM agent_deliveries WHERE read_at IS NULL
+  UNION ALL
+  SELECT (SELECT MIN(d.receiver) FROM agent_deliveries d
+          WHERE d.read_at IS NULL AND d.receiver > named.receiver)
+  FROM named WHERE receiver IS NOT NULL)
+SELECT receiver, n.session_id, n.last_seen
+FROM named LEFT JOIN agent_names n ON n.name = receiver WHERE receiver IS NOT NULL"""
+"""One step of the index a name, however many messages each has."""
 
 
 def _readers(conn: sqlite3.Connection) -> list[_Reader]:
@@ -102,24 +115,41 @@ def _readers(conn: sqlite3.Connection) -> list[_Reader]:
         sql = "SELECT sid, cwd, last_time FROM sessions ORDER BY last_time DESC LIMIT ?"
         named: dict[str, tuple[str, float]] = {}
         for sid, cwd, last in conn.execute(sql, (_SESSIONS,)):
-            named.setdefault(one_line(session_name(sid, cwd), 200), (sid, last or 0.0))
+            named.setdefault(shown_name(session_name(sid, cwd)), (sid, last or 0.0))
         for reader in found:
             if reader.session_id is None and reader.name in named:
                 reader.session_id, last = named[reader.name]
                 reader.last_seen = max(reader.last_seen or 0.0, last)
+    for reader in found:
+        if reader.session_id is not None:
+            beside = threads(conn, reader.session_id)
+            named_so = (one.agent_id for one in beside if shown_name(one.name) == reader.name)
+            reader.agent_id = next(named_so, "")
     return found
 
 
-_UNREAD = """
-FROM agent_deliveries d JOIN agent_messages m ON m.seq = d.seq
-WHERE d.receiver = ? AND d.read_at IS NULL"""
+_UNREAD = f"""
+FROM (SELECT seq, delivered_at FROM agent_deliveries
+      WHERE receiver = ? AND read_at IS NULL ORDER BY seq DESC LIMIT {EACH}) d
+JOIN agent_messages m ON m.seq = d.seq
+WHERE m.sent_at < ?"""
 
 _LAST_TURN = """
 SELECT MAX(start_time) FROM rounds WHERE sid = ? AND prompts > 0"""
 
+_LAST_MESSAGE = "SELECT MAX(start_time) FROM messages WHERE sid = ? AND agent_id = ?"
+
 _TURNS = """
-SELECT round_id, start_time FROM rounds WHERE sid = ? AND prompts > 0 AND start_time > ?
+SELECT start_time, round_id FROM rounds WHERE sid = ? AND prompts > 0 AND start_time > ?
 ORDER BY start_time LIMIT 1"""
+
+
+def _turn(conn: sqlite3.Connection, reader: _Reader, after: float) -> Turn | None:
+    """The first turn of a reader after a moment: of a session a round, of a subagent a message."""
+    sid = reader.session_id or ""
+    if reader.agent_id:
+        return next_message(conn, sid, reader.agent_id, after)
+    return conn.execute(_TURNS, (sid, after)).fetchone()
 
 
 def _moment(conn: sqlite3.Connection, reader: _Reader, now: float) -> float:
@@ -127,7 +157,11 @@ def _moment(conn: sqlite3.Connection, reader: _Reader, now: float) -> float:
     if reader.last_seen is None:
         return now - GRACE
     if reader.session_id is not None:
-        (last,) = conn.execute(_LAST_TURN, (reader.session_id,)).fetchone()
+        if reader.agent_id:
+            sql, args = _LAST_MESSAGE, (reader.session_id, reader.agent_id)
+        else:
+            sql, args = _LAST_TURN, (reader.session_id,)
+        (last,) = conn.execute(sql, args).fetchone()
         return last or 0.0
     return reader.last_seen - GRACE
 
@@ -136,7 +170,7 @@ def _of(conn: sqlite3.Connection, reader: _Reader, now: float, limit: int) -> li
     moment = _moment(conn, reader, now)
     sql = f"""
     SELECT m.message_id, m.seq, m.sender, m.subject, m.sent_at, d.delivered_at
-    {_UNREAD} AND m.sent_at < ? ORDER BY d.seq DESC LIMIT ?"""
+    {_UNREAD} ORDER BY d.seq DESC LIMIT ?"""
     found: list[Alarm] = []
     for row in conn.execute(sql, (reader.name, moment, limit)).fetchall():
         message_id, seq, sender, subject, sent_at, delivered_at = row
@@ -145,8 +179,8 @@ def _of(conn: sqlite3.Connection, reader: _Reader, now: float, limit: int) -> li
         if reader.last_seen is None:
             kind, words = "no reader", f"nobody is called {name}"
         elif reader.session_id is not None:
-            turn = conn.execute(_TURNS, (reader.session_id, sent_at)).fetchone()
-            round_id, since = turn if turn is not None else (None, since)
+            turn = _turn(conn, reader, sent_at)
+            since, round_id = turn if turn is not None else (since, None)
             words = f"{name} had a turn since, and has not read it"
         else:
             since = max(since, reader.last_seen)

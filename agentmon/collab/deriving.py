@@ -158,28 +158,19 @@ class Deriver:
         return None
 
     def _queued(self, at: Place, rules: Sequence[Rule]) -> _Page | None:
-        limit = PAGE
-        while True:
-            named, last = read.queued_calls(self._conn, at.read_to, limit)
-            if last == at.read_to:
-                return None
-            calls = self._calls(named, rules, CALLS if limit > 1 else None)
-            if calls is not None:
-                break
-            limit = max(1, limit // 4)
-        after = msgspec.structs.replace(at, read_to=last)
-        return _Page(calls, [], at, after, last - at.read_to)
+        named, last = read.queued_calls(self._conn, at.read_to, PAGE)
+        if last == at.read_to:
+            return None
+        calls, cut = self._calls(named, rules)
+        after = msgspec.structs.replace(at, read_to=last if cut is None else cut)
+        return _Page(calls, [], at, after, after.read_to - at.read_to)
 
     def _scanned(self, at: Place, rules: Sequence[Rule]) -> _Page | None:
         if at.scanned_to is None:
             return None
-        limit = read.MOST_BLOCKS
-        while True:
-            named, last = read.scanned_calls(self._conn, at.scanned_to, limit)
-            calls = self._calls(named, rules, CALLS if limit > 1 else None)
-            if calls is not None:
-                break
-            limit = max(1, limit // 4)
+        named, last = read.scanned_calls(self._conn, at.scanned_to, read.MOST_BLOCKS)
+        calls, cut = self._calls(named, rules)
+        last = last if cut is None else cut
         after = msgspec.structs.replace(at, scanned_to=last)
         return _Page(calls, [], at, after, 1 if last is None else last - at.scanned_to)
 
@@ -191,32 +182,26 @@ class Deriver:
         after = msgspec.structs.replace(at, heard_to=rows[-1].notice_id)
         return _Page([], heard, at, after, len(rows))
 
-    def _calls(
-        self, named: read.Named, rules: Sequence[Rule], most: int | None
-    ) -> list[Call] | None:
-        """Those of the calls that some rule wants, whole; None: too many for one transaction."""
-        wanted = [key for key, name in named if any(rule.wants(name) for rule in rules)]
-        seen = set(wanted)
-        others = {key: name for key, name in named if key not in seen}
-        if others:
-            wanted += [
-                key
-                for key in read.failed_ones(self._conn, list(others))
-                if any(rule.wants_failed(others[key]) for rule in rules)
-            ]
-        if most is not None and len(wanted) > most:
-            return None
-        calls: list[Call] = []
+    def _calls(self, named: read.Named, rules: Sequence[Rule]) -> tuple[list[Call], int | None]:
+        """Those of the calls that some rule wants, whole; and up to which place, where they are too
+        many for one transaction."""
+        calls: dict[str, Call | None] = {}
         size = 0
-        for key in wanted:
-            found = read.whole_call(self._conn, key)
-            if found is None:
+        unwanted = {key: name for key, name, _ in named if not _wants(rules, name)}
+        failed = read.failed_ones(self._conn, list(unwanted)) if unwanted else []
+        dropped = unwanted.keys() - {
+            key for key in failed if any(rule.wants_failed(unwanted[key]) for rule in rules)
+        }
+        for key, _, at in named:
+            if key in calls or key in dropped:
                 continue
-            calls.append(_call(self._data_dir, found))
-            size += found.input_bytes + min(found.result_bytes, MOST_TEXT)
-            if most is not None and size > BYTES and len(calls) < len(wanted):
-                return None
-        return calls
+            if len(calls) >= CALLS or size >= BYTES:
+                return [call for call in calls.values() if call is not None], at - 1
+            found = read.whole_call(self._conn, key)
+            calls[key] = None if found is None else _call(self._data_dir, found)
+            if found is not None:
+                size += found.input_bytes + min(found.result_bytes, MOST_TEXT)
+        return [call for call in calls.values() if call is not None], None
 
     def _hand_out(self, page: _Page) -> None:
         conn = self._conn
@@ -304,3 +289,7 @@ def catch_up(data_dir: Path, rules: Sequence[Rule], seconds: float | None = None
         return deriver.left()
     finally:
         conn.close()
+
+
+def _wants(rules: Sequence[Rule], name: str) -> bool:
+    return any(rule.wants(name) for rule in rules)

@@ -14,7 +14,7 @@ import re
 import sqlite3
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, cast
+from typing import cast
 
 from agentmon.collab import archive
 from agentmon.collab.archive import Draft
@@ -29,7 +29,7 @@ from agentmon.collab.observed_agents import (
 )
 from agentmon.collab.settling import settle
 from agentmon.core.names import subagent_name
-from agentmon.store.read_threads import round_at
+from agentmon.store.read_threads import ThreadName, next_message, round_at
 
 _SPAWNS = {"claude": ("Agent", "Task"), "codex": ("spawn_agent",)}
 _SENDS = {"claude": ("SendMessage",), "codex": ("send_message", "followup_task", "send_input")}
@@ -81,11 +81,18 @@ def _spawn(conn: sqlite3.Connection, call: Call) -> None:
         reply.sender, reply.type, reply.sent_at = receiver, "answer", call.result_time
         reply.thread_agent = started.agent_id if started is not None else None
         archive.add(conn, reply)
-    if call.is_over and (answer or call.result is None) and started is None:
-        # whoever it was has read it: wire logs tell nothing else of a subagent
-        at = call.result_time or call.called_at
-        archive.register(conn, receiver, at, call.sid)
-        _mark_read(conn, receiver, draft.message_id, at, call.sid, call.round_id)
+    if call.is_over and (answer or call.result is None):
+        _must_have_read(conn, draft, started, call.result_time or call.called_at)
+
+
+def _must_have_read(
+    conn: sqlite3.Connection, task: Draft, reader: ThreadName | None, moment: float
+) -> None:
+    """Who answered has read the task, also where nothing else is told of it, as in wire logs."""
+    sid, receiver = task.session_id or "", task.receivers[0]
+    if reader is None or next_message(conn, sid, reader.agent_id, 0.0) is None:
+        archive.register(conn, receiver, moment, sid)
+        _mark_read(conn, receiver, task.message_id, moment, sid, task.round_id)
 
 
 def _send(conn: sqlite3.Connection, call: Call) -> None:
@@ -93,7 +100,8 @@ def _send(conn: sqlite3.Connection, call: Call) -> None:
     said: object = next((given[key] for key in ("message", "content") if given.get(key)), None)
     kind = given.get("type") if "recipient" in given else None
     if isinstance(said, Mapping):
-        kind = cast("Mapping[str, Any]", said).get("type", kind)
+        said = cast("Mapping[str, object]", said)
+        kind = said.get("type", kind)
     to = _line(next((given[k] for k in ("to", "recipient", "target", "id") if given.get(k)), None))
     if given.get("type") == "broadcast":
         to, kind = "*", "message"

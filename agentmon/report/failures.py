@@ -12,6 +12,7 @@ from functools import cached_property
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from agentmon.core.names import gist
 from agentmon.core.spread import Spread
 from agentmon.core.text import json_text, one_line
 from agentmon.report import words
@@ -255,5 +256,5 @@ def _failure_cells(failure: Failure, now: float) -> list[Cell]:
         Cell((call.tool_name or words.UNKNOWN) if call is not None else "message", "error"),
         Cell(f"{failure.session}{agent}{number}"),
         Cell(words.lasted(call.duration) if call is not None else ""),
-        Cell(words.gist(call.input_preview) if call is not None else row.error or "", dim=True),
+        Cell(gist(call.input_preview) if call is not None else row.error or "", dim=True),
     ]

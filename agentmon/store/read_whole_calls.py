@@ -4,7 +4,7 @@ Where two blocks claim a `tool_use_id`, the first is the call (as in `read_calls
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -105,26 +105,26 @@ def result_of(data_dir: Path, call: WholeCall, most: int) -> str | None:
 _QUEUED = f"""
 WITH page AS MATERIALIZED
   (SELECT seq, kind, owner, number FROM search_queue WHERE seq > ? ORDER BY seq LIMIT ?)
-SELECT b.tool_use_id, b.tool_name, q.seq FROM page q
+SELECT b.tool_use_id, COALESCE(b.tool_name, ''), q.seq FROM page q
 JOIN content_blocks b ON b.flow_id = q.owner AND b.block_index = q.number
 WHERE q.kind = {BLOCKS} AND b.block_type = 'tool_use' AND b.tool_use_id IS NOT NULL
 UNION ALL
-SELECT b.tool_use_id, b.tool_name, q.seq FROM page q
+SELECT b.tool_use_id, COALESCE(b.tool_name, ''), q.seq FROM page q
 JOIN content_blocks b ON b.tool_use_id = q.owner
 WHERE q.kind = {RESULTS} AND b.block_type = 'tool_use'
 UNION ALL
 SELECT NULL, NULL, MAX(seq) FROM page
 ORDER BY 3"""
 
-Named = list[tuple[str, str]]
-"""(tool_use_id, name of the tool), each call once."""
+Named = list[tuple[str, str, int]]
+"""(tool_use_id, name of the tool, place), in the order of places."""
 
 
 def queued_calls(conn: sqlite3.Connection, after: int, limit: int) -> tuple[Named, int]:
     """The calls that the next rows of the queue speak of, and the number of the last row."""
     rows = conn.execute(_QUEUED, (after, limit)).fetchall()
     last = max((seq for _, _, seq in rows if seq is not None), default=after)
-    return _once(row[:2] for row in rows if row[0] is not None), last
+    return [row for row in rows if row[0] is not None], last
 
 
 def scanned_calls(conn: sqlite3.Connection, after: int, limit: int) -> tuple[Named, int | None]:
@@ -137,10 +137,10 @@ def scanned_calls(conn: sqlite3.Connection, after: int, limit: int) -> tuple[Nam
     if last is None:
         return [], None
     sql = """
-    SELECT tool_use_id, tool_name FROM content_blocks
+    SELECT tool_use_id, COALESCE(tool_name, ''), rowid FROM content_blocks
     WHERE rowid > ? AND rowid <= ? AND block_type = 'tool_use' AND tool_use_id IS NOT NULL
     ORDER BY rowid"""
-    return _once(conn.execute(sql, (after, last))), last
+    return conn.execute(sql, (after, last)).fetchall(), last
 
 
 def failed_ones(conn: sqlite3.Connection, ids: Sequence[str]) -> list[str]:
@@ -150,10 +150,6 @@ def failed_ones(conn: sqlite3.Connection, ids: Sequence[str]) -> list[str]:
     SELECT DISTINCT tool_use_id FROM content_blocks
     WHERE tool_use_id IN ({marks}) AND result_is_error = 1"""
     return [key for (key,) in conn.execute(sql, tuple(ids))]
-
-
-def _once(rows: Iterable[tuple[str, str | None]]) -> Named:
-    return list({tool_use_id: (tool_use_id, name or "") for tool_use_id, name in rows}.values())
 
 
 def queue_ends(conn: sqlite3.Connection) -> tuple[int, int]:
