@@ -438,6 +438,7 @@ CREATE TABLE agent_deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX agent_deliveries_by_message ON agent_deliveries (seq);
 CREATE INDEX agent_deliveries_unread     ON agent_deliveries (receiver, seq) WHERE read_at IS NULL;
+CREATE INDEX agent_deliveries_waiting    ON agent_deliveries (seq) WHERE read_at IS NULL;
 
 -- Who takes part: an agent that sent, listened or registered; its last sign of life.
 CREATE TABLE agent_names (

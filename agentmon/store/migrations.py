@@ -169,6 +169,7 @@ CREATE TABLE agent_deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX agent_deliveries_by_message ON agent_deliveries (seq);
 CREATE INDEX agent_deliveries_unread     ON agent_deliveries (receiver, seq) WHERE read_at IS NULL;
+CREATE INDEX agent_deliveries_waiting    ON agent_deliveries (seq) WHERE read_at IS NULL;
 CREATE TABLE agent_names (
   name       TEXT PRIMARY KEY,
   first_seen REAL NOT NULL,

@@ -7,6 +7,8 @@ Anything can be typed: what is no query in this language is a word to look for. 
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -21,10 +23,9 @@ MOST_WORDS = 32
 LONGEST = 64
 """Letters of a token that count: what is longer is data, not a word."""
 
-_PIECE = re.compile(
-    r"(?P<sign>-(?!-)|!)?(?:(?P<field>tool|agent|session|kind|since):)?"
-    r'(?:"(?P<phrase>[^"]*)(?:"(?P<star>\*?)|$)|(?P<word>[^\s"]+))',
-    re.IGNORECASE,
+_PIECE = (
+    r"(?P<sign>-(?!-)|!)?(?:(?P<field>{}):)?"
+    r'(?:"(?P<phrase>[^"]*)(?:"(?P<star>\*?)|$)|(?P<word>[^\s"]+))'
 )
 _TOKEN = re.compile(r"[^\W_]+")
 _HUGE = re.compile(rf"([^\W_]{{{LONGEST}}})[^\W_]+")
@@ -64,22 +65,43 @@ class Query(Struct, frozen=True):
         return bool(self.words or self.conditions or self.within is not None)
 
 
+class Piece(Struct, frozen=True):
+    """One word, "phrase" or field:value as it was typed; `field` is "" where there is none."""
+
+    field: str
+    text: str
+    is_start: bool
+    inverted: bool
+
+
+@lru_cache(maxsize=8)
+def _pattern_of(fields: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(_PIECE.format("|".join(fields)), re.IGNORECASE)
+
+
+def pieces(text: str, fields: tuple[str, ...]) -> Iterator[Piece]:
+    """What was typed, piece by piece. Half-typed filters ("tool:") are left out."""
+    for found in _pattern_of(fields).finditer(_sound(text)):
+        field = (found["field"] or "").lower()
+        given = found["phrase"] if found["phrase"] is not None else found["word"]
+        if field or not (given.endswith(":") and given[:-1].lower() in fields):
+            is_start = bool(found["star"]) or given.endswith("*")
+            yield Piece(field, given, is_start, found["sign"] is not None)
+
+
 def parse(text: str) -> Query:
     """Never fails. Half-typed filters ("tool:") do not narrow yet."""
     words: list[Word] = []
     conditions: list[Condition] = []
     within: float | None = None
     problems: list[str] = []
-    for piece in _PIECE.finditer(_sound(text)):
-        inverted = piece["sign"] is not None
-        field = (piece["field"] or "").lower()
-        given = piece["phrase"] if piece["phrase"] is not None else piece["word"]
-        is_start = bool(piece["star"]) or given.endswith("*")
+    for piece in pieces(text, FIELDS):
+        field, given = piece.field, piece.text
+        is_start, inverted = piece.is_start, piece.inverted
         if not field:
-            if not (given.endswith(":") and given[:-1].lower() in FIELDS):
-                tokens = tokens_of(given)
-                if tokens and len(words) < MOST_WORDS:
-                    words.append(Word(_tame(given), tokens, is_start, inverted))
+            tokens = tokens_of(given)
+            if tokens and len(words) < MOST_WORDS:
+                words.append(Word(_tame(given), tokens, is_start, inverted))
         elif field == "since":
             try:
                 within = duration(given)
