@@ -24,6 +24,9 @@ Context = Literal[
     "tools",
     "compare",
     "search",
+    "messages",
+    "decisions",
+    "form",
     "live",
     "replay",
 ]
@@ -40,12 +43,23 @@ CONTEXTS: dict[Context, str] = {
     "tools": "In Tools",
     "compare": "In the Compare view",
     "search": "In Search",
+    "messages": "In Messages",
+    "decisions": "In Decisions",
+    "form": "In a form",
     "live": "Live",
     "replay": "Replay and demo",
 }
 """Contexts with their headings, in the order of the ? overlay."""
 
-PAGES: tuple[Context, ...] = ("round", "tools", "compare", "search")
+PAGES: tuple[Context, ...] = (
+    "round",
+    "tools",
+    "compare",
+    "search",
+    "messages",
+    "decisions",
+    "form",
+)
 """Contexts of screens that come over the board: see `screens.page`. Commands of other contexts
 have their method in `actions`, those of a page on the page, as `do_<id>`."""
 
@@ -102,6 +116,9 @@ def key_name(key: str) -> str:
 
 
 _C = Command
+
+MAIL_WORDS = 'words, "a phrase", star*, from:, to:, subject:'
+"""What can be searched for in messages."""
 
 COMMANDS: tuple[Command, ...] = (
     _C(
@@ -224,6 +241,16 @@ COMMANDS: tuple[Command, ...] = (
     ),
     _C("tab_live", (), "Live", "Go to the board"),
     _C("tab_tools", ("T",), "Tools", "Calls, errors and durations by tool", "any", 12, "tools"),
+    _C(
+        "tab_messages",
+        ("M",),
+        "Messages",
+        "What agents wrote to each other, and mail to them",
+        "any",
+        12,
+        "messages",
+    ),
+    _C("tab_decisions", ("D",), "Decisions", "What was decided, by whom and why", "any"),
     _C("next_tab", ("greater_than_sign",), "Next tab", "Go to the tab to the right"),
     _C("previous_tab", ("less_than_sign",), "Previous tab", "Go to the tab to the left"),
     _C("down", ("j", "down"), "Down", "One line down", "lists"),
@@ -297,6 +324,131 @@ COMMANDS: tuple[Command, ...] = (
         4,
         "window",
     ),
+    _C("find_mail", ("slash",), "Search", f"Find messages: {MAIL_WORDS}", "messages", 3, "search"),
+    _C(
+        "compose",
+        ("c",),
+        "Compose",
+        "Write a message to one agent, several, or * for all",
+        "messages",
+        1,
+        "compose",
+    ),
+    _C("reply", ("r",), "Reply", "Answer the chosen message", "messages", 2, "reply"),
+    _C(
+        "unread_mail",
+        ("u",),
+        "Unread",
+        "Only messages that somebody has yet to read, or all",
+        "messages",
+        4,
+        "unread",
+    ),
+    _C(
+        "acknowledge",
+        ("a",),
+        "Acknowledge",
+        "Tell the sender that you took note of the chosen message",
+        "messages",
+        6,
+        "ack",
+    ),
+    _C(
+        "sent_from",
+        ("w",),
+        "Where it was sent",
+        "Go to the round that sent the chosen message",
+        "messages",
+        5,
+        "its round",
+    ),
+    _C(
+        "read_in",
+        ("R",),
+        "Where it was read",
+        "Go to the round in which the chosen message was read",
+        "messages",
+    ),
+    _C(
+        "switch_mail",
+        ("tab", "shift+tab"),
+        "List or thread",
+        "From the messages to the thread of the chosen one, and back",
+        "messages",
+        7,
+        "list or thread",
+    ),
+    _C(
+        "find_decision",
+        ("slash",),
+        "Search",
+        "Find words in questions, positions, decisions and reasons",
+        "decisions",
+        3,
+        "search",
+    ),
+    _C(
+        "new_decision",
+        ("n",),
+        "New decision",
+        "Write down a question, the positions, and what was decided",
+        "decisions",
+        1,
+        "new",
+    ),
+    _C(
+        "revise",
+        ("r",),
+        "Revise",
+        "Change the chosen decision; what it was before stays in its history",
+        "decisions",
+        2,
+        "revise",
+    ),
+    _C(
+        "status",
+        ("u",),
+        "Status",
+        "Only undecided ones, only decided ones, … or all",
+        "decisions",
+        5,
+        "status",
+    ),
+    _C(
+        "next_category",
+        ("l", "right"),
+        "Next category",
+        "Only decisions of the next category",
+        "decisions",
+        4,
+        "category",
+    ),
+    _C(
+        "previous_category",
+        ("h", "left"),
+        "Category before",
+        "Only decisions of the category before",
+        "decisions",
+    ),
+    _C(
+        "decided_in",
+        ("w",),
+        "Where it was decided",
+        "Go to the round in which the chosen decision was made",
+        "decisions",
+        6,
+        "its round",
+    ),
+    _C(
+        "switch_decision",
+        ("tab", "shift+tab"),
+        "List or decision",
+        "From the list to the chosen decision, and back",
+        "decisions",
+        7,
+        "list or detail",
+    ),
+    _C("submit", ("ctrl+s",), "Send or save", "Send the message, or save the decision", "form"),
     _C(
         "expand",
         ("l", "right"),
