@@ -39,6 +39,7 @@ ROOMS = {
     "errors": "errors",
     "export": "export",
     "lists": "pending sessions stalled unbalanced",
+    "messages": "send inbox listen messages",
     "metrics": "serve-metrics",
     "otel": "otel",
     "queries": "rounds show tool",

@@ -7,7 +7,6 @@ and the warnings about unknown keys all read it.
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -95,6 +94,13 @@ class Search(Struct, frozen=True):
     max_text: int = 256 << 10
 
 
+class Messages(Struct, frozen=True):
+    """Messages between agents: who `agentmon send` and `inbox` speak for; bytes of one message."""
+
+    agent: str = ""
+    max_size: int = 1 << 20
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -108,6 +114,7 @@ class Settings(Struct, frozen=True):
     metrics: Metrics = Metrics()
     retention: Retention = Retention()
     search: Search = Search()
+    messages: Messages = Messages()
 
 
 class Loaded(Struct, frozen=True):
@@ -268,6 +275,8 @@ FIELDS: Mapping[str, Setting] = {
     ),
     "search.max_size": Setting(_some, "how large the index of search may get; the oldest go first"),
     "search.max_text": Setting(_some, "how much of one text can be searched"),
+    "messages.agent": Setting(_text, "the agent that send, inbox and listen speak for"),
+    "messages.max_size": Setting(_some, "how large one message between agents may be"),
     "discover.since": Setting(duration, "logs active in this time are read first"),
     "metrics.since": Setting(duration, "sessions active in this time have metrics of their own"),
     "metrics.max_sessions": Setting(_count, "at most so many sessions, the most recent ones"),
@@ -330,10 +339,13 @@ def _nested(values: Mapping[str, object]) -> dict[str, object]:
 def _read_file(path: Path) -> tuple[dict[str, object], list[str]]:
     """The known keys of the file, and a warning for each other one. No file is no settings."""
     try:
-        tree = tomllib.loads(path.read_bytes().decode())
+        data = path.read_bytes()
+        import tomllib  # not needed where there is no file
+
+        tree = tomllib.loads(data.decode())
     except FileNotFoundError:
         return {}, []
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+    except (OSError, ValueError) as problem:  # ValueError: not UTF-8, not TOML
         reason = problem.strerror if isinstance(problem, OSError) else str(problem)
         raise ConfigError(FILE_NAME, str(path), "file", f"cannot be read: {reason}") from None
     known: dict[str, object] = {}

@@ -77,6 +77,8 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
         "retention.action": "delete",
         "search.max_size": "100 MB",
         "search.max_text": "64K",
+        "messages.agent": "api",
+        "messages.max_size": "2MB",
     }
     assert set(given_values) == set(config.FIELDS)
     environ = {config.env_name(key): value for key, value in given_values.items()}

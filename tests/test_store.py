@@ -17,6 +17,7 @@ import pytest
 from agentmon.core.model import Session
 from agentmon.report.board import load
 from agentmon.store import db, read
+from agentmon.store.async_store import open_async
 from agentmon.store.load import StoreLoader
 from tests.differential import dumped, ingest
 from tests.feeds import (
@@ -395,7 +396,7 @@ def test_the_views_tell_what_is_open(tmp_path: Path) -> None:
 
 async def test_an_async_store_leaves_no_thread(store: Path) -> None:
     before = set(threading.enumerate())
-    reader = await db.open_async(lambda: db.open_reading(store))
+    reader = await open_async(lambda: db.open_reading(store))
     try:
         assert set(threading.enumerate()) - before
         names = await reader.run(lambda conn: [row.sid for row in read.sessions(conn)])
@@ -416,7 +417,7 @@ async def test_an_error_in_the_thread_comes_out(store: Path) -> None:
     def odd(_conn: sqlite3.Connection) -> Any:
         raise KeyError("mine")
 
-    reader = await db.open_async(lambda: db.open_reading(store))
+    reader = await open_async(lambda: db.open_reading(store))
     try:
         with pytest.raises(sqlite3.OperationalError, match="nowhere"):
             await reader.run(wrong)
@@ -430,7 +431,7 @@ async def test_an_error_in_the_thread_comes_out(store: Path) -> None:
 async def test_a_store_that_cannot_be_opened_leaves_no_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     with pytest.raises(db.StoreError, match="no store"):
-        await db.open_async(lambda: db.open_reading(tmp_path))
+        await open_async(lambda: db.open_reading(tmp_path))
     left = set(threading.enumerate()) - before
     for thread in left:
         await asyncio.to_thread(thread.join, 5.0)

@@ -147,7 +147,12 @@ _WHOLE = {
 
 
 def search(
-    conn: sqlite3.Connection, query: str, limit: int = 50, excerpt: int | None = None
+    conn: sqlite3.Connection,
+    query: str,
+    limit: int = 50,
+    *,
+    before: int | None = None,
+    excerpt: int | None = None,
 ) -> list[Mail]:
     """The newest messages that have all the words, "phrases", starts* (and not the -others) in
     names, subject or body; `from:`, `to:` and `subject:` look there alone. Whatever is typed is
@@ -170,6 +175,9 @@ def search(
             "m.seq NOT IN (SELECT rowid FROM agent_messages_text WHERE agent_messages_text MATCH ?)"
         )
         given.append(found.unlike)
+    if before is not None:
+        where.append(f"{order} < ?")
+        given.append(before)
     for field_, value, inverted in found.names:
         where.append(("NOT " if inverted else "") + _WHOLE[field_])
         given.append(value)

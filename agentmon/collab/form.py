@@ -113,7 +113,7 @@ def parse(raw: str | bytes | Mapping[str, object], limit_bytes: int = LIMIT_BYTE
     if isinstance(raw, str | bytes):
         if len(raw) > limit_bytes:
             raise _too_large(len(raw), limit_bytes)
-        raw = _decoded(raw)
+        raw = decoded(raw)
     _keys(raw, "", _REQUIRED, _OPTIONAL)
     content = _object(raw["content"], "content")
     _keys(content, "content.", _CONTENT, ())
@@ -162,7 +162,12 @@ def compose(
         if "to" in given and receivers(given["to"]) != wanted:
             raise MessageError("to", "says something else than the receiver that was given")
         given["to"] = list(wanted)
-    filled = {"to": [], "message_id": message_id, "type": "message", "timestamp": now}
+    filled: dict[str, object] = {
+        "to": (),
+        "message_id": message_id,
+        "type": "message",
+        "timestamp": now,
+    }
     return parse({**filled, **given}, limit_bytes)
 
 
@@ -199,7 +204,8 @@ def compact(value: object) -> str:
 # -- one field each
 
 
-def _decoded(raw: str | bytes) -> Mapping[str, object]:
+def decoded(raw: str | bytes) -> Mapping[str, object]:
+    """The object in a text. Raises MessageError."""
     try:
         found: object = json.loads(raw)
     except (ValueError, RecursionError) as problem:
@@ -222,8 +228,7 @@ def _keys(
     for key in given:
         if key not in required and key not in optional:
             known = ", ".join((*required, *optional))
-            shown = f"{key:.60}" if isinstance(key, str) else repr(key)[:60]
-            raise MessageError(before + shown, f"is no field of a message: {known} are")
+            raise MessageError(f"{before}{key!s:.60}", f"is no field of a message: {known} are")
 
 
 def _text(value: object, field: str) -> str:
@@ -320,6 +325,6 @@ def _too_large(size: int, limit: int) -> MessageError:
 def _kind(value: object) -> str:
     if value is None:
         return "null"
-    kinds = {bool: "true or false", dict: "an object", list: "a list", str: "text"}
+    kinds: dict[type, str] = {bool: "true or false", dict: "an object", list: "a list", str: "text"}
     number = "a number" if isinstance(value, int | float) else type(value).__name__
     return kinds.get(type(value), number)

@@ -121,3 +121,15 @@ def message_of(mail: Mail) -> Message:
         priority=mail.priority,
         ack_required=mail.ack_required,
     )
+
+
+def as_json(mail: Mail) -> dict[str, Any]:
+    """A message as commands print it; what is not known is null."""
+    from msgspec.structs import asdict
+
+    found = asdict(mail)
+    found["from"] = found.pop("sender")
+    found["to"] = found.pop("receivers")
+    found["deliveries"] = [asdict(delivery) for delivery in mail.deliveries]
+    order = ("seq", "message_id", "thread_id", "reply_to", "from", "to", "type", "priority")
+    return {key: found[key] for key in order} | found

@@ -3,7 +3,7 @@ archived by whoever sends it and by whoever takes it from a transport that comes
 """
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from agentmon.collab.mail import Mail
@@ -30,11 +30,11 @@ class Transport(Protocol):
         Raises TransportDown: it goes when that is over."""
         ...
 
-    def listen(self, agent: str) -> AsyncIterator[Mail]:
-        """What is for an agent and was not delivered (`archive.undelivered`), oldest first, and what
-        comes after that, until it is closed. What comes from elsewhere is archived before it is
-        acknowledged there, and only then handed on. Who listens marks it as delivered when it has
-        it (`MessagingSystem` does) and asks for the next one then."""
+    def listen(self, agent: str) -> AsyncGenerator[Mail, None]:
+        """What is for an agent and was not delivered (`archive.undelivered`), oldest first, and
+        what comes after that, until it is closed. What comes from elsewhere is archived before it
+        is acknowledged there, and only then handed on. Who listens marks it as delivered when it
+        has it (`MessagingSystem` does) and asks for the next one then."""
         ...
 
     async def close(self) -> None:

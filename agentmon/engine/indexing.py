@@ -10,6 +10,7 @@ from typing import Protocol
 
 from agentmon.config import Search
 from agentmon.store import db, search_db, search_queue
+from agentmon.store.async_store import AsyncStore, open_async
 from agentmon.store.search_index import Indexer
 
 EVERY = 0.5
@@ -73,7 +74,7 @@ class Indexing:
                 raise
             return conn
 
-        opening = asyncio.ensure_future(db.open_async(connect))
+        opening = asyncio.ensure_future(open_async(connect))
         try:
             store = await asyncio.shield(opening)
             await self._follow(store, indexers[0])
@@ -83,7 +84,7 @@ class Indexing:
             await store.run(lambda _: indexers[0].close())
             await store.close()
 
-    async def _follow(self, store: db.AsyncStore, indexer: Indexer) -> None:
+    async def _follow(self, store: AsyncStore, indexer: Indexer) -> None:
         seen = -1
         while True:
             if self._feed.is_busy or seen == self._feed.revision:

@@ -31,6 +31,7 @@ from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.procs import Processes, Seen, Wanted
 from agentmon.sources.watch import Watch
 from agentmon.store import db
+from agentmon.store.async_store import AsyncStore, open_async
 from agentmon.store.deltas import block_path, read_bytes
 from agentmon.store.open import OpenStore, known_sources
 from agentmon.store.retention.plan import Policy
@@ -111,8 +112,8 @@ class Live:
         self.committed = -1
         """The number of the last batch that is in the store."""
         self._store: OpenStore | None = None
-        self._writer: db.AsyncStore | None = None
-        self._reader: db.AsyncStore | None = None
+        self._writer: AsyncStore | None = None
+        self._reader: AsyncStore | None = None
         self._opened = asyncio.Event()
         self._watch: Watch | None = None
         self._appeared: set[str] = set()
@@ -216,10 +217,10 @@ class Live:
             if db.writer_of(self.data_dir) is None or not db.database(self.data_dir).exists():
                 raise
             self._note = str(problem)
-        self._reader = await db.open_async(lambda: db.open_reading(self.data_dir))
+        self._reader = await open_async(lambda: db.open_reading(self.data_dir))
         self._opened.set()
         if self._store is not None:
-            self._writer = await db.open_async(lambda: db.create(self.data_dir))
+            self._writer = await open_async(lambda: db.create(self.data_dir))
 
     async def _finish(self) -> None:
         engine = self.engine

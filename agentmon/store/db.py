@@ -9,16 +9,11 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, TypeVar
-
-import aiosqlite
 
 from agentmon.assets import asset
 from agentmon.store.migrations import MIGRATIONS, statements
-
-T = TypeVar("T")
 
 SCHEMA_VERSION = 4
 DB_NAME = "agentmon.db"
@@ -236,26 +231,3 @@ def writer_of(data_dir: Path) -> int | None:
     finally:
         os.close(fd)
     return None
-
-
-_hop: Callable[..., Awaitable[Any]] = vars(aiosqlite.Connection)["_execute"]
-"""What every method of aiosqlite is made of: a function run in the connection's thread. There is
-no public way to run a whole transaction in one hop (omnilib/aiosqlite 97)."""
-
-
-class AsyncStore(aiosqlite.Connection):
-    """A connection in a thread of its own that takes whole functions: one hop a batch or screen.
-
-    aiosqlite's own calls hop once a statement, and its thread keeps the process alive: close it.
-    """
-
-    async def run(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs fn(connection) in the connection's thread. Raises what fn raises."""
-        return await _hop(self, lambda: fn(self._conn))
-
-
-async def open_async(connector: Callable[[], sqlite3.Connection]) -> AsyncStore:
-    """Opens a connection in its thread; `await close()` it in a finally. Raises what it raises."""
-    store = AsyncStore(connector, iter_chunk_size=64)
-    await store
-    return store

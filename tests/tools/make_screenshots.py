@@ -27,6 +27,7 @@ from agentmon.engine.judging import Judge
 from agentmon.engine.playback import clock_over, read_until
 from agentmon.report import board
 from agentmon.store import db, verdicts
+from agentmon.store.async_store import AsyncStore, open_async
 from agentmon.store.deltas import block_path, read_bytes
 from agentmon.ui.app import AgentmonApp
 
@@ -71,7 +72,7 @@ class Moment:
         self.data_dir = data_dir
         self.limits = Limits()
         self._now = now
-        self._reader: db.AsyncStore | None = None
+        self._reader: AsyncStore | None = None
         self._opened = asyncio.Event()
 
     def now(self) -> float:
@@ -90,7 +91,7 @@ class Moment:
         return Status(lag_ms=12.0, rss_mb=46.0, cpu_percent=3.0, files=1)
 
     async def start(self) -> None:
-        self._reader = await db.open_async(lambda: db.open_reading(self.data_dir))
+        self._reader = await open_async(lambda: db.open_reading(self.data_dir))
         self._opened.set()
 
     async def stop(self) -> None:
