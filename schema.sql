@@ -505,11 +505,14 @@ CREATE TABLE work_files (
 ) WITHOUT ROWID;
 CREATE INDEX work_files_by_event ON work_files (event_id);
 
--- How far what is derived from calls has got in `search_queue`, by what derives it.
+-- How far what is derived from calls has got, by what derives it: in `search_queue`, and, of what was
+-- there before, in the rows of `content_blocks`; and in `notices`, for rules that hear them.
 CREATE TABLE derivations (
-  name    TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,                    -- of the rules: newer ones go through everything again
-  read_to INTEGER NOT NULL
+  name       TEXT PRIMARY KEY,
+  version    INTEGER NOT NULL,                 -- of the rule: a newer one goes through everything again
+  read_to    INTEGER NOT NULL,                 -- a seq
+  scanned_to INTEGER,                          -- a rowid; NULL: everything was gone through
+  heard_to   INTEGER NOT NULL                  -- a notice_id
 ) WITHOUT ROWID;
 
 -- A decision as it stands; what it was before is in `decision_revisions`, never overwritten.

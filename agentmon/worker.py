@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agentmon import config, logfile
-from agentmon.core.text import clean
+from agentmon.core.text import clean, one_line
 from agentmon.engine import cleaning
 from agentmon.engine.ingest import Ingestion, Progress, Summary
 from agentmon.engine.places import found_logs, limits, policy
@@ -48,9 +48,23 @@ def ingest(
         elif paths:
             run.read_all(paths, on_progress=on_progress)
         summary = run.summary()
+    if not progress:
+        _derive(data_dir)
     nothing = paths and not run.engine.input_count and not summary.problems
     problems = [f"no logs below {', '.join(paths)}"] if nothing else summary.problems
     return msgspec.to_builtins(summary), problems
+
+
+def _derive(data_dir: Path) -> None:
+    """What the calls that were read amount to; who waits for us does this himself. Raises
+    StoreError."""
+    from agentmon.collab.deriving import catch_up
+    from agentmon.collab.rules import RULES
+
+    try:
+        catch_up(data_dir, RULES)
+    except (OSError, sqlite3.Error) as problem:
+        raise db.StoreError(db.cannot(data_dir, "derive from", problem)) from problem
 
 
 def _print_progress(progress: Progress) -> None:
@@ -150,6 +164,7 @@ def examine(
         checks[at:at] = _check_retention(where, known)
     if db.database(where).exists():
         checks.append(_check_search(where, known.search))
+        checks += _check_mail(where)
     text = doctor.checks_text(checks)
     return text, msgspec.to_builtins(checks), doctor.has_failed(checks)
 
@@ -226,3 +241,33 @@ def _check_search(data_dir: Path, limits: config.Search) -> doctor.Check:
         day = datetime.fromtimestamp(floor / search_db.TICKS).astimezone().strftime("%Y-%m-%d")
         words.append(f"older than {day} left it (search.max_size)")
     return doctor.Check(name, "ok", ", ".join(words))
+
+
+def _check_mail(data_dir: Path) -> list[doctor.Check]:
+    """Messages between agents that nobody reads, and how far they are derived."""
+    from agentmon.collab import alarms, archive
+    from agentmon.collab.deriving import Deriver
+    from agentmon.collab.rules import RULES
+
+    try:
+        conn = db.open_reading(data_dir)
+        try:
+            if db.version_of(conn) != db.SCHEMA_VERSION:
+                return []  # told again once it was opened for writing
+            counts = archive.counts(conn)
+            found, wrong = alarms.alarms(conn, time.time(), 1), alarms.count(conn, time.time())
+            left = Deriver(data_dir, conn, RULES).left()
+        finally:
+            conn.close()
+    except (sqlite3.Error, db.StoreError) as problem:
+        return [doctor.Check("messages", "warn", f"cannot be read: {problem}")]
+    words = [f"{counts.total:,} archived", f"{counts.unread:,} unread"]
+    if left:
+        words.append(f"about {left:,} rows to derive from")
+    if not found:
+        return [doctor.Check("messages", "ok", ", ".join(words))]
+    first = found[0]
+    to = f"{one_line(first.sender, 40)} to {one_line(first.receiver, 40)}"
+    plural = "s" if wrong > 1 else ""
+    words.append(f"{wrong:,} alarm{plural}: the last from {to}, {first.kind}: {first.evidence}")
+    return [doctor.Check("messages", "warn", ", ".join(words), "agentmon messages --unread")]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agentmon.collab import worklog
 from agentmon.collab.worklog import WorkEvent, WorkFile
 from agentmon.store import db
+from tests.worklogs import empty
 
 DAY = 86_400.0
 T0 = 1_764_288_000.0
@@ -194,7 +195,7 @@ def edit_of_call(key: str) -> WorkEvent:
 
 @given(name=st.text(max_size=220), path=st.text(max_size=40), summary=st.text())
 def test_any_text_is_kept_or_refused(name: str, path: str, summary: str) -> None:
-    conn = memory()
+    conn = empty()
     event = WorkEvent(time=1.0, kind="note", agent=name, summary=summary, files=[WorkFile(path)])
     try:
         worklog.add(conn, event)
@@ -204,21 +205,3 @@ def test_any_text_is_kept_or_refused(name: str, path: str, summary: str) -> None
     (found,) = worklog.recent(conn, agent=name)
     assert (found.agent, found.summary, found.files) == (name, summary, [WorkFile(path)])
     assert [touch.path for touch in worklog.last_touched(conn, path)] == [path]
-
-
-_MEMORY: list[sqlite3.Connection] = []
-
-
-def memory() -> sqlite3.Connection:
-    """An empty work log; the same connection for every example."""
-    if not _MEMORY:
-        from agentmon.assets import asset
-        from agentmon.store.migrations import statements
-
-        conn = sqlite3.connect(":memory:", isolation_level=None)
-        for statement in statements(asset("schema.sql").read_text("utf-8")):
-            conn.execute(statement)
-        _MEMORY.append(conn)
-    for table in ("work_events", "work_files", "daily_metrics"):
-        _MEMORY[0].execute(f"DELETE FROM {table}")
-    return _MEMORY[0]

@@ -21,7 +21,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (message_id) DO NOTHING
 """
 
-_COUNT = """
+COUNT = """
 INSERT INTO daily_metrics (day, agent, metric, value) VALUES (?, ?, ?, 1)
 ON CONFLICT (day, agent, metric) DO UPDATE SET value = value + 1
 """
@@ -93,8 +93,8 @@ def add(conn: sqlite3.Connection, draft: Draft, now: float | None = None) -> Mai
         [(reader, seq) for reader in readers],
     )
     day = day_of(draft.sent_at)
-    conn.execute(_COUNT, (day, draft.sender, "messages_sent"))
-    conn.executemany(_COUNT, [(day, reader, "messages_received") for reader in set(readers)])
+    conn.execute(COUNT, (day, draft.sender, "messages_sent"))
+    conn.executemany(COUNT, [(day, reader, "messages_received") for reader in set(readers)])
     (mail,) = mails(conn, [seq])
     if draft.work_completed is not None:
         from agentmon.collab.told_work import log

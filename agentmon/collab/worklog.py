@@ -309,11 +309,12 @@ def _events(conn: sqlite3.Connection, sql: str, args: Iterable[object]) -> list[
 def _event(row: Sequence[Any]) -> WorkEvent:
     values = list(row)
     values[9] = None if values[9] is None else bool(values[9])
-    values[10] = _object(values[10])
+    values[10] = decoded(values[10])
     return WorkEvent(*values)
 
 
-def _object(text: str) -> dict[str, Any]:
+def decoded(text: str) -> dict[str, Any]:
+    """The metadata of an event from its JSON."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -88,6 +88,7 @@ class Indexing:
         seen = -1
         while True:
             if self._feed.is_busy or seen == self._feed.revision:
+                await self._trim(store, indexer)
                 await asyncio.sleep(EVERY)
                 continue
             revision = self._feed.revision
@@ -96,10 +97,13 @@ class Indexing:
             spent = time.perf_counter() - began
             if not count:
                 seen = revision
-            await self._trim(indexer.read_to)
+            await self._trim(store, indexer)
             await asyncio.sleep(max(spent / SHARE, 0.01) if count else EVERY)
 
-    async def _trim(self, read_to: int) -> None:
+    async def _trim(self, store: AsyncStore, indexer: Indexer) -> None:
+        if indexer.read_to == self._trimmed:
+            return
+        read_to = await store.run(lambda _: indexer.read_by_all())
         if read_to < self._trimmed:
             self._trimmed = 0
         if read_to - self._trimmed >= TRIM:

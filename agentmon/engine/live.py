@@ -186,6 +186,7 @@ class Live:
             asyncio.create_task(self._guard(self._scale.run()), name="agentmon-scale"),
             asyncio.create_task(self._guard(self._keep_within()), name="agentmon-retention"),
             asyncio.create_task(self._guard(self._keep_indexing()), name="agentmon-index"),
+            asyncio.create_task(self._guard(self._keep_deriving()), name="agentmon-derive"),
         ]
 
     async def stop(self) -> None:
@@ -463,6 +464,13 @@ class Live:
         from agentmon.engine.indexing import Indexing
 
         await Indexing(self, self.searching, self._write).run()
+
+    async def _keep_deriving(self) -> None:
+        await asyncio.sleep(FIRST_SECONDS)
+        from agentmon.collab.rules import RULES
+        from agentmon.engine.deriving import Deriving
+
+        await Deriving(self, RULES).run()
 
     @property
     def is_busy(self) -> bool:

@@ -4,7 +4,6 @@ One snapshot, the same for the screen, `--once` and `--json`. Verdicts are judge
 that the caller gives (wall clock live, virtual clock in replay), so timers tick without a query.
 """
 
-import os.path
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,6 +23,7 @@ from agentmon.core.health import (
     judge,
     told,
 )
+from agentmon.core.names import session_name
 from agentmon.core.yardsticks import Yardstick, command_prefix
 from agentmon.store import history, read
 from agentmon.store.history import History
@@ -64,8 +64,7 @@ class Thread(Struct):
         """The human name: the folder it works in; a subagent's task, or its id."""
         if not self.is_main:
             return self.row.title or self.row.agent_id
-        cwd = self.session.cwd or ""
-        return os.path.basename(cwd.rstrip("/")) or self.session.sid[:8]
+        return session_name(self.session.sid, self.session.cwd)
 
     @property
     def last(self) -> float | None:

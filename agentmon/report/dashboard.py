@@ -16,12 +16,13 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from agentmon.core.health import Limits
+from agentmon.core.names import gist
 from agentmon.core.text import one_line
 from agentmon.report import known, render
 from agentmon.report.board import Board, Thread
 from agentmon.report.listing import boards
 from agentmon.report.table import Cell, Column, Painter, table
-from agentmon.report.words import age, brief, counted, gist, micros, tokens
+from agentmon.report.words import age, brief, counted, micros, tokens
 from agentmon.store import read, read_overview
 from agentmon.store.read_overview import SessionSum
 

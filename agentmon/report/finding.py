@@ -1,6 +1,5 @@
 """Search as commands and the screen ask it: hits with the words around them."""
 
-import os.path
 import sqlite3
 import time
 from itertools import islice
@@ -9,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from agentmon.config import Search
+from agentmon.core.names import session_name
 from agentmon.core.text import clean
 from agentmon.store import db, search_db, search_find, search_index
 from agentmon.store.read_search import Found, round_number, text_of
@@ -87,7 +87,7 @@ def search(
 
 def name_of(found: Found) -> str:
     """Whose text it is: what the board calls the session, and the subagent in it."""
-    name = os.path.basename((found.cwd or "").rstrip("/")) or found.sid[:8]
+    name = session_name(found.sid, found.cwd)
     inner = found.agent_kind or found.agent_id
     return f"{name} › {inner}" if found.agent_id else name
 

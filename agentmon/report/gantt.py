@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from agentmon.core import spans
+from agentmon.core.names import gist
 from agentmon.core.spans import MAIN, Agent, Block, Message, Round, Step, answers, runs
 from agentmon.core.text import cells, fit
 from agentmon.report.table import Cell, fitted
-from agentmon.report.words import UNKNOWN, brief, gist
+from agentmon.report.words import UNKNOWN, brief
 
 
 class Look(Struct, frozen=True):

@@ -11,10 +11,11 @@ from typing import cast
 
 from msgspec import Struct
 
+from agentmon.core.names import subagent_name
 from agentmon.core.text import one_line
 from agentmon.report.board import Board, Thread
 from agentmon.report.family import Key
-from agentmon.report.words import UNKNOWN, gist, percent, tokens
+from agentmon.report.words import UNKNOWN, percent, tokens
 from agentmon.store import read
 from agentmon.store.read import AgentRow, SessionRow
 
@@ -56,10 +57,6 @@ def tokens_of(thread: Thread) -> int | None:
     return (spent(thread.session) or None) if thread.is_main else agent_tokens(thread.row)
 
 
-_PLAIN_KINDS = ("", "general-purpose", "default", "agent", "worker")
-"""Types of subagents that say nothing about them."""
-
-
 def name_of(thread: Thread) -> str:
     """What to call an agent: the folder that a session works in; a subagent's type and task. Not
     cleaned."""
@@ -68,11 +65,7 @@ def name_of(thread: Thread) -> str:
 
 def agent_name(row: AgentRow) -> str:
     """What to call a subagent: its type and its task, as far as they are known; else its id."""
-    kind = row.kind if row.kind and row.kind not in _PLAIN_KINDS else ""
-    task = row.description or gist(row.title)
-    if kind and task:
-        return f"{kind}: {task}"
-    return kind or task or row.kind or row.agent_id
+    return subagent_name(row.agent_id, row.kind, row.description, row.title)
 
 
 def load(conn: sqlite3.Connection, board: Board) -> dict[Key, Known]:

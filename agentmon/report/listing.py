@@ -11,12 +11,13 @@ from itertools import islice
 from msgspec.structs import asdict, replace
 
 from agentmon.core.health import BYTE_DUE, Limits, Verdict
+from agentmon.core.names import gist
 from agentmon.report import known, render
 from agentmon.report.board import Board, Thread, of_sessions
 from agentmon.report.dump import milliseconds
 from agentmon.report.liveness import Liveness, liveness
 from agentmon.report.table import Cell, Column
-from agentmon.report.words import UNKNOWN, age, brief, gist, moment, tokens
+from agentmon.report.words import UNKNOWN, age, brief, moment, tokens
 from agentmon.sources.procs import Processes
 from agentmon.store import read
 from agentmon.store.read_rounds import RoundLine, RoundWork, Unended, unended

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from agentmon.core.names import gist
 from agentmon.core.spans import (
     Load,
     Overlap,
@@ -18,7 +19,7 @@ from agentmon.core.spans import (
 from agentmon.core.text import cells, cut, one_line
 from agentmon.report import gantt
 from agentmon.report.table import Cell, Column, Painter, table
-from agentmon.report.words import UNKNOWN, brief, gist, percent, span
+from agentmon.report.words import UNKNOWN, brief, percent, span
 
 SHOWN_OVERLAPS = 12
 """Overlaps that the text lists, the longest first."""

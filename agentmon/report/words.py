@@ -3,8 +3,6 @@
 A value that is not known is "—", never 0.
 """
 
-import json
-import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -130,20 +128,3 @@ def _scaled(count: int, base: int, units: Sequence[str], blank: str) -> str:
         if value < 999.5:
             return f"{value:.0f}{blank}{unit}"
     return f"{value:.0f}{blank}{units[-1]}"
-
-
-_FIRST_TEXT = re.compile(r'^\{\s*"[^"\\]*"\s*:\s*"((?:[^"\\]|\\.)*)')
-
-
-def gist(preview: str | None) -> str:
-    """What a call is about: the first argument where it is a text, else the arguments as they are.
-
-    Previews are shortened JSON, so the end may be missing.
-    """
-    found = _FIRST_TEXT.match(preview or "")
-    if found is None:
-        return preview or ""
-    try:
-        return str(json.loads(f'"{found[1]}"', strict=False))
-    except ValueError:
-        return found[1]

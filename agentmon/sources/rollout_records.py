@@ -6,6 +6,7 @@ from agentmon.core.events import (
     AgentSaid,
     Event,
     Facts,
+    Notice,
     Other,
     Result,
     Retry,
@@ -19,7 +20,7 @@ from agentmon.core.events import (
 from agentmon.sources import codex_items as codex
 from agentmon.sources.codex_items import Item, text_of
 from agentmon.sources.decoding import mapping
-from agentmon.sources.payloads import Base, optional_text
+from agentmon.sources.payloads import Base, compact, optional_text
 from agentmon.sources.rollout_thread import Thread
 
 TURN_BEGINS = frozenset({"task_started", "turn_started"})
@@ -221,6 +222,15 @@ def _collab(thread: Thread, base: Base, item: Item) -> list[Event]:
         for one in map(text_of, dict.fromkeys([*receivers, *states]))
     ]
     return events or [Other(*base, is_alive=True)]
+
+
+def said_between(base: Base, item: Item) -> list[Event]:
+    """`agent_message`: what another agent wrote to this one, as it came into its context."""
+    data = compact({name: item.get(name) for name in ("id", "author", "recipient", "content")})
+    return [
+        Other(*base, said="message between agents"),
+        Notice(*base, "agent_message", data),
+    ]
 
 
 # -- what is told when something has ended

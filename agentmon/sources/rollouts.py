@@ -223,8 +223,7 @@ class RolloutDecoder(RecordDecoder):
             return [ToolResults(*base, [result]), *records.spawned(thread, base, result)]
         if kind == "message" or kind in _QUIET_ITEMS:
             thread.answered()
-            said = "message between agents" if kind == "agent_message" else None
-            return [Other(*base, said=said)]
+            return records.said_between(base, item) if kind == "agent_message" else [Other(*base)]
         return None
 
     def _block(self, base: Base, row: Record, item: Item) -> list[Event]:

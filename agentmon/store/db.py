@@ -231,3 +231,9 @@ def writer_of(data_dir: Path) -> int | None:
     finally:
         os.close(fd)
     return None
+
+
+def are_texts_moving(conn: sqlite3.Connection, data_dir: Path) -> bool:
+    """Between a commit and the moves it announced, a file may have its old text still."""
+    moving = conn.execute("SELECT 1 FROM file_ops LIMIT 1").fetchone() is not None
+    return moving and writer_of(data_dir) is not None

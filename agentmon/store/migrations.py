@@ -227,9 +227,11 @@ CREATE TABLE work_files (
 ) WITHOUT ROWID;
 CREATE INDEX work_files_by_event ON work_files (event_id);
 CREATE TABLE derivations (
-  name    TEXT PRIMARY KEY,
-  version INTEGER NOT NULL,
-  read_to INTEGER NOT NULL
+  name       TEXT PRIMARY KEY,
+  version    INTEGER NOT NULL,
+  read_to    INTEGER NOT NULL,
+  scanned_to INTEGER,
+  heard_to   INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE decisions (
   number      INTEGER PRIMARY KEY,

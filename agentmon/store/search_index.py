@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agentmon.config import Search
-from agentmon.store import db, search_db
+from agentmon.store import db, search_db, search_queue
 from agentmon.store.read_search import Found, Place, look, text_of
 from agentmon.store.search_db import docid_at, read_state, write_state
 from agentmon.store.search_match import tags
@@ -80,7 +80,7 @@ class Indexer:
 
         Raises sqlite3.Error (the index is busy or full), OSError (a text can't be read).
         """
-        if self._are_texts_moving() or self._is_done():
+        if db.are_texts_moving(self._main, self.data_dir) or self._is_done():
             return 0
         with db.transaction(self._conn):
             state = read_state(self._conn)
@@ -120,6 +120,10 @@ class Indexer:
             sql = f"SELECT COALESCE(MAX(rowid), 0) FROM {table} WHERE rowid < ?"
         return int(self._main.execute(sql, cursor).fetchone()[0])
 
+    def read_by_all(self) -> int:
+        """Up to where the queue can be trimmed."""
+        return search_queue.read_by_all(self._main, self.read_to)
+
     # Whether this index is one of this store
 
     def _ends(self) -> tuple[int, int]:
@@ -146,11 +150,6 @@ class Indexer:
             state[f"scan {kind}"] = json.dumps(start)
         for name, value in state.items():
             write_state(self._conn, name, value)
-
-    def _are_texts_moving(self) -> bool:
-        """Between a commit and the moves it announced, a file may have its old text still."""
-        moving = self._main.execute("SELECT 1 FROM file_ops LIMIT 1").fetchone() is not None
-        return moving and db.writer_of(self.data_dir) is not None
 
     def _is_done(self) -> bool:
         state = read_state(self._conn)

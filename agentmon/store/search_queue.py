@@ -1,4 +1,5 @@
-"""Where the index of `search` has to look next: written with each batch, read by `search_index`.
+"""Where the index of `search` has to look next, and what is derived from calls: written with each
+batch, read by `search_index` and `agentmon.collab.deriving`.
 
 A writer only names what it wrote; whether that is new, and what its text is, the index finds out.
 """
@@ -27,9 +28,16 @@ def enqueue_session(conn: sqlite3.Connection, sid: str) -> None:
         conn.execute(sql, (sid,))
 
 
+def read_by_all(conn: sqlite3.Connection, read_to: int) -> int:
+    """Up to where rows can go: indexed so far, and every rule has derived its things from them."""
+    (derived,) = conn.execute("SELECT MIN(read_to) FROM derivations").fetchone()
+    return read_to if derived is None else min(read_to, derived)
+
+
 def trim(conn: sqlite3.Connection, read_to: int) -> None:
-    """Drops rows that are indexed, but for the last one: its number must not come again."""
+    """Drops rows that nobody needs any more, but for the last one: its number must not come
+    again."""
     conn.execute(
         "DELETE FROM search_queue WHERE seq <= ? AND seq < (SELECT MAX(seq) FROM search_queue)",
-        (read_to,),
+        (read_by_all(conn, read_to),),
     )

@@ -8,11 +8,11 @@ from typing import cast
 from msgspec import Struct, field
 
 from agentmon.core.health import WORKING
+from agentmon.core.names import gist
 from agentmon.core.text import one_line
 from agentmon.report import render
 from agentmon.report.board import Thread
 from agentmon.report.known import details
-from agentmon.report.words import gist
 from agentmon.store import read
 from agentmon.ui.widgets.rounds import span
 from agentmon.ui.widgets.sessions import View, clock_text

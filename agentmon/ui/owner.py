@@ -1,6 +1,7 @@
 """Whose rounds are shown, what is wrong with them, and what to do while there is no agent. Pure."""
 
 from agentmon.core.health import Verdict
+from agentmon.core.names import gist
 from agentmon.core.text import one_line
 from agentmon.engine.feed import Status
 from agentmon.report import render
@@ -15,7 +16,6 @@ from agentmon.report.known import (
     text,
 )
 from agentmon.report.places import WAYS_ON
-from agentmon.report.words import gist
 from agentmon.store.read import AgentRow
 from agentmon.ui.jumps import waiting_call
 from agentmon.ui.parts import Line, Part

@@ -2,11 +2,11 @@
 
 from collections.abc import Hashable
 
+from agentmon.core.names import gist
 from agentmon.core.text import one_line
 from agentmon.report import render
 from agentmon.report.board import Board, Thread
 from agentmon.report.known import name_of
-from agentmon.report.words import gist
 from agentmon.store.read import PendingRow
 from agentmon.ui.filters import NOTHING, Filter, Subject
 from agentmon.ui.parts import BLANK, Column, Line, Part, Slot, arrange, table_line

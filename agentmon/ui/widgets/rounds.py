@@ -6,12 +6,12 @@ from typing import cast
 
 from msgspec import Struct
 
+from agentmon.core.names import gist
 from agentmon.core.text import one_line
 from agentmon.report import render
 from agentmon.report.board import Thread
 from agentmon.report.family import Key
 from agentmon.report.known import agent_name, agent_tokens
-from agentmon.report.words import gist
 from agentmon.report.words import span as span
 from agentmon.store import read
 from agentmon.ui.filters import Subject, parse

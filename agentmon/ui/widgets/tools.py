@@ -3,11 +3,12 @@
 from collections.abc import Callable, Hashable, Sequence
 from typing import Literal
 
+from agentmon.core.names import gist
 from agentmon.core.spread import BOUNDS
 from agentmon.report import render
 from agentmon.report.failures import rate_text
 from agentmon.report.histogram import histogram
-from agentmon.report.words import gist, lasted
+from agentmon.report.words import lasted
 from agentmon.store.read_tools import CallRow, Place, ToolRow
 from agentmon.ui.parts import Column, Line, Part, Slot, arrange, heading_line, table_line
 from agentmon.ui.widgets.lines import KeyedPane

@@ -1,0 +1,302 @@
+"""What work adds up to: sums by day, the last week, balance between agents, utilisation.
+
+Days are UTC. Everything is computed from the work log and what the sessions themselves did;
+`rebuild` writes the sums into the table `daily_metrics`, beside what messages count there
+(`messages_sent`, `messages_received`).
+
+*Balance*: of each of events, commits, lines (added and deleted), tool calls, busy time and tokens
+an agent's share is what it did of what all did; its share of the work is the mean over those of
+which there are any. With n agents each one's fair share is 100/n, and its *fair floor* is as far
+below that, in proportion, as the weaker of two is at the threshold: 100/n · (100 - threshold)/50,
+never more than the fair share. At 70 that is 30 % of two, 20 % of three, 15 % of four.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
+
+from agentmon.collab import presence, work_sums
+from agentmon.collab.presence import Presence, State
+from agentmon.collab.worklog import WorkEvent, decoded
+
+CORE = ("tool_calls", "tokens", "busy_seconds", "blocked_seconds")
+"""Daily metrics that come from the sessions."""
+METRICS = (*work_sums.METRICS, *CORE)
+"""Daily metrics that `rebuild` writes."""
+DIMENSIONS = ("events", "commits", "lines", "tool_calls", "busy_seconds", "tokens")
+DAY = 86_400.0
+
+
+class Share(Struct):
+    """What an agent did within a window."""
+
+    agent: str
+    events: int = 0
+    commits: int = 0
+    lines: int = 0
+    """Added and deleted."""
+    tool_calls: int = 0
+    busy_seconds: float = 0.0
+    tokens: int = 0
+    share: float = 0.0
+    """Of the work, 0 to 100."""
+    shares: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    """Of each dimension, 0 to 100; None: nobody did any."""
+
+
+class Balance(Struct):
+    """Who did how much, the most first; `warning` None: it is fair, or there is nobody to compare.
+
+    `floor` and `threshold` are None where nothing was checked."""
+
+    since: float
+    until: float
+    shares: list[Share]
+    warning: str | None = None
+    threshold: float | None = None
+    floor: float | None = None
+
+
+class Utilisation(Struct):
+    """An agent's time within a window: seconds, and the spans that they are made of, in order."""
+
+    agent: str
+    busy: float
+    blocked: float
+    idle: float
+    spans: list[tuple[float, float, State]]
+
+
+class AgentWeek(Struct):
+    """An agent's sums of seven days, and of the seven before."""
+
+    agent: str
+    now: dict[str, float]
+    before: dict[str, float]
+
+
+class Week(Struct):
+    """Seven days (UTC) up to today."""
+
+    since: float
+    until: float
+    agents: list[AgentWeek]
+    totals: dict[str, float]
+    totals_before: dict[str, float]
+    busiest_day: str | None
+    """The day with the most events; None: there are none."""
+
+
+# Balance
+
+
+def balance(conn: sqlite3.Connection, since: float, until: float) -> Balance:
+    """Who did how much from `since` on, before `until`."""
+    found: dict[str, Share] = {}
+    for one in presence.presences(conn, since, until):
+        share = found.setdefault(one.agent, Share(one.agent))
+        share.tool_calls = len(one.calls)
+        share.tokens = sum(tokens for _, tokens in one.tokens)
+        share.busy_seconds = presence.seconds(one.busy)
+    for event in _events(conn, since, until):
+        share = found.setdefault(event.agent, Share(event.agent))
+        sums = work_sums.of(event)
+        share.events += 1
+        share.commits += int(sums.get("commits", 0))
+        share.lines += int(sums.get("lines_added", 0) + sums.get("lines_deleted", 0))
+    there = [one for one in found.values() if any(getattr(one, name) for name in DIMENSIONS)]
+    _divide(there)
+    return Balance(since, until, sorted(there, key=lambda one: (-one.share, one.agent)))
+
+
+def _divide(shares: Sequence[Share]) -> None:
+    totals = {name: sum(getattr(one, name) for one in shares) for name in DIMENSIONS}
+    for one in shares:
+        one.shares = {
+            name: 100 * getattr(one, name) / total if total else None
+            for name, total in totals.items()
+        }
+        known = [share for share in one.shares.values() if share is not None]
+        one.share = sum(known) / len(known) if known else 0.0
+
+
+def fair_floor(agents: int, threshold: float) -> float:
+    """The share below which one of so many agents does less than is fair."""
+    return 0.0 if agents < 2 else 100 / agents * min(1.0, max(0.0, (100 - threshold) / 50))
+
+
+def check_balance(
+    conn: sqlite3.Connection, since: float, until: float, threshold: float = 70.0
+) -> Balance:
+    """The balance, with a warning where one of several agents has more than the threshold (in
+    percent) of the work, or less than its fair floor. One agent, or none, is never warned of."""
+    found = balance(conn, since, until)
+    found.threshold, found.floor = threshold, fair_floor(len(found.shares), threshold)
+    if len(found.shares) < 2:
+        return found
+    words = [
+        f"{one.agent} does {one.share:.0f}% of the work, more than {threshold:g}%"
+        for one in found.shares
+        if one.share > threshold + _NOISE
+    ]
+    below = [one for one in found.shares if one.share < found.floor - _NOISE]
+    if below:
+        names = ", ".join(f"{one.agent} ({one.share:.0f}%)" for one in below[:5])
+        more = f" and {len(below) - 5} more" if len(below) > 5 else ""
+        does = "does" if len(below) == 1 else "do"
+        words.append(f"{names}{more} {does} less than the fair floor of {found.floor:.0f}%")
+    found.warning = "; ".join(words) or None
+    return found
+
+
+_NOISE = 1e-9
+
+
+def utilisation(conn: sqlite3.Connection, since: float, until: float) -> list[Utilisation]:
+    """When each agent was busy, blocked and idle (see `presence`)."""
+    return [_used(one) for one in presence.presences(conn, since, until)]
+
+
+def _used(one: Presence) -> Utilisation:
+    states: tuple[tuple[State, list[presence.Span]], ...] = (
+        ("busy", one.busy),
+        ("blocked", one.blocked),
+        ("idle", one.idle),
+    )
+    spans: list[tuple[float, float, State]] = [
+        (start, end, state) for state, of in states for start, end in of
+    ]
+    busy, blocked, idle = (presence.seconds(of) for _, of in states)
+    return Utilisation(one.agent, busy, blocked, idle, sorted(spans))
+
+
+# By day
+
+Sums = Mapping[tuple[str, str, str], float]
+"""(day, agent, metric) → value; zeros are left out."""
+
+
+def daily(conn: sqlite3.Connection, since: float, until: float) -> Sums:
+    """The sums of whole days, from the one of `since` up to `until`."""
+    start = day_start(since)
+    found: dict[tuple[str, str, str], float] = {}
+
+    def add(day: str, agent: str, metric: str, value: float) -> None:
+        if value:
+            key = (day, agent, metric)
+            found[key] = found.get(key, 0.0) + value
+
+    for event in _events(conn, start, until):
+        for metric, value in work_sums.of(event).items():
+            add(work_sums.day_of(event.time), event.agent, metric, value)
+    for one in presence.presences(conn, start, until):
+        for at in one.calls:
+            add(work_sums.day_of(at), one.agent, "tool_calls", 1)
+        for at, tokens in one.tokens:
+            add(work_sums.day_of(at), one.agent, "tokens", tokens)
+        for metric, spans in (("busy_seconds", one.busy), ("blocked_seconds", one.blocked)):
+            for day, length in _by_day(spans):
+                add(day, one.agent, metric, length)
+    return {key: round(value, 6) for key, value in found.items()}
+
+
+def _by_day(spans: Iterable[presence.Span]) -> Iterator[tuple[str, float]]:
+    for begun, end in spans:
+        start = begun
+        while start < end:
+            stop = min(end, day_start(start) + DAY)
+            yield work_sums.day_of(start), stop - start
+            start = stop
+
+
+def day_start(time: float) -> float:
+    """The begin of the day of a moment, UTC."""
+    return time - time % DAY
+
+
+def rebuild(conn: sqlite3.Connection, since: float, until: float) -> None:
+    """Writes the sums of whole days into `daily_metrics` anew, but for what messages count; in the
+    caller's transaction."""
+    found = daily(conn, since, until)
+    marks = ", ".join("?" * len(METRICS))
+    conn.execute(
+        f"DELETE FROM daily_metrics WHERE day BETWEEN ? AND ? AND metric IN ({marks})",
+        (work_sums.day_of(since), work_sums.day_of(until), *METRICS),
+    )
+    work_sums.put(conn, ((*key, value) for key, value in found.items()))
+
+
+def per_day(conn: sqlite3.Connection, metric: str, days: int, now: float) -> dict[str, list[float]]:
+    """Each agent's values of the last days, today's last; agents without any are left out."""
+    since = day_start(now) - (days - 1) * DAY
+    names = _days(since, days)
+    rows: Iterable[tuple[str, str, float]] = ()
+    if metric in METRICS:
+        sums = daily(conn, since, now).items()
+        rows = [(day, agent, value) for (day, agent, name), value in sums if name == metric]
+    elif names:
+        rows = conn.execute(_OF_METRIC, (names[0], names[-1], metric)).fetchall()
+    found: dict[str, list[float]] = {}
+    for day, agent, value in rows:
+        if day in names:
+            found.setdefault(agent, [0.0] * days)[names.index(day)] += value
+    return dict(sorted(found.items()))
+
+
+_OF_METRIC = """
+SELECT day, agent, value FROM daily_metrics WHERE day >= ? AND day <= ? AND metric = ?
+"""
+
+
+def _days(since: float, days: int) -> list[str]:
+    first = datetime.fromtimestamp(since, UTC)
+    return [f"{first + timedelta(days=number):%Y-%m-%d}" for number in range(days)]
+
+
+def weekly_summary(conn: sqlite3.Connection, now: float) -> Week:
+    """The last seven days (UTC, today is one of them), beside the seven before."""
+    since = day_start(now) - 6 * DAY
+    this, last = daily(conn, since, now), daily(conn, since - 7 * DAY, since)
+    agents = sorted({agent for _, agent, _ in (*this, *last)})
+    by_day: dict[str, float] = {}
+    for (day, _, metric), value in this.items():
+        if metric == "work_events":
+            by_day[day] = by_day.get(day, 0.0) + value
+    return Week(
+        since,
+        now,
+        [AgentWeek(name, _sums(this, name), _sums(last, name)) for name in agents],
+        _sums(this),
+        _sums(last),
+        max(by_day, key=lambda day: (by_day[day], day)) if by_day else None,
+    )
+
+
+def _sums(of: Sums, agent: str | None = None) -> dict[str, float]:
+    found: dict[str, float] = dict.fromkeys(METRICS, 0.0)
+    for (_, name, metric), value in of.items():
+        if agent in (None, name):
+            found[metric] += value
+    return {metric: round(value, 6) for metric, value in found.items()}
+
+
+_EVENTS = """
+SELECT time, kind, agent, lines_added, lines_deleted, is_success, metadata FROM work_events
+WHERE time >= ? AND time < ?
+"""
+
+
+def _events(conn: sqlite3.Connection, since: float, until: float) -> Iterator[WorkEvent]:
+    for row in conn.execute(_EVENTS, (since, until)):
+        time, kind, agent, added, deleted, success, metadata = row
+        yield WorkEvent(
+            time=time,
+            kind=kind,
+            agent=agent,
+            lines_added=added,
+            lines_deleted=deleted,
+            is_success=None if success is None else bool(success),
+            metadata=decoded(metadata) if kind == "test_run" else {},
+        )
