@@ -31,12 +31,11 @@ class Health(Struct, frozen=True):
 
 
 class Ui(Struct, frozen=True):
-    """How the screen looks and listens; `name` is who sends messages and decides there."""
+    """How the screen looks and listens."""
 
     theme: str = "textual-dark"
     ascii: bool = False
     mouse: bool = False
-    name: str = "user"
 
 
 class Store(Struct, frozen=True):
@@ -260,7 +259,6 @@ FIELDS: Mapping[str, Setting] = {
     "ui.theme": Setting(_text, "a theme of Textual"),
     "ui.ascii": Setting(_boolean, "draw with ASCII characters only"),
     "ui.mouse": Setting(_boolean, "let the screen take the mouse (no selecting of text)"),
-    "ui.name": Setting(_text, "your name in messages and decisions"),
     "store.data_dir": Setting(_text, "where the store is"),
     "follow.poll": Setting(duration, "longest pause where the file system does not notify"),
     "attention.bell": Setting(_boolean, "ring the terminal's bell"),

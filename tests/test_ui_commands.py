@@ -18,6 +18,7 @@ from agentmon.ui.screens.overlays import OVERLAY
 from agentmon.ui.screens.round import RoundPage
 from agentmon.ui.screens.searching import SearchPage
 from agentmon.ui.screens.tools import ToolsPage
+from agentmon.ui.screens.work import WorkPage
 from tests.ui_app import shown
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 
@@ -28,6 +29,7 @@ PAGE_CLASSES: dict[str, type[object]] = {
     "search": SearchPage,
     "messages": MessagesPage,
     "decisions": DecisionsPage,
+    "work": WorkPage,
     "form": FormScreen,
 }
 

@@ -5,12 +5,17 @@ from pathlib import Path
 import pytest
 
 from agentmon.collab import decisions
-from agentmon.config import Settings, Ui
+from agentmon.config import Messages, Settings, Ui
 from agentmon.ui.screens.decisions import DecisionsPage
 from tests.test_ui_messages import fill_in, form_of, sent
 from tests.ui_app import Shown, shown
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 from tests.ui_talk import API, add_decisions, make_writable
+
+
+@pytest.fixture(autouse=True)
+def no_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("USER", raising=False)
 
 
 @pytest.fixture
@@ -98,7 +103,7 @@ async def test_enter_leads_to_its_round_and_back(feed: StoreFeed) -> None:
 
 
 async def test_a_new_one_is_checked_in_place(feed: StoreFeed) -> None:
-    async with shown(feed, (80, 24), Settings(ui=Ui(name="anna"))) as screen:
+    async with shown(feed, (80, 24), Settings(messages=Messages(agent="anna"))) as screen:
         await screen.press("D", "n")
         form = form_of(screen)
         await fill_in(screen, question="Tabs or spaces?", category="style", positions="web tabs")

@@ -5,12 +5,17 @@ from pathlib import Path
 import pytest
 
 from agentmon.collab import archive
-from agentmon.config import Settings, Ui
+from agentmon.config import Messages, Settings, Ui
 from agentmon.ui.screens.form import FormScreen
 from agentmon.ui.screens.messages import MessagesPage
 from tests.ui_app import Shown, shown
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 from tests.ui_talk import API, add_decisions, add_mail, add_work, make_writable, send
+
+
+@pytest.fixture(autouse=True)
+def no_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("USER", raising=False)
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ async def test_counts_stand_in_the_titles(feed: StoreFeed) -> None:
     async with shown(feed, (160, 50)) as screen:
         await screen.main.count_tabs()
         line = screen.main.footer.render_line(0).text
-        assert " Live │ Tools │ Messages 3 │ Decisions 1 " in line
+        assert " Live │ Tools │ Messages 3 │ Decisions 1 │ Work 15 " in line
         await screen.press("M")
         assert "Messages 3 │" in page_of(screen).footer.render_line(0).text
     async with shown(feed, (60, 20)) as screen:
@@ -175,7 +180,7 @@ async def test_opening_marks_what_is_for_the_person_and_a_acknowledges(feed: Sto
 
 
 async def test_compose_says_what_is_wrong_in_place_and_sends_as_the_person(feed: StoreFeed) -> None:
-    settings = Settings(ui=Ui(name="anna"))
+    settings = Settings(messages=Messages(agent="anna"))
     async with shown(feed, (60, 20), settings) as screen:
         await screen.press("M", "c")
         form = form_of(screen)
@@ -208,6 +213,9 @@ async def test_reply_goes_into_the_thread(feed: StoreFeed) -> None:
         await screen.press("M", "j", "r")
         values = form_of(screen).values
         assert (values["to"], values["subject"]) == ("infra", "Re: Migration")
+        await screen.press("ctrl+s")
+        await sent(screen)
+        assert form_of(screen).captions["body"].problem == "there is nothing in it"
         await screen.press("y", "e", "s", "escape")
         assert "Esc again" in screen.text()
         await screen.press("ctrl+s")

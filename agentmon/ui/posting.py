@@ -4,11 +4,11 @@ import re
 import sqlite3
 import time
 from pathlib import Path
-from uuid import uuid4
 
-from agentmon.collab import archive, form
+from agentmon.collab import archive, form, sending
 from agentmon.collab.archive import Mail
 from agentmon.core.text import clean, one_line
+from agentmon.store import db
 from agentmon.ui import writing
 from agentmon.ui.screens.form import Field, FieldError, Values
 
@@ -52,33 +52,32 @@ def names_in(text: str) -> list[str]:
     return [name.strip() for name in _SEPARATORS.split(text) if name.strip()]
 
 
-async def send(data_dir: Path, me: str, values: Values, reply_to: Mail | None = None) -> Mail:
-    """Archives what a form holds, for everybody it names. Raises FieldError."""
+async def send(
+    data_dir: Path, me: str, values: Values, reply_to: Mail | None = None, *, limit_bytes: int
+) -> Mail:
+    """Sends what a form holds to everybody it names. Raises FieldError."""
     to = names_in(values["to"])
     if reply_to is not None and values["to"] == _shown(_back(reply_to, me)):
         to = _back(reply_to, me)
     if not to:
         raise FieldError("to", "name an agent, several with commas, or * for all")
-    if not values["subject"].strip() and not values["body"].strip():
+    has_subject = reply_to is None and values["subject"].strip()
+    if not has_subject and not values["body"].strip():
         raise FieldError("body", "there is nothing in it")
     said: dict[str, object] = {
         "content": {"subject": values["subject"].strip(), "body": values["body"]}
     }
     if reply_to is not None:
         said |= {"reply_to": reply_to.message_id, "thread_id": reply_to.thread_id}
+
+    def post(conn: sqlite3.Connection) -> Mail:
+        return sending.send(conn, me, to, said, limit_bytes=limit_bytes)
+
     try:
-        message = form.compose(me, to, said, message_id=uuid4().hex, now=time.time())
+        return await writing.write(data_dir, post)
     except form.MessageError as error:
         name = error.field.rpartition(".")[2].partition("[")[0]
         raise FieldError(name, error.reason) from error
-
-    def add(conn: sqlite3.Connection) -> Mail | None:
-        archive.register(conn, me, message.timestamp)
-        return archive.add(conn, archive.draft_of(message))
-
-    mail = await writing.write(data_dir, add)
-    assert mail is not None, "its id is new"
-    return mail
 
 
 async def mark(data_dir: Path, me: str, mails: list[Mail], *, acked: bool = False) -> int:
@@ -88,7 +87,8 @@ async def mark(data_dir: Path, me: str, mails: list[Mail], *, acked: bool = Fals
         return 0
     now = time.time()
 
-    return await writing.write(
-        data_dir,
-        lambda conn: archive.mark(conn, me, mine, read=now, acked=now if acked else None),
-    )
+    def note(conn: sqlite3.Connection) -> int:
+        with db.transaction(conn):
+            return archive.mark(conn, me, mine, read=now, acked=now if acked else None)
+
+    return await writing.write(data_dir, note)

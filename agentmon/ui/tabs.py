@@ -23,7 +23,7 @@ MESSAGES = Tab("messages", "Messages", "tab_messages", "Msgs")
 DECISIONS = Tab("decisions", "Decisions", "tab_decisions", "Dec")
 WORK = Tab("work", "Work", "tab_work", "Work")
 
-TABS: tuple[Tab, ...] = (LIVE, TOOLS, MESSAGES, DECISIONS)
+TABS: tuple[Tab, ...] = (LIVE, TOOLS, MESSAGES, DECISIONS, WORK)
 """From left to right. A tab besides the board is a `screens.page.Page` with this `TAB`."""
 
 

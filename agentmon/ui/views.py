@@ -28,6 +28,11 @@ class Views(Trouble):
 
         self.screen.open_page(DecisionsPage(self.screen))
 
+    def tab_work(self) -> None:
+        from agentmon.ui.screens.work import WorkPage
+
+        self.screen.open_page(WorkPage(self.screen))
+
     def next_tab(self) -> None:
         self._go_to(tabs.beside(tabs.LIVE, 1))
 

@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 async def write(data_dir: Path, change: Callable[[sqlite3.Connection], T]) -> T:
-    """Runs `change` in one transaction of a connection of its own, in a thread."""
+    """Runs `change`, which has its own transactions, over a connection of its own in a thread."""
     return await asyncio.to_thread(_run, data_dir, change)
 
 
 def _run(data_dir: Path, change: Callable[[sqlite3.Connection], T]) -> T:
-    with closing(db.create(data_dir)) as conn, db.transaction(conn):
+    with closing(db.create(data_dir)) as conn:
         return change(conn)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
@@ -76,8 +77,9 @@ class MainScreen(Frame):
         self._attendant: Attendant | None = None
         self._resuming: Place | None = None
         self.searching = settings.search
-        self.person = settings.ui.name
-        """Who sends and decides here."""
+        self.messages = settings.messages
+        self.person = self.messages.agent or os.environ.get("USER") or "user"
+        """Who sends and decides here, and whose mail it is: as on the command line."""
         self.tab_counts = counting.TabCounts(feed)
         self.guests: list[str] = []
         """Sessions that a person went to and that are too old for the board."""

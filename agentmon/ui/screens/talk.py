@@ -33,11 +33,18 @@ class OpenPage(Page[Found]):
         self.outside_changes = 0
         """How often something was written that makes no revision."""
         self._outside = Outside(self.feed.data_dir)
+        self._revision = self.feed.revision
 
     def second(self) -> None:
+        """What changes here makes a revision too, and the reader has its own pace for those."""
         super().second()
-        if not self.below.is_paused and self._outside.changed():
-            self.ask_anew()
+        if self.below.is_paused:
+            return
+        is_quiet, self._revision = self.feed.revision == self._revision, self.feed.revision
+        if self._outside.changed():
+            self.outside_changes += 1
+            if is_quiet:
+                self.reader.ask()
 
     def ask_anew(self) -> None:
         """Reads everything again: something was written."""
