@@ -47,7 +47,11 @@ async def test_by_category_with_positions_and_history(feed: StoreFeed) -> None:
         assert found[1].startswith("○ open       Is it called a round")
         assert found[3].startswith("✓ decided    Which database keeps")
         assert page_of(screen).rows.cursor == ("decision", "d3")
-        await screen.press("j", "j")
+        await screen.press("j")
+        history = "\n".join(screen.rows(page_of(screen).decision))
+        assert "History · storage" in history
+        assert history.index("2  web") < history.index("1  infra") < history.index("1  api-server")
+        await screen.press("j")
         detail = "\n".join(screen.rows(page_of(screen).decision))
         for words in (
             "✓ decided · by consensus · impact 9 of 10 · revision 2",

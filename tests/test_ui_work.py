@@ -8,7 +8,7 @@ from agentmon.collab import analytics
 from agentmon.collab.worklog import WorkEvent, WorkFile
 from agentmon.config import Settings, Ui
 from agentmon.ui.screens.work import METRICS, WorkPage
-from agentmon.ui.widgets.lines import LinePane
+from agentmon.ui.widgets.strips import LineWidget
 from agentmon.ui.widgets.work import MEASURES, bar, strip, what_of
 from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
@@ -30,7 +30,7 @@ def page_of(screen: Shown) -> WorkPage:
     return page
 
 
-def rows(pane: LinePane, head: int = 1) -> list[str]:
+def rows(pane: LineWidget, head: int = 1) -> list[str]:
     lines = [pane.render_line(y).text.rstrip() for y in range(head, pane.size.height)]
     return [line for line in lines if line]
 
@@ -187,6 +187,9 @@ async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
 async def test_every_size_and_ascii(feed: StoreFeed, size: tuple[int, int]) -> None:
     async with shown(feed, size, Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("W")
+        warning = "\n".join(rows(page_of(screen).warning, 0))
+        assert "more than 70%" in warning
+        assert "less than the fair" in warning
         for _ in range(3):
             assert screen.text().isascii()
             assert all(len(row) <= size[0] for row in screen.text().split("\n"))

@@ -36,6 +36,8 @@ class Found(Struct):
     rows: list[Decision] | None
     categories: list[str] = field(default_factory=list[str])
     chosen: Decision | None = None
+    category: str | None = None
+    """The one whose history was read, where no decision is chosen."""
     revisions: list[Revision] = field(default_factory=list[Revision])
     site: Site | None = None
 
@@ -75,7 +77,14 @@ class DecisionsPage(TalkPage[Found]):
             self.status,
         )
         is_known = self.found is not None and self.found.state == state
-        return partial(_read, state=state, chosen=self.rows.chosen, with_list=not is_known)
+        rows = self.rows
+        return partial(
+            _read,
+            state=state,
+            chosen=rows.chosen,
+            heading=rows.chosen_category,
+            with_list=not is_known,
+        )
 
     def show(self, found: Found) -> None:
         if found.state[2:] != (self.searched, self.category, self.status):
@@ -90,8 +99,8 @@ class DecisionsPage(TalkPage[Found]):
             words += [f"{len(found.rows)}{'+' * (len(found.rows) == MOST)}"]
             rows.words = " · ".join(words)
             rows.show(found.rows)
-        if rows.chosen is None or (found.chosen is not None and rows.chosen == found.chosen):
-            self.decision.show(found.chosen if rows.chosen else None, found.revisions)
+        if rows.chosen == found.chosen and rows.chosen_category == found.category:
+            self.decision.show(found.chosen, found.revisions, found.category)
         else:
             self.reader.ask()
 
@@ -172,7 +181,12 @@ class DecisionsPage(TalkPage[Found]):
 
 
 def _read(
-    conn: sqlite3.Connection, *, state: State, chosen: Decision | None, with_list: bool
+    conn: sqlite3.Connection,
+    *,
+    state: State,
+    chosen: Decision | None,
+    heading: str | None,
+    with_list: bool,
 ) -> Found:
     _, _, words, category, status = state
     found = Found(state, None)
@@ -182,9 +196,14 @@ def _read(
         )
         found.categories = decisions.categories(conn)
         by_id = {row.decision_id: row for row in found.rows}
-        first = min(found.rows, key=lambda row: row.category, default=None)
-        chosen = by_id.get(chosen.decision_id, first) if chosen is not None else first
-    if chosen is not None:
+        if heading not in {row.category for row in found.rows}:
+            heading = None
+            first = min(found.rows, key=lambda row: row.category, default=None)
+            chosen = by_id.get(chosen.decision_id, first) if chosen is not None else first
+    if heading is not None:
+        found.category = heading
+        found.revisions = decisions.history(conn, heading)
+    elif chosen is not None:
         found.chosen = chosen
         found.revisions = decisions.revisions(conn, chosen.decision_id)
         found.site = linked_site(conn, "decision", chosen, tool_use_id=chosen.tool_use_id)

@@ -132,7 +132,7 @@ class Page(Speaking[Outcome], Generic[Found]):
         """Timers move on; lines that read the same are not painted again."""
         self.header.counts = self.below.header.counts
         self.header.is_paused = self.below.is_paused
-        for bar in (self.header, self.transport_bar, *self.panes()):
+        for bar in (self.header, self.transport_bar, self.footer, *self.panes()):
             bar.sync()
         self.fade_note()
 

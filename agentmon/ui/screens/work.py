@@ -119,6 +119,7 @@ class WorkPage(OpenPage[Found]):
         """All three over each other; where there is no room, the balance and one of the others."""
         width, height = width or self.app.size.width, height or self.app.size.height
         is_roomy = arrangement.shape(width, height) in ("wide", "stack")
+        self.warning.show(self.warning.text, width)
         rows = max(4, self.balance.count + 2)
         self.balance.styles.height = min(rows, max(5, height * 2 // 5))
         self.times.styles.height = (
@@ -182,9 +183,7 @@ class WorkPage(OpenPage[Found]):
             self._days, self._days_of = sums.days, (self.balance.measure, sums.now)
         self.balance.show(sums.balance.shares, self._days)
         self.times.show(sums.times, sums.now - seconds, sums.now)
-        self.warning.text = sums.balance.warning or ""
-        self.warning.display = bool(self.warning.text)
-        self.warning.refresh()
+        self.warning.show(sums.balance.warning or "", self.app.size.width)
         listed = [KINDS[self.kind][0], *([f"of {self.agent}"] if self.agent else []), words]
         self.events.words = " · ".join(listed)
         self.events.show(sums.events)

@@ -74,6 +74,12 @@ class DecisionsPane(KeyedPane):
         self.refresh()
 
     @property
+    def chosen_category(self) -> str | None:
+        """The category whose heading the cursor is on."""
+        found = self._categories.get(self.cursor) if self.cursor is not None else None
+        return found[0] if found is not None else None
+
+    @property
     def chosen(self) -> Decision | None:
         return self._rows.get(self.cursor) if self.cursor is not None else None
 
@@ -126,11 +132,17 @@ class DecisionPane(ProsePane):
     def __init__(self, *, id: str, view: View) -> None:
         super().__init__(id=id, view=view)
         self.row: Decision | None = None
+        self.category: str | None = None
+        """The category whose history is shown, where no decision is."""
         self.revisions: Sequence[Revision] = ()
 
-    def show(self, row: Decision | None, revisions: Sequence[Revision]) -> None:
-        is_other = (row and row.decision_id) != (self.row and self.row.decision_id)
-        self.row, self.revisions = row, revisions
+    def show(
+        self, row: Decision | None, revisions: Sequence[Revision], category: str | None = None
+    ) -> None:
+        """A decision with its revisions, or all those of a category."""
+        before = self.category, self.row.decision_id if self.row is not None else None
+        self.row, self.revisions, self.category = row, revisions, category
+        is_other = before != (category, row.decision_id if row is not None else None)
         self.make()
         if is_other:
             self.scroll_rows(0)
@@ -138,7 +150,8 @@ class DecisionPane(ProsePane):
     def title(self) -> tuple[Line, Line]:
         row = self.row
         if row is None:
-            return (Part(self.NAME),), ()
+            name = clean(self.category, newline=False) if self.category is not None else ""
+            return (Part(f"History · {name}" if name else self.NAME),), ()
         return (Part(f"{self.NAME} · {clean(row.category, newline=False)}"),), (
             Part(clean(row.decision_id, newline=False), "text-muted"),
         )
@@ -149,6 +162,10 @@ class DecisionPane(ProsePane):
     def write(self) -> None:
         row = self.row
         if row is None:
+            for one in self.revisions:
+                self.text(str(one.state.get("question") or ""), "strong", indent=1)
+                self._revision(one)
+                self.gap()
             return
         glyph, plain, role = LOOKS.get(row.status, ("?", "?", ""))
         self.text(row.question, "strong", indent=1)
@@ -184,13 +201,16 @@ class DecisionPane(ProsePane):
         """Every revision, the newest first: who, when, why, and what changed to what."""
         self._heading("History")
         for one in reversed(self.revisions):
-            what = "asked" if one.revision == 1 else f"changed {', '.join(one.changed)}"
-            self.text(f"{one.revision}  {one.changed_by}, {moment(one.changed_at)}: {what}")
-            if one.reason:
-                self.text(one.reason, "text-muted", indent=7)
-            for name in one.changed:
-                value = _words(one.state.get(name))
-                self.text(f"{name}: {value}", "text-muted", indent=7)
+            self._revision(one)
+
+    def _revision(self, one: Revision) -> None:
+        what = "asked" if one.revision == 1 else f"changed {', '.join(one.changed)}"
+        self.text(f"{one.revision}  {one.changed_by}, {moment(one.changed_at)}: {what}")
+        if one.reason:
+            self.text(one.reason, "text-muted", indent=7)
+        for name in one.changed:
+            value = _words(one.state.get(name))
+            self.text(f"{name}: {value}", "text-muted", indent=7)
 
 
 def _words(value: object) -> str:

@@ -5,14 +5,14 @@ from typing import Literal, get_args
 
 from agentmon.collab.analytics import Share, Utilisation
 from agentmon.collab.worklog import WorkEvent
-from agentmon.core.text import clean
+from agentmon.core.text import clean, wrap
 from agentmon.report import render
 from agentmon.report.histogram import histogram
 from agentmon.report.words import clock_text, lasted, moment, tokens
 from agentmon.ui.parts import Column, Line, Part, arrange, heading_line, table_line
-from agentmon.ui.widgets.bars import Bar
 from agentmon.ui.widgets.lines import KeyedPane
 from agentmon.ui.widgets.sessions import View
+from agentmon.ui.widgets.strips import Face, LineWidget
 
 Measure = Literal["all", "events", "commits", "lines", "tool_calls", "busy_seconds", "tokens"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -48,16 +48,31 @@ def percent_of(share: Share, measure: Measure) -> float:
     return share.share if measure == "all" else share.shares.get(measure) or 0.0
 
 
-class WarningBar(Bar):
-    """What is wrong with the balance, in one sentence; hidden while nothing is."""
+class WarningBar(LineWidget):
+    """What is wrong with the balance, in at most two lines; hidden while nothing is."""
 
     def __init__(self, *, id: str, ascii_only: bool) -> None:
         super().__init__(id=id, ascii_only=ascii_only)
         self.text = ""
 
-    def line(self, width: int) -> Line:
-        glyph = "!" if self.ascii_only else "▲"
-        return (Part(f" {glyph} {clean(self.text, newline=False)}", "warning"),)
+    def show(self, text: str, width: int) -> None:
+        """A sentence, at this width; "" hides it."""
+        self.text = text
+        self.display = bool(text)
+        self.styles.height = min(2, len(self._rows(width)))
+        self.refresh()
+
+    def _rows(self, width: int) -> list[str]:
+        return wrap(clean(self.text, newline=False), max(10, width - 4))
+
+    def face(self, y: int) -> Face:
+        width = self.size.width
+        rows = self._rows(width)
+        if y >= len(rows):
+            return Face()
+        glyph = " " if y else "!" if self.ascii_only else "▲"
+        more = "…" if y == 1 and len(rows) > 2 else ""
+        return Face((Part(f" {glyph} {rows[y]}{more}", "warning"),))
 
 
 class BalancePane(KeyedPane):
@@ -197,8 +212,10 @@ class TimesPane(KeyedPane):
         self._rows: dict[Hashable, Utilisation] = {}
 
     def show(self, rows: Sequence[Utilisation], since: float, until: float) -> None:
+        """The axis begins where the first of them was there."""
         self.is_loaded = True
-        self.since, self.until = since, until
+        starts = [row.spans[0][0] for row in rows if row.spans]
+        self.since, self.until = max(since, min(starts, default=since)), until
         ordered = sorted(rows, key=lambda row: (-row.busy, row.agent))
         self._rows = {row.agent: row for row in ordered}
         self.set_keys(list(self._rows))
