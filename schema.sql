@@ -50,7 +50,8 @@ CREATE TABLE sessions (
   cache_write_tokens INTEGER NOT NULL DEFAULT 0,
   context_tokens  INTEGER NOT NULL DEFAULT 0,  -- what the last main message read and wrote
   model           TEXT,
-  kinds           INTEGER NOT NULL DEFAULT 1   -- which kinds of sources spoke of it (bit mask)
+  kinds           INTEGER NOT NULL DEFAULT 1,  -- which kinds of sources spoke of it (bit mask)
+  host            TEXT                         -- the machine it runs on; NULL: this one
 );
 CREATE INDEX sessions_by_last ON sessions (last_time DESC);
 
@@ -451,7 +452,7 @@ CREATE TABLE agent_names (
 
 CREATE VIRTUAL TABLE agent_messages_text USING fts5 (
   sender, receivers, subject, body,
-  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61'
+  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61', prefix = '1 2'
 );
 CREATE TRIGGER agent_messages_indexed AFTER INSERT ON agent_messages BEGIN
   INSERT INTO agent_messages_text (rowid, sender, receivers, subject, body)
@@ -462,14 +463,30 @@ CREATE TRIGGER agent_messages_unindexed AFTER DELETE ON agent_messages BEGIN
   VALUES ('delete', old.seq, old.sender, old.receivers, old.subject, old.body);
 END;
 
--- Messages that a transport has yet to take, in the order in which they were sent.
+-- Messages that a transport has yet to take: one row for each receiver as addressed, taken in the
+-- order of the archive.
 CREATE TABLE agent_outbox (
   outbox_id  INTEGER PRIMARY KEY,
   message_id TEXT    NOT NULL,
   transport  TEXT    NOT NULL,                 -- where to: the server's address without credentials
+  receiver   TEXT    NOT NULL,                 -- "*": everybody
   queued_at  REAL    NOT NULL,
-  UNIQUE (transport, message_id)
+  UNIQUE (transport, message_id, receiver)
 );
+
+-- Messages that came from another store, which is told of their marks: delivered, read, acknowledged.
+CREATE TABLE agent_receipts (
+  receiver  TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,                     -- of its message
+  transport TEXT    NOT NULL,                     -- the server by which it came
+  due       INTEGER NOT NULL DEFAULT 0,           -- there are marks to be told
+  PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE INDEX agent_receipts_due ON agent_receipts (transport, seq) WHERE due = 1;
+CREATE TRIGGER agent_receipts_marked
+AFTER UPDATE OF delivered_at, read_at, acked_at ON agent_deliveries BEGIN
+  UPDATE agent_receipts SET due = 1 WHERE receiver = new.receiver AND seq = new.seq;
+END;
 
 -- What agents did: said by them, or derived from their calls (`event_key` names the call then, so
 -- that it is never counted twice).
@@ -668,7 +685,8 @@ CREATE VIEW v_sessions AS
          CASE WHEN s.resumed_at > s.ended_at THEN NULL ELSE s.end_reason END AS end_reason,
          s.input_tokens, s.output_tokens, s.cache_read_tokens, s.cache_write_tokens,
          s.context_tokens,                     -- what its last message read and wrote
-         (SELECT COUNT(*) FROM rounds r WHERE r.sid = s.sid AND r.prompts > 0) AS rounds
+         (SELECT COUNT(*) FROM rounds r WHERE r.sid = s.sid AND r.prompts > 0) AS rounds,
+         s.host                                -- the machine it runs on; NULL: this one
   FROM sessions s;
 
 -- A thread of a session: the main agent (agent_id '') or a subagent.

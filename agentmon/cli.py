@@ -22,6 +22,7 @@ from agentmon.commands.options import (
     format_option,
     json_option,
     known_format,
+    load,
     print_json,
     reconfigure,
     settings,
@@ -36,9 +37,12 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 ROOMS = {
     "compare": "compare",
+    "configuring": "config",
+    "decisions": "decide decisions",
     "errors": "errors",
     "export": "export",
     "lists": "pending sessions stalled unbalanced",
+    "mcp_server": "mcp",
     "messages": "send inbox listen messages",
     "metrics": "serve-metrics",
     "otel": "otel",
@@ -47,6 +51,7 @@ ROOMS = {
     "round": "parallel rate",
     "scripts": "status wait",
     "searching": "search",
+    "ship": "ship",
     "sql": "sql",
     "sums": "dashboard stats",
     "timeseries": "timeseries",
@@ -141,6 +146,7 @@ def main() -> None:
 @click.option("--ascii", "ascii_", is_flag=True, default=None, help="No glyphs beyond ASCII.")
 @click.option("--theme", metavar="NAME", help="A Textual theme, such as nord or textual-light.")
 @click.option("--mouse", is_flag=True, default=None, help="Capture the mouse.")
+@click.option("--redis", metavar="URL", help="Besides, what other machines ship there.")
 @format_option
 @click.option("--since", metavar="TIME", help="Which logs are read first, such as 24h.")
 @click.option("--stalled-after", metavar="TIME", help="Silence that is a stall, such as 30s.")
@@ -156,6 +162,7 @@ def watch(
     ascii_: bool | None,
     theme: str | None,
     mouse: bool | None,
+    redis: str | None,
     format_: str | None,
     since: str | None,
     stalled_after: str | None,
@@ -194,6 +201,7 @@ def watch(
         width=shutil.get_terminal_size((100, 24)).columns,
         color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         as_json=as_json,
+        redis=redis,
         format=known_format(format_),
     )
     with clear_errors():
@@ -230,6 +238,7 @@ def _speed(text: str) -> float:
 @click.option("--reprocess", is_flag=True, help="Digest kept events that are known by now.")
 @click.option("--progress", is_flag=True, hidden=True)
 @click.option("--found", is_flag=True, hidden=True)
+@click.option("--redis", metavar="URL", help="Besides, what other machines ship there.")
 @format_option
 @data_dir_option
 @json_option
@@ -239,6 +248,7 @@ def ingest(
     reprocess: bool,
     progress: bool,
     found: bool,
+    redis: str | None,
     format_: str | None,
     data_dir: Path | None,
     as_json: bool,
@@ -252,13 +262,20 @@ def ingest(
     """
     from agentmon import worker
 
-    if not paths and not reprocess:
-        raise click.UsageError("give at least one PATH, or --reprocess")
+    if not paths and not reprocess and redis is None:
+        raise click.UsageError("give at least one PATH, --redis, or --reprocess")
     loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
     where = config.data_dir(loaded.settings, os.environ)
     with clear_errors():
         if follow:
-            sys.exit(worker.follow(where, paths, loaded.settings, known_format(format_)))
+            forced = known_format(format_)
+            sys.exit(worker.follow(where, paths, loaded.settings, forced, redis=redis))
+        if redis is not None:
+            from agentmon.engine.mirroring import Mirror
+
+            mirror = Mirror.at(redis, where)
+            mirror.take_all()
+            paths = (*paths, mirror.folder)
         summary, failed = worker.ingest(
             where,
             paths,
@@ -316,8 +333,8 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
     from agentmon import worker
 
     try:
-        settings: config.Loaded | config.ConfigError = config.load(
-            {} if data_dir is None else {"store.data_dir": str(data_dir)}, os.environ
+        settings: config.Loaded | config.ConfigError = load(
+            {} if data_dir is None else {"store.data_dir": str(data_dir)}
         )
     except config.ConfigError as problem:
         settings = problem
@@ -328,27 +345,6 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
         click.echo(text)
     if failed:
         sys.exit(1)
-
-
-@main.command(name="config")
-@data_dir_option
-@json_option
-def config_(data_dir: Path | None, as_json: bool) -> None:
-    """Each setting, its value, and where it came from.
-
-    Order: flag, environment (AGENTMON_HEALTH__STALLED_AFTER), config file, default.
-
-    \b
-    agentmon config --json
-    """
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
-    found = config.rows(loaded)
-    if as_json:
-        print_json({"file": str(config.config_file(os.environ)), "settings": found})
-        return
-    click.echo(f"# {config.config_file(os.environ)}")
-    for row in found:
-        click.echo(f"{row['key']} = {row['value']!r}    # {row['origin']}: {row['help']}")
 
 
 def run() -> NoReturn:

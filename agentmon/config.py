@@ -1,8 +1,8 @@
 """Settings and where they came from, and the folders agentmon uses.
 
 A value comes from a flag, else the environment (`AGENTMON_HEALTH__STALLED_AFTER`), else
-`config.toml`, else its default. `FIELDS` is the one list of settings: parsing, `agentmon config`
-and the warnings about unknown keys all read it.
+`config.toml`, else what agents share in the store, else its default. `FIELDS` is the one list of
+settings: parsing, `agentmon config` and the warnings about unknown keys all read it.
 """
 
 import os
@@ -100,6 +100,16 @@ class Messages(Struct, frozen=True):
     max_size: int = 1 << 20
 
 
+class Redis(Struct, frozen=True):
+    """The server by which agents on several machines talk; "" is none, the store alone then.
+
+    `max_inbox`: messages that an agent's inbox on it holds; what is beyond waits with its senders.
+    """
+
+    url: str = ""
+    max_inbox: int = 10_000
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -114,6 +124,7 @@ class Settings(Struct, frozen=True):
     retention: Retention = Retention()
     search: Search = Search()
     messages: Messages = Messages()
+    redis: Redis = Redis()
 
 
 class Loaded(Struct, frozen=True):
@@ -141,6 +152,8 @@ class Setting(Struct, frozen=True):
 
     parse: Callable[[object], object]
     help: str
+    shown: Callable[[object], object] = lambda value: value
+    """What may be shown of a value, in whatever form it was given."""
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d|)")
@@ -201,6 +214,23 @@ def _action(value: object) -> str:
     if value not in ("archive", "delete"):
         raise ValueError("archive or delete is needed")
     return str(value)
+
+
+def _redis_url(value: object) -> str:
+    """An address of a Redis server, with user and password where it needs them."""
+    from agentmon import redis_url  # only where there is one
+
+    text = _text(value).strip()
+    redis_url.shown(text)
+    return text
+
+
+def _without_secrets(value: object) -> object:
+    if not isinstance(value, str) or not value:
+        return value
+    from agentmon import redis_url
+
+    return redis_url.safely_shown(value)
 
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -274,6 +304,8 @@ FIELDS: Mapping[str, Setting] = {
     "search.max_size": Setting(_some, "how large the index of search may get; the oldest go first"),
     "search.max_text": Setting(_some, "how much of one text can be searched"),
     "messages.agent": Setting(_text, "the agent that send, inbox and listen speak for"),
+    "redis.url": Setting(_redis_url, "a Redis server by which agents talk", _without_secrets),
+    "redis.max_inbox": Setting(_count, "messages an inbox on it holds; more wait with the senders"),
     "messages.max_size": Setting(_some, "how large one message between agents may be"),
     "discover.since": Setting(duration, "logs active in this time are read first"),
     "metrics.since": Setting(duration, "sessions active in this time have metrics of their own"),
@@ -290,10 +322,16 @@ def env_name(key: str) -> str:
     return ENV_PREFIX + key.replace(".", "__").upper()
 
 
-def load(overrides: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
-    """Settings from flags (dotted keys; None means not given), environment, file and defaults.
+def load(
+    overrides: Mapping[str, object],
+    environ: Mapping[str, str],
+    shared: Mapping[str, tuple[object, str]] | None = None,
+) -> Loaded:
+    """Settings from flags (dotted keys; None means not given), environment, file, `shared` (what
+    the store has: values and who set them) and defaults.
 
-    Raises ConfigError for a value that cannot be used and a file that cannot be read.
+    Raises ConfigError for a value that cannot be used and a file that cannot be read. A shared one
+    that cannot be used is a warning: whoever set it must not stop us.
     """
     path = config_file(environ)
     from_file, warnings = _read_file(path)
@@ -301,6 +339,11 @@ def load(overrides: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
     warnings += _unknown_variables(environ)
     values: dict[str, object] = {}
     origins = dict.fromkeys(FIELDS, "default")
+    for key, (value, who) in (shared or {}).items():
+        try:
+            values[key], origins[key] = _parse(key, value, "store"), f"store, set by {who}"
+        except ConfigError as problem:
+            warnings.append(str(problem))
     layers: tuple[tuple[Mapping[str, object], str], ...] = (
         (from_file, f"file {path}"),
         (from_env, "environment"),
@@ -320,7 +363,7 @@ def _parse(key: str, value: object, origin: str) -> object:
     try:
         return FIELDS[key].parse(value)
     except ValueError as problem:
-        raise ConfigError(key, value, origin, str(problem)) from None
+        raise ConfigError(key, FIELDS[key].shown(value), origin, str(problem)) from None
 
 
 def _nested(values: Mapping[str, object]) -> dict[str, object]:
@@ -352,7 +395,7 @@ def _read_file(path: Path) -> tuple[dict[str, object], list[str]]:
         if key in FIELDS:
             known[key] = value
         else:
-            warnings.append(f"{path}: unknown key {key!r}{_nearest(key, FIELDS)}")
+            warnings.append(f"{path}: unknown key {key!r}{nearest(key, FIELDS)}")
     return known, warnings
 
 
@@ -369,13 +412,13 @@ def _flat(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, o
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     names = {env_name(key): key for key in FIELDS}
     return [
-        f"environment: unknown variable {name}{_nearest(name, names)}"
+        f"environment: unknown variable {name}{nearest(name, names)}"
         for name in sorted(environ)
         if name.startswith(ENV_PREFIX) and name not in names
     ]
 
 
-def _nearest(name: str, known: Mapping[str, object]) -> str:
+def nearest(name: str, known: Mapping[str, object]) -> str:
     """A hint at the known name that looks most alike: as a whole, or by its last part."""
     separator = "__" if name.startswith(ENV_PREFIX) else "."
     last = name.removeprefix(ENV_PREFIX).rpartition(separator)[2]
@@ -394,7 +437,12 @@ def rows(loaded: Loaded) -> list[dict[str, object]]:
         for name in key.split("."):
             value = cast("dict[str, object]", value)[name]
         found.append(
-            {"key": key, "value": value, "origin": loaded.origins[key], "help": setting.help}
+            {
+                "key": key,
+                "value": setting.shown(value),
+                "origin": loaded.origins[key],
+                "help": setting.help,
+            }
         )
     return found
 

@@ -43,6 +43,8 @@ class Request(Struct):
     as_json: bool
     format: str | None = None
     """As `--format` names it; None: recognised by content."""
+    redis: str | None = None
+    """Where lines of other machines come from."""
 
 
 # -- printed once
@@ -90,9 +92,16 @@ def _recorded(request: Request) -> tuple[board.Board, Facts, float]:
 
 def _current(request: Request) -> tuple[board.Board, Facts, list[str]]:
     data_dir = config.data_dir(request.settings, os.environ)
-    if request.paths:
-        _refuse_missing(request.paths)
-    found = inputs(request.settings, request.paths, follow=False)
+    settings, paths = request.settings, request.paths
+    if paths:
+        _refuse_missing(paths)
+    if request.redis is not None:
+        from agentmon.engine.mirroring import Mirror
+
+        mirror = Mirror.at(request.redis, data_dir)
+        mirror.take_all()
+        settings, paths = mirror.with_paths(settings, paths)
+    found = inputs(settings, paths, follow=False)
     looked = found.looked_for
     if not found.expanded.files and not db.database(data_dir).exists():
         return board.Board([], []), {}, looked
@@ -160,14 +169,21 @@ def _feed(request: Request, stdin: int) -> Feed:
     data_dir = config.data_dir(request.settings, os.environ)
     db.make_folder(data_dir)
     db.create(data_dir).close()  # what keeps it from opening is said before there is a screen
-    found = inputs(request.settings, request.paths)
+    settings, paths, beside = request.settings, request.paths, ()
+    if request.redis is not None:
+        from agentmon.engine.mirroring import Mirror
+
+        mirror = Mirror.at(request.redis, data_dir)
+        settings, paths = mirror.with_paths(settings, paths)
+        beside = (mirror,)
+    found = inputs(settings, paths)
     since = request.settings.discover.since
     if "-" not in request.paths and db.writer_of(data_dir) is None:
         with Ingestion(data_dir, forced=request.format) as run:
             run.read_first(found.expanded, since=since, at_least=BACKLOG_BYTES)
     return Live(
         data_dir,
-        request.paths,
+        paths,
         bounds,
         looked_for=found.looked_for,
         poll=request.settings.follow.poll,
@@ -177,6 +193,7 @@ def _feed(request: Request, stdin: int) -> Feed:
         forced=request.format,
         retention=policy(request.settings),
         searching=request.settings.search,
+        beside=beside,
     )
 
 

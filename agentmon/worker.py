@@ -19,6 +19,7 @@ from agentmon.engine import cleaning
 from agentmon.engine.ingest import Ingestion, Progress, Summary
 from agentmon.engine.places import found_logs, limits, policy
 from agentmon.report import doctor, render, retention
+from agentmon.report.words import counted, span
 from agentmon.sources.identity import standard_path
 from agentmon.sources.paths import Root, expand
 from agentmon.store import db, search_db, search_index
@@ -94,7 +95,12 @@ if TYPE_CHECKING:  # asyncio and aiosqlite cost a tenth of a second
 
 
 def follow(
-    data_dir: Path, paths: Sequence[str], settings: config.Settings, forced: str | None = None
+    data_dir: Path,
+    paths: Sequence[str],
+    settings: config.Settings,
+    forced: str | None = None,
+    *,
+    redis: str | None = None,
 ) -> int:
     """Ingests as the logs grow, until SIGINT (130) or SIGTERM (0); the exit code.
 
@@ -103,6 +109,12 @@ def follow(
     from agentmon.engine.live import Live
 
     logfile.keep(config.state_dir(os.environ))
+    beside = ()
+    if redis is not None:
+        from agentmon.engine.mirroring import Mirror
+
+        mirror = Mirror.at(redis, data_dir)
+        beside, paths = (mirror,), (*paths, mirror.folder)
     feed = Live(
         data_dir,
         paths,
@@ -111,6 +123,7 @@ def follow(
         forced=forced,
         retention=policy(settings),
         searching=settings.search,
+        beside=beside,
     )
     return asyncio.run(_follow(feed))
 
@@ -165,8 +178,59 @@ def examine(
     if db.database(where).exists():
         checks.append(_check_search(where, known.search))
         checks += _check_mail(where)
+    checks += _check_redis(where, known.redis)
     text = doctor.checks_text(checks)
     return text, msgspec.to_builtins(checks), doctor.has_failed(checks)
+
+
+def _check_redis(data_dir: Path, known: config.Redis) -> list[doctor.Check]:
+    """The server by which agents talk, and what waits for one; nothing where neither is there."""
+    found: list[doctor.Check] = []
+    if known.url:
+        from agentmon.collab import redis_health
+
+        health = redis_health.examine(known.url)
+        if health.problem:
+            message = f"{health.address} does not answer: {health.problem}"
+            remedy = "start it, or correct redis.url; until then messages wait in the store"
+            found.append(doctor.Check("redis", "fail", message, remedy))
+        else:
+            message = (
+                f"{health.address} answers in {health.seconds * 1000:.1f} ms, version"
+                f" {health.version}, {counted(health.agents, 'agent')} took part"
+            )
+            parts = [message, *(flaw for flaw, _ in health.flaws)]
+            parts += [f"{health.refused} entries were no messages"] * bool(health.refused)
+            remedy = "; ".join(remedy for _, remedy in health.flaws)
+            found.append(
+                doctor.Check("redis", "warn" if remedy else "ok", "; ".join(parts), remedy)
+            )
+    return [*found, *_check_outbox(data_dir)]
+
+
+def _check_outbox(data_dir: Path) -> list[doctor.Check]:
+    from agentmon.collab import outbox
+
+    try:
+        conn = db.open_reading(data_dir)
+    except db.StoreError:
+        return []  # told by another check
+    try:
+        waiting = outbox.backlogs(conn)
+    except sqlite3.Error:
+        return []
+    finally:
+        conn.close()
+    return [
+        doctor.Check(
+            "outbox",
+            "warn",
+            f"{counted(one.count, 'message')} for {one.transport}, waiting for"
+            f" {span(max(time.time() - one.since, 0.0))}",
+            "they go when an agent here sends or listens by it",
+        )
+        for one in waiting
+    ]
 
 
 def _check_store(data_dir: Path) -> doctor.Check:

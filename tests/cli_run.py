@@ -55,6 +55,16 @@ def ran(
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def inside(*args: object, env: Mapping[str, str] | None = None) -> Answer:
+    """The same in this process: quicker, where nothing of the process itself is asked."""
+    from click.testing import CliRunner
+
+    from agentmon.cli import main
+
+    done = CliRunner().invoke(main, [*map(str, args)], env=env, prog_name="agentmon")
+    return Answer(done.exit_code, done.stdout, done.stderr)
+
+
 class Running:
     """A command that goes on until it is told to stop; killed at the end whatever happens."""
 

@@ -171,6 +171,7 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
         ("decision", ""),
         ("rationale", None),
     ],
+    ids=lambda value: str(value)[:12],
 )
 def test_an_error_names_the_field(conn: sqlite3.Connection, field: str, value: object) -> None:
     with pytest.raises(DecisionError) as refused:

@@ -246,6 +246,21 @@ def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
 
 
 @needs_shared
+@pytest.mark.parametrize("scene", STREAMED, ids=lambda scene: scene.name)
+def test_what_is_printed_after_it_was_told_is_the_same(scene: Path, tmp_path: Path) -> None:
+    """The stream names no requests; its messages are those of the transcript all the same."""
+    wire, told = sources(scene)
+    printed = [scene / "p.stream.jsonl"]
+    first = ingest(tmp_path / "a", told, wire)
+    texts = {row_id(row): row["sha256"] for row in first if row["kind"] == "block"}
+    for name, runs in {"b": (told, printed, wire), "c": (printed, told, wire)}.items():
+        found = ingest(tmp_path / name, *runs)
+        assert {row_id(row): row["sha256"] for row in found if row["kind"] == "block"} == texts
+        assert count(found, "message") == count(first, "message")
+        assert tokens(found) == tokens(first)
+
+
+@needs_shared
 @pytest.mark.parametrize("scene", CODEX, ids=lambda scene: scene.name)
 def test_what_codex_prints_only_stands_in(scene: Path, tmp_path: Path) -> None:
     """It names neither responses nor calls: with a rollout beside it, it adds nothing."""

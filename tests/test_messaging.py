@@ -1,4 +1,4 @@
-"""`MessagingSystem` over the store: what is sent is got once, in order, whoever dies on the way."""
+"""`MessagingSystem` over the store and by Redis: what is sent is got once, in order."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from agentmon.collab.form import MessageError
 from agentmon.collab.local import LocalTransport
 from agentmon.collab.mail import Mail
 from agentmon.collab.messaging import MessagingSystem
+from agentmon.collab.redis_transport import RedisTransport
 from agentmon.store import db
+from tests import redis_server
 from tests.cli_run import Running, run
 from tests.mail import HOSTILE
 
@@ -39,15 +41,25 @@ async def taken(system: MessagingSystem, count: int) -> list[Mail]:
     return found
 
 
+@pytest.fixture(params=["local", "redis"])
+def url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Both transports behave alike."""
+    if request.param == "local":
+        yield None
+    else:
+        for server in redis_server.running():
+            yield server.url
+
+
 @pytest.fixture
-async def web(tmp_path: Path) -> AsyncIterator[MessagingSystem]:
-    async with MessagingSystem("web", data_dir=tmp_path) as system:
+async def web(tmp_path: Path, url: str | None) -> AsyncIterator[MessagingSystem]:
+    async with MessagingSystem("web", data_dir=tmp_path, url=url) as system:
         yield system
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[MessagingSystem]:
-    async with MessagingSystem("api", data_dir=tmp_path) as system:
+async def api(tmp_path: Path, url: str | None) -> AsyncIterator[MessagingSystem]:
+    async with MessagingSystem("api", data_dir=tmp_path, url=url) as system:
         yield system
 
 
@@ -72,7 +84,7 @@ async def test_who_was_away_gets_what_it_missed_then_what_comes(
 
 
 async def test_a_listener_left_and_started_again_gets_nothing_twice(
-    web: MessagingSystem, api: MessagingSystem, tmp_path: Path
+    web: MessagingSystem, api: MessagingSystem, tmp_path: Path, url: str | None
 ) -> None:
     for number in range(5):
         await api.send_message(["web", "docs"], str(number))
@@ -80,44 +92,48 @@ async def test_a_listener_left_and_started_again_gets_nothing_twice(
     assert [mail.body for mail in await taken(web, 2)] == ["2", "3"]
 
     async def fail() -> None:
-        async with MessagingSystem("web", data_dir=tmp_path) as failing:
+        async with MessagingSystem("web", data_dir=tmp_path, url=url) as failing:
             async for mail in failing.listen():
                 raise KeyError(mail.body)
 
     with pytest.raises(KeyError):
         await fail()
-    async with MessagingSystem("web", data_dir=tmp_path) as again:
+    async with MessagingSystem("web", data_dir=tmp_path, url=url) as again:
         assert [mail.body for mail in await taken(again, 1)] == ["4"]
 
 
-async def test_what_a_callback_refuses_comes_again(api: MessagingSystem, tmp_path: Path) -> None:
+async def test_what_a_callback_refuses_comes_again(
+    api: MessagingSystem, tmp_path: Path, url: str | None
+) -> None:
     await api.send_message("web", "x")
 
     async def refuse(mail: Mail) -> None:
         raise LookupError(mail.body)
 
     async def listen() -> None:
-        async with MessagingSystem("web", data_dir=tmp_path) as system:
+        async with MessagingSystem("web", data_dir=tmp_path, url=url) as system:
             await asyncio.wait([system.start_listening(refuse)])
 
     with pytest.raises(LookupError):
         await listen()
-    async with MessagingSystem("web", data_dir=tmp_path) as system:
+    async with MessagingSystem("web", data_dir=tmp_path, url=url) as system:
         assert [mail.body for mail in await taken(system, 1)] == ["x"]
 
 
 async def test_one_listener_of_an_agent_takes_and_the_other_stands_by(
-    web: MessagingSystem, api: MessagingSystem, tmp_path: Path
+    web: MessagingSystem, api: MessagingSystem, tmp_path: Path, url: str | None
 ) -> None:
     got: list[tuple[int, str]] = []
     first = web.start_listening(lambda mail: got.append((1, mail.body)))
     await api.send_message("web", "a")
     await until(lambda: got)
-    async with MessagingSystem("web", data_dir=tmp_path) as second:
+    told: list[str] = []
+    async with MessagingSystem("web", data_dir=tmp_path, url=url, on_warning=told.append) as second:
         second.start_listening(lambda mail: got.append((2, mail.body)))
         transport = second.transport
-        assert isinstance(transport, LocalTransport)
+        assert isinstance(transport, LocalTransport | RedisTransport)
         await until(lambda: transport.is_standby)
+        assert url is not None or [text for text in told if "waits until it ends" in text]
         await api.send_message("web", "b")
         await until(lambda: len(got) == 2)
         first.cancel()
@@ -153,16 +169,16 @@ async def test_answers_threads_and_questions(web: MessagingSystem, api: Messagin
     assert len(await web.inbox(unread=False)) == 1
 
 
-async def test_hostile_agents_talk(tmp_path: Path) -> None:
+async def test_hostile_agents_talk(tmp_path: Path, url: str | None) -> None:
     names = [text for text in HOSTILE if text.isprintable() and text != "*"]
     for name in names:
-        async with MessagingSystem(name, data_dir=tmp_path) as system:
+        async with MessagingSystem(name, data_dir=tmp_path, url=url) as system:
             for text in HOSTILE:
                 await system.send_message(name, text)
             assert [mail.body for mail in await taken(system, len(HOSTILE))] == list(HOSTILE)
     for name in ("", "*", "a\nb", "x" * 201, "\ud800"):
         with pytest.raises(MessageError, match="agent_id"):
-            MessagingSystem(name, data_dir=tmp_path)
+            MessagingSystem(name, data_dir=tmp_path, url=url)
 
 
 async def test_outside_async_with_it_says_so(tmp_path: Path) -> None:

@@ -70,13 +70,14 @@ def make_old(folder: Path) -> None:
     """A store as a program one version older left it, without two things of today's."""
     with db.create(folder) as conn:
         conn.execute("DROP INDEX sessions_by_last")
-        conn.execute("ALTER TABLE sessions DROP COLUMN kinds")
+        conn.execute("DROP VIEW v_sessions")
+        conn.execute("ALTER TABLE sessions DROP COLUMN host")
         conn.execute("INSERT INTO sessions (sid, agent) VALUES ('kept', 'claude')")
     conn.close()
 
 
-def add_kinds(conn: sqlite3.Connection) -> None:
-    conn.execute("ALTER TABLE sessions ADD COLUMN kinds INTEGER NOT NULL DEFAULT 1")
+def add_host(conn: sqlite3.Connection) -> None:
+    conn.execute("ALTER TABLE sessions ADD COLUMN host TEXT")
 
 
 def add_index(conn: sqlite3.Connection) -> None:
@@ -108,7 +109,7 @@ def test_a_migrated_store_is_like_a_fresh_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_old(tmp_path / "old")
-    steps: Steps = ((db.SCHEMA_VERSION + 1, add_kinds), (db.SCHEMA_VERSION + 2, add_index))
+    steps: Steps = ((db.SCHEMA_VERSION + 1, add_host), (db.SCHEMA_VERSION + 2, add_index))
     old = migrate(tmp_path / "old", monkeypatch, steps)
     fresh = db.create(tmp_path / "fresh")
     try:
@@ -135,7 +136,7 @@ def test_the_first_schema_becomes_todays(tmp_path: Path) -> None:
     migrated, fresh = db.create(folder), db.create(tmp_path / "fresh")
     try:
         assert shape(migrated) == shape(fresh)
-        assert migrated.execute("SELECT sid, kinds FROM sessions").fetchall() == [("kept", 1)]
+        assert migrated.execute("SELECT sid, host FROM sessions").fetchall() == [("kept", None)]
         assert migrated.execute("SELECT format FROM sources").fetchall() == [("sse-lines",)]
     finally:
         migrated.close()
@@ -157,8 +158,8 @@ def test_a_migration_that_fails_changes_nothing_of_its_step(
 ) -> None:
     make_old(tmp_path)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(db.StoreError, match="second step"):
-        migrate(tmp_path, patch, ((after(1), add_kinds), (after(2), fail)))
-    conn = migrate(tmp_path, monkeypatch, ((after(1), add_kinds), (after(2), add_index)))
+        migrate(tmp_path, patch, ((after(1), add_host), (after(2), fail)))
+    conn = migrate(tmp_path, monkeypatch, ((after(1), add_host), (after(2), add_index)))
     try:
         assert conn.execute("SELECT COUNT(*) FROM counts").fetchone() == (0,)
         assert db.version_of(conn) == after(2)

@@ -146,6 +146,48 @@ def test_copies_in_a_fork_are_their_originals() -> None:
     assert len(mine) == 2
 
 
+def test_prompts_in_a_fork_are_those_of_the_answers_behind_them(tmp_path: Path) -> None:
+    """`--fork-session` says only on answers whose they were."""
+    rows = [json.loads(line) for line in main_file(NEW).read_bytes().splitlines() if _is_row(line)]
+    parent = tmp_path / f"{NEW}.jsonl"
+    parent.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    copies = [row | {"sessionId": FORK} if "sessionId" in row else row for row in rows]
+    for row in copies:
+        if row["type"] == "assistant":
+            row["requestSessionId"] = NEW
+    own: dict[str, Any] = {
+        "type": "user",
+        "sessionId": FORK,
+        "uuid": "own",
+        "timestamp": "2026-02-01T00:00:00Z",
+    }
+    own["message"] = {"role": "user", "content": "now here"}
+    fork = tmp_path / f"{FORK}.jsonl"
+    fork.write_text("".join(json.dumps(row) + "\n" for row in [*copies, own]))
+    assert prompts(events_of(fork))[-1][:2] == (FORK, "now here")
+    originals = prompts(events_of(parent))
+    assert [one for one in prompts(events_of(fork)) if one[0] == NEW] == originals
+    answer: dict[str, Any] = {
+        "type": "assistant",
+        "sessionId": FORK,
+        "uuid": "answer",
+        "requestId": "r",
+    }
+    answer |= {"timestamp": "2026-02-01T00:00:01Z", "message": {"id": "m", "content": "yes"}}
+    late = {**own, "uuid": "late", "requestSessionId": NEW}
+    with fork.open("a") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in [answer, late]))
+    found = [text for sid, text, _ in prompts(events_of(fork)) if sid == FORK]
+    assert found[-2:] == ["now here", "now here"]
+
+
+def _is_row(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
 def test_a_resumed_session_of_version_1() -> None:
     events = events_of(main_file(RESUMED, "-home-ana-old"))
     texts = [(sid, text) for sid, text, _ in prompts(events)]

@@ -6,7 +6,9 @@ the clocks of senders differ.
 """
 
 import sqlite3
+import time
 
+from agentmon.collab import alarms
 from agentmon.collab.archiving import add, day_of, mark, register
 from agentmon.collab.mail import Counts, Delivery, Draft, Mail, draft_of, message_of
 from agentmon.collab.mail_rows import listed, names
@@ -185,18 +187,9 @@ def search(
     return listed(conn, sql, (*given, limit), excerpt)
 
 
-_ALARMS = """
-SELECT COUNT(*) FROM agent_deliveries d JOIN agent_messages m USING (seq)
-LEFT JOIN agent_names n ON n.name = d.receiver
-WHERE d.read_at IS NULL AND (n.name IS NULL OR EXISTS (
-  SELECT 1 FROM prompts p WHERE p.sid = n.session_id AND p.time > m.sent_at))
-"""
-
-
-def counts(conn: sqlite3.Connection) -> Counts:
-    """What the archive holds. An alarm is an unread delivery to nobody who is known, or to an agent
-    whose session was prompted since it was sent."""
+def counts(conn: sqlite3.Connection, now: float | None = None) -> Counts:
+    """What the archive holds; `alarms` as of now."""
     one = "SELECT COUNT(*) FROM "
     total = conn.execute(one + "agent_messages").fetchone()[0]
     unread = conn.execute(one + "agent_deliveries WHERE read_at IS NULL").fetchone()[0]
-    return Counts(total, unread, conn.execute(_ALARMS).fetchone()[0])
+    return Counts(total, unread, alarms.count(conn, time.time() if now is None else now))

@@ -88,9 +88,7 @@ def checked(given: Mapping[str, Any]) -> Draft:
         decision=None if decision is None else fields.text("decision", decision),
         rationale=fields.text("rationale", given["rationale"], empty=True),
         method=None if method is None else fields.one_of("method", method, METHODS),
-        participants=list(
-            dict.fromkeys([*fields.names("participants", given["participants"]), *positions])
-        ),
+        participants=list(dict.fromkeys([*participants, *positions])),
         files=fields.names("files", given["files"], most=4_096),
         status=fields.one_of("status", given["status"], STATUSES),
         impact=None if impact is None else fields.whole("impact", impact, 1, 10),

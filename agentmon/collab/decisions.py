@@ -5,11 +5,9 @@ answer. Every change is a revision with who, when, why and the whole state from 
 write in the caller's transaction where there is one, else in one of their own.
 """
 
-import contextlib
 import json
 import sqlite3
-import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -28,8 +26,9 @@ from agentmon.collab.decision_form import (
     checked,
     state_of,
 )
+from agentmon.collab.fields import NotThere
 from agentmon.collab.matching import matching
-from agentmon.store import db
+from agentmon.collab.writing import moment, within
 
 __all__ = [
     "METHODS",
@@ -94,7 +93,7 @@ def decide(
     why = fields.text("reason", reason, empty=True)
     fields.one_of("origin", origin, ORIGINS)
     key = fields.name("decision_id", decision_id or uuid4().hex[:12])
-    moment = time.time() if now is None else now
+    time = moment(now)
     links = tuple(
         link if link is None else fields.name(field, link, most=1_000)
         for field, link in (
@@ -105,11 +104,11 @@ def decide(
     )
     with within(conn):
         try:
-            conn.execute(_INSERT, (key, 1, *_columns(draft), moment, who, moment, origin, *links))
+            conn.execute(_INSERT, (key, 1, *_columns(draft), time, who, time, origin, *links))
         except sqlite3.IntegrityError as problem:
             field = "tool_use_id" if "tool_use_id" in str(problem) else "decision_id"
             raise DecisionError(field, "there is such a decision already") from problem
-        _add_revision(conn, key, 1, moment, who, why, draft)
+        _add_revision(conn, key, 1, time, who, why, draft)
         return the(conn, key)
 
 
@@ -137,7 +136,7 @@ def revise_decision(
     with within(conn):
         before = get(conn, decision_id)
         if before is None:
-            raise DecisionError("decision_id", f"there is no decision {decision_id}")
+            raise NotThere("decision_id", f"there is no decision {decision_id}")
         meant = dict(changes)
         if based_on is not None and based_on != before.revision:
             seen = _state(conn, decision_id, based_on)
@@ -147,9 +146,9 @@ def revise_decision(
         if asdict(draft) == old:
             return before
         number = before.revision + 1
-        moment = max(time.time() if now is None else now, before.updated_at)
-        conn.execute(_UPDATE, (number, *_columns(draft), moment, decision_id))
-        _add_revision(conn, decision_id, number, moment, who, why, draft)
+        time = max(moment(now), before.updated_at)
+        conn.execute(_UPDATE, (number, *_columns(draft), time, decision_id))
+        _add_revision(conn, decision_id, number, time, who, why, draft)
         return the(conn, decision_id)
 
 
@@ -160,13 +159,6 @@ def _implied(changes: dict[str, Any], status: str) -> dict[str, Any]:
     elif "decision" in changes and status in ("open", "decided"):
         return {**changes, "status": "open" if changes["decision"] is None else "decided"}
     return changes
-
-
-@contextlib.contextmanager
-def within(conn: sqlite3.Connection) -> Generator[None, None, None]:
-    """The caller's transaction, else one of our own."""
-    with contextlib.nullcontext() if conn.in_transaction else db.transaction(conn):
-        yield
 
 
 _COLUMNS = Decision.__struct_fields__
@@ -195,14 +187,14 @@ def _add_revision(
     conn: sqlite3.Connection,
     decision_id: str,
     number: int,
-    moment: float,
+    time: float,
     who: str,
     why: str,
     draft: Draft,
 ) -> None:
     conn.execute(
         "INSERT INTO decision_revisions VALUES (?, ?, ?, ?, ?, ?)",
-        (decision_id, number, moment, who, why, fields.as_json(asdict(draft))),
+        (decision_id, number, time, who, why, fields.as_json(asdict(draft))),
     )
 
 
@@ -225,7 +217,7 @@ def get(conn: sqlite3.Connection, decision_id: str) -> Decision | None:
 
 
 def the(conn: sqlite3.Connection, decision_id: str) -> Decision:
-    """The same by its id or the start of one, where there must be one. Raises DecisionError."""
+    """The same by its id or the start of one, where there must be one. Raises NotThere."""
     found = get(conn, decision_id)
     if found is not None:
         return found
@@ -235,7 +227,7 @@ def the(conn: sqlite3.Connection, decision_id: str) -> Decision:
     ).fetchall()
     if len(rows) != 1 or not decision_id:
         what = "more than one decision begins" if rows else "there is no decision that begins"
-        raise DecisionError("decision_id", f"{what} with {decision_id!r}")
+        raise NotThere("decision_id", f"{what} with {decision_id!r}")
     return _decision(rows[0])
 
 

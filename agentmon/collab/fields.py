@@ -23,6 +23,10 @@ class FieldError(ValueError):
         self.reason = reason
 
 
+class NotThere(FieldError):
+    """A name that nothing, or more than one thing, answers to."""
+
+
 def text(field: str, value: object, *, most: int = LONGEST_TEXT, empty: bool = False) -> str:
     """A text as it is, of at most `most` characters; blank only where `empty`."""
     if not isinstance(value, str):
@@ -31,12 +35,13 @@ def text(field: str, value: object, *, most: int = LONGEST_TEXT, empty: bool = F
         raise FieldError(field, "it must not be empty")
     if len(value) > most:
         raise FieldError(field, f"it has {len(value):,} characters, at most {most:,} are taken")
-    if "\0" in value or not _is_storable(value):
+    if "\0" in value or not is_storable(value):
         raise FieldError(field, "a NUL or half a character is in it")
     return value
 
 
-def _is_storable(value: str) -> bool:
+def is_storable(value: str) -> bool:
+    """Whether it is Unicode: half a character (a lone surrogate) is not."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,24 +1,19 @@
 """Messages on one machine, without a server: the store itself is what carries them."""
 
-import asyncio
 import contextlib
-import hashlib
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from agentmon.collab import archive
+from agentmon.collab.listening import listening_turn
 from agentmon.collab.mail import Mail
 from agentmon.sources.watch import Watch
 from agentmon.store import db
 from agentmon.store.async_store import AsyncStore, open_async
-from agentmon.store.file_lock import FileLock
 
 LONGEST_WAIT = 5.0
 """Seconds until a listener looks without having been woken; nothing should ever need it."""
-
-STANDBY = 0.5
-"""Seconds until a second listener of the same agent asks again whether the first is gone."""
 
 PAGE = 100
 
@@ -32,8 +27,10 @@ class LocalTransport:
 
     name = "local"
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, on_warning: Callable[[str], None] | None = None) -> None:
+        """`on_warning` hears that a listener has to stand by."""
         self._data_dir = data_dir.resolve()
+        self._on_warning = on_warning
         self._watches: set[Watch] = set()
         self._closed = False
         self.is_standby = False
@@ -47,7 +44,8 @@ class LocalTransport:
 
     async def listen(self, agent: str) -> AsyncGenerator[Mail, None]:
         """See `Transport.listen`. Raises StoreError."""
-        async with self._turn(agent), Watch() as watch:
+        turn = listening_turn(self._data_dir, agent, lambda: self._closed, self._stand_by)
+        async with turn, Watch() as watch:
             self._watches.add(watch)
             path = str(db.database(self._data_dir))
             watch.update(files=(path, path + "-wal"))
@@ -59,6 +57,9 @@ class LocalTransport:
             finally:
                 self._watches.discard(watch)
                 await store.close()
+
+    async def fetch(self, agent: str) -> None:
+        """Nothing lies elsewhere."""
 
     async def close(self) -> None:
         self._closed = True
@@ -77,18 +78,10 @@ class LocalTransport:
             if not some:
                 await watch.wait(LONGEST_WAIT)
 
-    @contextlib.asynccontextmanager
-    async def _turn(self, agent: str) -> AsyncGenerator[None, None]:
-        name = hashlib.sha256(agent.encode()).hexdigest()[:32]
-        lock = FileLock(self._data_dir / "listening" / f"{name}.lock")
-        try:
-            while not (self._closed or lock.acquire()):
-                self.is_standby = True
-                await asyncio.sleep(STANDBY)
-            self.is_standby = False
-            yield
-        finally:
-            lock.release()
+    def _stand_by(self, is_standby: bool) -> None:
+        if is_standby and not self.is_standby and self._on_warning is not None:
+            self._on_warning("another process listens for this agent: this one waits until it ends")
+        self.is_standby = is_standby
 
 
 def _next(agent: str, after: int) -> Callable[[sqlite3.Connection], list[Mail]]:

@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 from agentmon import config
 from agentmon.collab import archive, form, sending
@@ -43,15 +43,23 @@ class MessagingSystem:
         data_dir: Path | None = None,
         url: str | None = None,
         limit_bytes: int = form.LIMIT_BYTES,
+        max_inbox: int = 10_000,
+        on_warning: Callable[[str], None] | None = None,
     ) -> None:
         """`data_dir`: where the store is, else where agentmon keeps it. `limit_bytes`: of one
-        message. Raises MessageError for a name that no agent can have, ConfigError."""
+        message. `max_inbox`: messages in one inbox on a server. `on_warning` hears of a server
+        that is down, of inboxes that fill up and of a listener that has to stand by (else
+        agentmon's log has the first two). Raises MessageError for a name that no agent can have,
+        ConfigError.
+        """
         self.agent_id = form.agent_name(agent_id, "agent_id")
         self.data_dir = data_dir or _default_folder()
         self.trouble: str | None = None
         """Why what was sent last waits in the store; None: it went."""
         self._url = url
         self._limit = limit_bytes
+        self._max_inbox = max_inbox
+        self._on_warning = on_warning
         self._store: AsyncStore | None = None
         self._transport: Transport | None = None
         self._in_hand: set[str] = set()
@@ -61,7 +69,7 @@ class MessagingSystem:
         """Raises StoreError; ValueError for a URL that can't be used."""
         self._store = await open_async(lambda: db.create(self.data_dir))
         try:
-            self._transport = _transport(self._url, self.data_dir)
+            self._transport = self._new_transport()
             await self._write(lambda conn: archive.register(conn, self.agent_id, time.time()))
         except BaseException:
             await self._close()
@@ -176,7 +184,13 @@ class MessagingSystem:
         return await self._mark(message_ids, acked=time.time())
 
     async def inbox(self, *, unread: bool = True, limit: int = 50) -> list[Mail]:
-        """What this agent has yet to read, or the newest it ever got; oldest first."""
+        """What this agent has yet to read, or the newest it ever got; oldest first. A server is
+        asked first; where it can't be reached (`trouble`), it is what came before."""
+        self.trouble = None
+        try:
+            await self.transport.fetch(self.agent_id)
+        except TransportDown as problem:
+            self.trouble = str(problem)
         return await self._run(
             lambda conn: archive.inbox(conn, self.agent_id, unread=unread, limit=limit)
         )
@@ -228,6 +242,19 @@ class MessagingSystem:
             raise RuntimeError("a MessagingSystem is used in `async with`")
         return await self._store.run(fn)
 
+    def _new_transport(self) -> Transport:
+        if self._url is None:
+            return LocalTransport(self.data_dir, self._on_warning)
+        from agentmon.collab.redis_transport import RedisTransport
+
+        return RedisTransport(
+            self._url,
+            self.data_dir,
+            most=self._max_inbox,
+            limit_bytes=self._limit,
+            on_warning=self._on_warning,
+        )
+
     async def _close(self) -> None:
         if self._transport is not None:
             await self._transport.close()
@@ -238,11 +265,3 @@ class MessagingSystem:
 
 def _default_folder() -> Path:
     return config.data_dir(config.load({}, os.environ).settings, os.environ)
-
-
-def _transport(url: str | None, data_dir: Path) -> Transport:
-    if url is None:
-        return LocalTransport(data_dir)
-    from agentmon.collab.redis_transport import RedisTransport
-
-    return cast("Transport", RedisTransport(url, data_dir))

@@ -1,6 +1,6 @@
 """What is derived from calls: one rule a subject."""
 
-from agentmon.collab import observed_messages, work_of_calls
+from agentmon.collab import observed_messages, own_calls, work_of_calls
 from agentmon.collab.calls_seen import Rule
 
-RULES: tuple[Rule, ...] = (observed_messages.RULE, work_of_calls.RULE)
+RULES: tuple[Rule, ...] = (observed_messages.RULE, own_calls.RULE, work_of_calls.RULE)

@@ -22,8 +22,8 @@ def log(conn: sqlite3.Connection, mail: Mail) -> None:
     """
     from agentmon.collab import worklog
 
-    told = mail.work_completed
-    fields: Mapping[str, Any] = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    told: object = mail.work_completed
+    fields = _object(told)
     files = [
         worklog.WorkFile(path, _lines(file.get("lines_added")), _lines(file.get("lines_deleted")))
         for path, file in _files(fields.get("files") if fields else told).items()
@@ -47,6 +47,10 @@ def log(conn: sqlite3.Connection, mail: Mail) -> None:
         files=files,
     )
     worklog.add(conn, event)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _kind(value: object) -> str:

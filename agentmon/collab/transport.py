@@ -37,6 +37,11 @@ class Transport(Protocol):
         has it (`MessagingSystem` does) and asks for the next one then."""
         ...
 
+    async def fetch(self, agent: str) -> None:
+        """Brings what is for an agent, and lies elsewhere, into the archive; it is not handed on.
+        Raises TransportDown."""
+        ...
+
     async def close(self) -> None:
         """Ends what it has open; `listen` ends, too."""
         ...

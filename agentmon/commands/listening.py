@@ -10,6 +10,7 @@ from pathlib import Path
 from agentmon.collab.mail import Mail
 from agentmon.collab.messaging import MessagingSystem
 from agentmon.commands.options import complain
+from agentmon.config import Settings
 
 
 class Listening:
@@ -19,12 +20,19 @@ class Listening:
         self,
         agent: str,
         data_dir: Path,
-        url: str | None,
+        known: Settings,
         count: int | None,
         timeout: float | None,
         form: Callable[[Mail], str],
     ) -> None:
-        self._system = MessagingSystem(agent, data_dir=data_dir, url=url)
+        self._system = MessagingSystem(
+            agent,
+            data_dir=data_dir,
+            url=known.redis.url or None,
+            limit_bytes=known.messages.max_size,
+            max_inbox=known.redis.max_inbox,
+            on_warning=complain,
+        )
         self._count = count
         self._timeout = timeout
         self._form = form

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,13 +31,18 @@ from agentmon.core.text import clean
 
 if TYPE_CHECKING:
     from agentmon.collab.mail import Mail
+    from agentmon.collab.messaging import MessagingSystem
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def url_option(fn: F) -> F:
     return click.option(
-        "--url", metavar="URL", help="Over a Redis server: redis://, rediss:// or unix://."
+        "--url",
+        metavar="URL",
+        help="Over a Redis server: redis://, rediss:// or unix:// (default: redis.url in the"
+        " settings, else the store alone).",
     )(fn)
 
 
@@ -99,7 +104,7 @@ def send(
     ):
         raise click.UsageError("with --form everything is in the message")
     to, rest = _receivers(words, more, has_place=bool(more or thread or reply_to or form))
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
+    loaded = _settings(data_dir, url)
     limit = loaded.settings.messages.max_size
     body = _body(rest, limit)
     with _writing(config.data_dir(loaded.settings, os.environ)) as (conn, where):
@@ -118,10 +123,10 @@ def send(
                 "work_completed": _json_or_text(work),
                 "context_understanding": _json_or_text(context),
             }
-        if url is None:
+        if not loaded.settings.redis.url:
             mail = sending.send(conn, name, to, message, limit_bytes=limit)
         else:
-            mail = _send_over(url, where, name, to, message, limit)
+            mail = _send_over(loaded.settings, where, name, to, message)
     _print_sent(mail, as_json)
 
 
@@ -186,21 +191,66 @@ def _the_id(conn: sqlite3.Connection, start: str | None) -> str | None:
     return found[0] if found else _sound(start)
 
 
-def _send_over(
-    url: str, where: Path, name: str, to: list[str] | None, message: Any, limit: int
-) -> "Mail":
-    import asyncio
+def _settings(data_dir: Path | None, url: str | None) -> config.Loaded:
+    return settings(
+        store__data_dir=None if data_dir is None else str(data_dir), redis__url=url or None
+    )
 
+
+def _send_over(
+    known: config.Settings, where: Path, name: str, to: list[str] | None, message: Any
+) -> "Mail":
     from agentmon.collab.messaging import MessagingSystem
 
-    async def post() -> "Mail":
-        async with MessagingSystem(name, data_dir=where, url=url, limit_bytes=limit) as system:
-            mail = await system.send_message(to, message)
-            if system.trouble is not None:
-                complain(f"it waits in the store until the server takes it: {system.trouble}")
-            return mail
+    async def send_message(system: MessagingSystem) -> "Mail":
+        mail = await system.send_message(to, message)
+        if system.trouble is not None:
+            complain(f"it waits in the store until the server takes it: {system.trouble}")
+        return mail
 
-    return asyncio.run(post())
+    return _over(known, where, name, send_message)
+
+
+def _fetch(known: config.Settings, where: Path, name: str) -> None:
+    """Brings what waits for an agent on the server; where that is down, what is here is shown."""
+    from agentmon.collab.messaging import MessagingSystem
+
+    async def fetch(system: MessagingSystem) -> None:
+        await system.inbox(limit=1)
+        if system.trouble is not None:
+            complain(system.trouble)
+
+    _over(known, where, name, fetch)
+
+
+def _over(
+    known: config.Settings,
+    where: Path,
+    name: str,
+    fn: "Callable[[MessagingSystem], Coroutine[Any, Any, T]]",
+) -> T:
+    """Runs fn with an agent's messages by the server. Raises Failure for a wrong address."""
+    import asyncio
+
+    from agentmon.collab.form import MessageError
+    from agentmon.collab.messaging import MessagingSystem
+
+    async def run() -> T:
+        async with MessagingSystem(
+            name,
+            data_dir=where,
+            url=known.redis.url,
+            limit_bytes=known.messages.max_size,
+            max_inbox=known.redis.max_inbox,
+        ) as system:
+            return await fn(system)
+
+    try:
+        return asyncio.run(run())
+    except MessageError:
+        raise
+    except ValueError as problem:  # an option in the address
+        raise Failure(f"redis.url: {problem}") from problem
 
 
 def _print_sent(mail: "Mail", as_json: bool) -> None:
@@ -245,6 +295,7 @@ def _clear(where: Path) -> Generator[None, None, None]:
 @click.option("--peek", is_flag=True, help="Leave it unread.")
 @click.option("--ack", "acks", multiple=True, metavar="ID", help="Acknowledge a message instead.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@url_option
 @data_dir_option
 @json_option
 def inbox(
@@ -253,6 +304,7 @@ def inbox(
     peek: bool,
     acks: tuple[str, ...],
     limit: int,
+    url: str | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
@@ -267,9 +319,11 @@ def inbox(
     from agentmon.commands.message_lists import print_mails
     from agentmon.store import db
 
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
-    with _writing(config.data_dir(loaded.settings, os.environ)) as (conn, _):
+    loaded = _settings(data_dir, url)
+    with _writing(config.data_dir(loaded.settings, os.environ)) as (conn, where):
         name = form.agent_name(_sound(agent or _me(loaded)), "agent")
+        if loaded.settings.redis.url:
+            _fetch(loaded.settings, where, name)
         if acks:
             _acknowledge(conn, name, acks, as_json)
             return
@@ -330,17 +384,17 @@ def listen(
     from agentmon.commands.listening import Listening
     from agentmon.commands.message_lists import line, text
 
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
+    loaded = _settings(data_dir, url)
     where = config.data_dir(loaded.settings, os.environ)
     seconds = None if timeout is None else options.seconds(timeout, "--timeout")
     utf8_output()
     with _clear(where):
         name = _sound(agent or _me(loaded))
-        running = Listening(name, where, url, count, seconds, line if as_json else text)
+        running = Listening(name, where, loaded.settings, count, seconds, line if as_json else text)
         try:
             code = asyncio.run(running.run())
-        except ValueError as problem:  # the URL
-            raise Failure(str(problem)) from problem
+        except ValueError as problem:  # an option in the address
+            raise Failure(f"redis.url: {problem}") from problem
     sys.exit(code)
 
 

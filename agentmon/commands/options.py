@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -98,14 +98,25 @@ def seconds(text: str, option: str) -> float:
 
 def settings(**overrides: object) -> config.Loaded:
     """Settings with the flags that were given. Raises Failure for a bad value."""
-    given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
     try:
-        loaded = config.load(given, os.environ)
+        loaded = load({key.replace("__", "."): value for key, value in overrides.items()})
     except config.ConfigError as problem:
         raise Failure(str(problem)) from problem
     for warning in loaded.warnings:
         complain(warning)
     return loaded
+
+
+def load(given: Mapping[str, object]) -> config.Loaded:
+    """Settings with what agents share in the store that they name. Raises ConfigError."""
+    loaded = config.load(given, os.environ)
+    where = config.data_dir(loaded.settings, os.environ)
+    if not (where / "agentmon.db").exists():  # nothing to import for that
+        return loaded
+    from agentmon.collab.settings import shared
+
+    said = shared(where)
+    return config.load(given, os.environ, said) if said else loaded
 
 
 def utf8_output() -> None:

@@ -36,7 +36,8 @@ def asked_of_a_person(session: Session, thread: Thread) -> str | None:
 
 
 def adopt(session: Session, thread: Thread) -> None:
-    """A new subagent belongs to the newest pending call that spawns one and has none yet."""
+    """A new subagent belongs to the oldest pending call that spawns one and has none yet: they
+    start in the order in which they were asked for."""
     if not thread.agent_id or thread.agent_id == "side":
         return
     taken = {other.parent_tool_use_id for other in session.threads.values()}

@@ -69,7 +69,8 @@ class Entities:
     def _session(self, sid: str, agent: str = "claude") -> Session:
         session = self.state.sessions.get(sid)
         if session is None:
-            session = self.state.loader.session(sid) or Session(sid, agent)
+            session = self.state.loader.session(sid)
+            session = session or Session(sid, agent, host=self.state.host)
             self.state.sessions[sid] = session
             self._touch(session)
         return session

@@ -231,6 +231,8 @@ class Session(Struct, eq=False):
     """Recent messages whose round was absent: theirs is the one running at their start."""
     lanes: list[Lane] = field(default_factory=list[Lane])
     kinds: int = 0
+    host: str | None = None
+    """The machine it runs on; None: this one."""
     is_dirty: bool = False
     touched: int = 0
 

@@ -188,6 +188,8 @@ class State:
         """By request id; a message has one at most. None is nobody's, but may be asked for."""
         self.counts = Counts()
         self.changes = Changes()
+        self.host: str | None = None
+        """The machine whose lines are folded at present; None: this one."""
         self.batch = 0
         self.seq = next_seq
 

@@ -20,6 +20,14 @@ from agentmon.core.rounds import mark_message
 TOKEN_FIELDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
+def _is_other(owner: Message, event: MessageStart) -> bool:
+    """Whether a message without its start is not the one that starts under its name: it is of
+    another request. What a transcript told has its true name, and not all sources name requests."""
+    if owner.kinds & TELLING or (event.request_id is None and event.meta.kind == "stream"):
+        return False
+    return owner.request_id not in (None, event.request_id)
+
+
 class Streams(Attribution):
     """Applies what an API stream says."""
 
@@ -33,7 +41,7 @@ class Streams(Attribution):
                 self.state.requests[request] = owner
             self._hear_second(owner, event, time)
             return False
-        if owner is not None and owner is not asked and owner.request_id not in (None, request):
+        if owner is not None and owner is not asked and _is_other(owner, event):
             # another stream's events were written under this flow_id before its own start came:
             # they go under the name of their request
             self._rename(owner, owner.request_id or name)

@@ -133,7 +133,7 @@ class Tells(Turns):
         """The stream may name a block that was told of a message without a name, or elsewhere."""
         message = self._by_request(event.request_id)
         if message is not None and message.kinds != KIND_BIT["wire"]:
-            self._make_room(message, event)
+            self._make_room(message, event.index, event.block_type, event.tool_use_id)
         is_new = super()._block_start(event)
         known = self._block_of_item(event.item_id) if event.item_id is not None else None
         if known is not None and not known.message.is_started:
@@ -142,19 +142,20 @@ class Tells(Turns):
                 self._absorb(message, known.message)
         return is_new
 
-    def _make_room(self, message: Message, event: BlockStart) -> None:
-        """Where blocks were told without their places (a client that prints only calls), the stream
-        says the places."""
-        call = event.tool_use_id
-        there = message.blocks.get(event.index)
+    def _make_room(
+        self, message: Message, index: int, block_type: str | None, call: str | None
+    ) -> None:
+        """Where blocks were told without their places (a client that prints only calls), a stream
+        or a transcript says the places."""
+        there = message.blocks.get(index)
         mine = next((b for b in message.blocks.values() if call and b.tool_use_id == call), None)
         is_other = there is not None and (
-            (there.block_type, there.tool_use_id) != (event.block_type, call)
+            (there.block_type, there.tool_use_id) != (block_type, call)
         )
         if there is not None and there is not mine and is_other and _is_only_told(there):
             self._move_told(there, max(message.blocks) + 1)
-        if mine is not None and mine.index != event.index and _is_only_told(mine):
-            self._move_told(mine, event.index)
+        if mine is not None and mine.index != index and _is_only_told(mine):
+            self._move_told(mine, index)
 
     def _move_told(self, block: Block, index: int) -> None:
         message, told = block.message, block.told
@@ -237,6 +238,8 @@ class Tells(Turns):
         index = part.index
         if index is None:
             index = _index_of(message, part)
+        elif message.kinds & KIND_BIT["stream"]:
+            self._make_room(message, index, part.block_type, part.tool_use_id)
         block = message.blocks.get(index)
         return block if block is not None else self._new_block(message, index)
 

@@ -28,6 +28,7 @@ from agentmon.sources.lines import HugeLine, Line, Rows
 from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.reader import Chunk
 from agentmon.sources.sse_lines import Decoder
+from agentmon.store import remote
 from agentmon.store.deltas import SPOOL, DeltaFiles
 from agentmon.store.load import StoreLoader
 from agentmon.store.statements import SourceValues
@@ -75,6 +76,7 @@ class Engine:
         register = Register([state_of(values) for values in known])
         self.inputs = Inputs(register, known, data_dir / SPOOL, self.problems)
         self._decoders = Decoders(known, lambda: self.inputs.received, forced)
+        self._remote = f"{remote.folder(data_dir).absolute()}/"
         self._current: Reading | None = None
         self.holds_huge = False
         """Whether `pump` stops before a huge line, for `prepare_huge` (a second for 100 MB)."""
@@ -168,6 +170,7 @@ class Engine:
             self._current = reading.chunk = None
 
     def _decoder_of(self, reading: Reading, chunk: Chunk) -> Decoding | None:
+        self.state.host = remote.host_of(reading.path, self._remote)
         is_given = self.inputs.is_given(reading.path)
         return self._decoders.of(chunk.state, chunk.rows, is_given=is_given)
 

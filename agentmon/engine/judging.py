@@ -46,6 +46,8 @@ class Judge:
             session, pid = thread.session, thread.session.pid
             if not thread.is_main or thread.row.phase in _NOT_RUNNING:
                 continue
+            if session.host is not None:
+                continue  # its number names another process here, or none
             last = session.last_time or 0.0
             if pid is not None:
                 details_from = _details_from(families[session.sid])

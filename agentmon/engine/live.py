@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -66,6 +66,20 @@ _FRESH = 60.0
 """Seconds: the age of an event that still tells how far behind the source we are."""
 
 
+class Beside(Protocol):
+    """Work that goes on as long as a feed does, such as bringing lines of other machines."""
+
+    problem: str | None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Gives back what it holds."""
+        ...
+
+
 class Live:
     """A `Feed` over a store and the inputs that are followed into it."""
 
@@ -85,6 +99,7 @@ class Live:
         forced: str | None = None,
         retention: Policy | None = None,
         searching: Search | None = None,
+        beside: Sequence[Beside] = (),
     ) -> None:
         self.revision = 0
         self.title = "wire"
@@ -127,6 +142,7 @@ class Live:
         self._words: str | None = None
         self._is_catching_up = False
         self._asked_at: float | None = None
+        self._beside = list(beside)
 
     # -- what a watcher asks
 
@@ -161,7 +177,7 @@ class Live:
             cpu_percent=cpu,
             files=engine.input_count if engine is not None else 0,
             note=self._note or self._words,
-            problem=self.problem or (problems[0] if problems else None),
+            problem=self.problem or next(iter([*problems, *self._problems_beside]), None),
             backlog=self._backlog,
             store=self._scale.sizes,
             weighed_ago=self._scale.weighed_ago,
@@ -187,7 +203,12 @@ class Live:
             asyncio.create_task(self._guard(self._keep_within()), name="agentmon-retention"),
             asyncio.create_task(self._guard(self._keep_indexing()), name="agentmon-index"),
             asyncio.create_task(self._guard(self._keep_deriving()), name="agentmon-derive"),
+            *(asyncio.create_task(self._guard(one.run())) for one in self._beside),
         ]
+
+    @property
+    def _problems_beside(self) -> list[str]:
+        return [one.problem for one in self._beside if one.problem is not None]
 
     async def stop(self) -> None:
         """Ends the tasks, commits what was folded, and closes everything."""
@@ -195,6 +216,8 @@ class Live:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        for one in self._beside:
+            await one.close()
         try:
             await self._finish()
         finally:

@@ -30,6 +30,8 @@ def liveness(thread: Thread, now: float, processes: Processes) -> Liveness:
     session = thread.session
     if session.end_time is not None or thread.row.phase == "ended":
         return Liveness("ended", session.end_reason or "session_end")
+    if session.host is not None:
+        return Liveness("unknown", f"it runs on {session.host}")
     if session.pid:
         asked = Asked(session.pid, session.last_time or 0.0, thread.proc_start)
         reason = processes.why_missing(asked)

@@ -340,6 +340,7 @@ def agent_json(thread: Thread, known: Known, now: float, limits: Limits) -> dict
         "verdict_since": verdict.since,
         "evidence": verdict.evidence,
         "pid": session.pid,
+        "host": session.host,
         "cwd": session.cwd,
         "version": session.version,
         "model": session.model,

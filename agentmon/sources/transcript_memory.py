@@ -82,6 +82,10 @@ class Memory(Struct):
     sid: str = ""
     """Of the last record that named one."""
     last_uuid: str = ""
+    has_own: bool = False
+    """Whether an answer was seen that is no copy of another session's."""
+    copied_from: str = ""
+    """The session whose copies come at present; "" where they are the file's own records."""
     threads: dict[str, Known] = field(default_factory=dict[str, Known])
     """By session and agent, the latest last."""
     summaries: dict[str, str] = field(default_factory=dict[str, str])

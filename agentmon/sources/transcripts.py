@@ -29,6 +29,7 @@ from agentmon.sources.decoding import (
 from agentmon.sources.envelopes import epoch_of
 from agentmon.sources.payloads import Base
 from agentmon.sources.small_files import read_small
+from agentmon.sources.transcript_copies import asked_behind, asked_by, is_prompt_like
 from agentmon.sources.transcript_events import CHAINED, KNOWN, read
 from agentmon.sources.transcript_memory import Row
 from agentmon.sources.transcript_records import text_field
@@ -61,6 +62,7 @@ class TranscriptDecoder(RecordDecoder):
 
     def __init__(self, context: Context) -> None:
         self._memory = memory.restore(context.state)
+        self._path = context.path
         self._path_sid, self._path_agent = owner_of(context.path)
         self._metas: dict[tuple[str | None, str | None, str | None], Meta] = {}
 
@@ -77,7 +79,7 @@ class TranscriptDecoder(RecordDecoder):
 
     def _record(self, record: Record, raw: bytes, offset: int) -> list[Decoded]:
         kind = text_field(record, "type")
-        sid, uuid = self._owner(record, kind)
+        sid, uuid = self._owner(record, kind, offset)
         key = uuid or (text_field(record, "id") if kind == "api-request" else None)
         count, digest = line_key(encode(key) if key else b"%d:" % offset + raw)
         if not sid:
@@ -92,7 +94,7 @@ class TranscriptDecoder(RecordDecoder):
             row.events.append(Unknown(*row.base, name, raw, len(raw), offset))
         return [*row.finish(kind or "record")]
 
-    def _owner(self, record: Record, kind: str | None) -> tuple[str, str | None]:
+    def _owner(self, record: Record, kind: str | None, offset: int) -> tuple[str, str | None]:
         """(sid, uuid) of the session that a record is of, which may be another file's: copies in
         forked files say where they come from (formats.md C.2). ("", …): no session is named."""
         uuid = text_field(record, "uuid")
@@ -100,11 +102,11 @@ class TranscriptDecoder(RecordDecoder):
         if isinstance(sid, str) and UUID.match(sid):
             self._memory.sid = sid
         forked = mapping(record.get("forkedFrom"))
-        asked = record.get("requestSessionId") if kind == "assistant" else None
+        copied = self._copied_from(record, kind, offset) if kind in CHAINED else None
         if forked.get("sessionId"):
             sid, uuid = forked["sessionId"], text_field(forked, "messageUuid") or uuid
-        elif isinstance(asked, str) and UUID.match(asked):
-            sid = asked
+        elif copied:
+            sid = copied
         if sid is None:
             known = self._path_sid or self._memory.sid
             if not known and kind in CHAINED:
@@ -113,6 +115,20 @@ class TranscriptDecoder(RecordDecoder):
         if not isinstance(sid, str) or UUID.match(sid) is None:
             raise Bad("sid is not a UUID")
         return sid, uuid
+
+    def _copied_from(self, record: Record, kind: str | None, offset: int) -> str | None:
+        """The session that a record without a word of it was copied from. No copy comes after the
+        first answer that is of the file's own session."""
+        known = self._memory
+        if kind == "assistant":
+            asked = asked_by(record)
+            known.has_own = known.has_own or (asked is None and not record.get("forkedFrom"))
+            known.copied_from = asked or ""
+        elif known.has_own:
+            return None
+        elif kind == "user" and is_prompt_like(record):
+            known.copied_from = asked_behind(self._path, offset) or ""
+        return known.copied_from
 
     def _row(self, record: Record, sid: str, uuid: str | None, count: int, digest: int) -> Row:
         agent_id = text_field(record, "agentId") or self._path_agent

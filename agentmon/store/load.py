@@ -73,7 +73,7 @@ class StoreLoader(ToldLoader):
         row = self._one(
             """SELECT agent, pid, cwd, version, meta_time, first_time, last_time, ended_at,
                       end_reason, resumed_at, closed_at, prompt_count, input_tokens, output_tokens,
-                      cache_read_tokens, cache_write_tokens, context_tokens, model, kinds
+                      cache_read_tokens, cache_write_tokens, context_tokens, model, kinds, host
                FROM sessions WHERE sid = ?""",
             sid,
         )
@@ -97,6 +97,7 @@ class StoreLoader(ToldLoader):
             context_tokens=row[16],
             model=row[17],
             kinds=row[18],
+            host=row[19],
         )
         self._threads(session)
         self._prompts(session)

@@ -130,6 +130,7 @@ CREATE TABLE search_queue (
 """
 
 _TALK = """
+ALTER TABLE sessions ADD COLUMN host TEXT;
 CREATE TABLE agent_messages (
   seq           INTEGER PRIMARY KEY,
   message_id    TEXT    NOT NULL UNIQUE,
@@ -179,7 +180,7 @@ CREATE TABLE agent_names (
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE agent_messages_text USING fts5 (
   sender, receivers, subject, body,
-  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61'
+  content = 'agent_messages', content_rowid = 'seq', tokenize = 'unicode61', prefix = '1 2'
 );
 CREATE TRIGGER agent_messages_indexed AFTER INSERT ON agent_messages BEGIN
   INSERT INTO agent_messages_text (rowid, sender, receivers, subject, body)
@@ -193,9 +194,22 @@ CREATE TABLE agent_outbox (
   outbox_id  INTEGER PRIMARY KEY,
   message_id TEXT    NOT NULL,
   transport  TEXT    NOT NULL,
+  receiver   TEXT    NOT NULL,
   queued_at  REAL    NOT NULL,
-  UNIQUE (transport, message_id)
+  UNIQUE (transport, message_id, receiver)
 );
+CREATE TABLE agent_receipts (
+  receiver  TEXT    NOT NULL,
+  seq       INTEGER NOT NULL,
+  transport TEXT    NOT NULL,
+  due       INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (receiver, seq)
+) WITHOUT ROWID;
+CREATE INDEX agent_receipts_due ON agent_receipts (transport, seq) WHERE due = 1;
+CREATE TRIGGER agent_receipts_marked
+AFTER UPDATE OF delivered_at, read_at, acked_at ON agent_deliveries BEGIN
+  UPDATE agent_receipts SET due = 1 WHERE receiver = new.receiver AND seq = new.seq;
+END;
 CREATE TABLE work_events (
   event_id      INTEGER PRIMARY KEY,
   event_key     TEXT    NOT NULL UNIQUE,

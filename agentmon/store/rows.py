@@ -28,6 +28,8 @@ class SessionRow(Struct):
     round_start: float | None
     round_end: float | None
     round_open: bool
+    host: str | None = None
+    """The machine it runs on; None: this one."""
 
 
 class AgentRow(Struct):

@@ -61,6 +61,7 @@ def session_row(s: Session) -> Values:
         s.context_tokens,
         s.model,
         s.kinds or 1,
+        s.host,
     )
 
 
@@ -226,6 +227,7 @@ SESSION = _upsert(
         "context_tokens",
         "model",
         "kinds",
+        "host",
     ),
 )
 THREAD = _upsert(

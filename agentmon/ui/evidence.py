@@ -187,6 +187,8 @@ def _process(thread: Thread, evidence: Mapping[str, object], looked: Looked, vie
     """The process of a session: as it is now where it could be looked at, else as it was."""
     session, gone = thread.session, thread.process
     name = f"{_text(session.agent)} {one_line(session.version or '', 24)}".strip()
+    if session.host is not None:
+        return f"{name}, on {one_line(session.host, 40)}: its processes are not seen from here"
     if gone is not None:
         seen = f", last seen alive {clock_text(gone.alive_at)}" if gone.alive_at else ""
         since = clock_text(gone.gone_since)

@@ -26,7 +26,7 @@ class Glances:
     async def at(self, thread: Thread) -> Looked:
         """The process of a thread's session and what runs below it, now."""
         pid = thread.session.pid
-        if pid is None or thread.process is not None:
+        if pid is None or thread.process is not None or thread.session.host is not None:
             return Looked()
         found = (await asyncio.to_thread(look_into, [pid])).get(pid)
         if found is None:

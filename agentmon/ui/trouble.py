@@ -181,6 +181,8 @@ class Trouble(Going):
             screen.say("Nothing is selected")
         elif screen.is_replay:
             screen.say("Cannot go to its pane: this is a recording")
+        elif thread.session.host is not None:
+            screen.say(f"Cannot go to its pane: it runs on {one_line(thread.session.host, 40)}")
         else:
             sid = thread.row.sid
             facts = await screen.feed.query(lambda conn: read.facts(conn, sid))

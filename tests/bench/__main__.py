@@ -15,10 +15,13 @@ from tests.bench import (
     rows_ingest,
     rows_kill,
     rows_live,
+    rows_messages,
     rows_retention,
     rows_scale,
     rows_search,
+    rows_ship,
     rows_start,
+    rows_talk,
     table,
 )
 from tests.bench.bench import Bench
@@ -37,6 +40,9 @@ ROWS = {
     "kill": rows_kill.kill,
     "retention": rows_retention.retention,
     "search": rows_search.search_,
+    "messages": rows_messages.messages,
+    "talk": rows_talk.talk,
+    "ship": rows_ship.ship,
 }
 
 

@@ -28,6 +28,7 @@ STORE_WIDE = frozenset(
         "agent_deliveries",
         "agent_names",
         "agent_outbox",
+        "agent_receipts",
         "checkpoint_messages",
         "checkpoints",
         "config",

@@ -30,6 +30,7 @@ COLUMNS = (
     Column("tokens", 5, 4, right=True, heading="tok"),
     Column("context", 4, 5, right=True, heading="ctx"),
     Column("model", 10, 7, grow=1, most=14, heading="model"),
+    Column("host", 6, 4, grow=1, most=14, heading="host"),
     Column("cwd", 14, 6, grow=3, keep_end=True, heading="cwd"),
 )
 
@@ -55,7 +56,7 @@ def subject(thread: Thread, now: float, limits: Limits) -> Subject:
         agent=(name_of(thread), session.agent, row.agent_id, row.kind or ""),
         tool=names,
         cwd=(session.cwd or "",),
-        other=(session.model or "", session.sid),
+        other=(session.model or "", session.sid, session.host or ""),
     )
 
 
@@ -226,13 +227,16 @@ class SessionsPane(KeyedPane):
         """The columns that have room, and their heading."""
         wide = 8 if self.view.absolute else 4
         if self._slots[0] != (width, wide):
-            has_folded = any(member.folded for member in self._members.values())
+            members = self._members.values()
+            absent = {"folded"} if not any(member.folded for member in members) else set[str]()
+            if not any(member.thread.session.host for member in members):
+                absent.add("host")
             columns = [
                 Column("last", wide, column.priority, right=True, heading="last")
                 if column.name == "last"
                 else column
                 for column in COLUMNS
-                if column.name != "folded" or has_folded
+                if column.name not in absent
             ]
             slots = arrange(columns, width)
             self._slots = ((width, wide), slots, heading_line(slots))
@@ -264,6 +268,7 @@ class SessionsPane(KeyedPane):
             count = session.round_count
             cells["round"] = Part(f"#{count}" if count else render.UNKNOWN)
             cells["model"] = Part(model_name(session.model) if session.model else session.agent)
+            cells["host"] = Part(session.host or "here", "text-muted")
             cells["cwd"] = Part(short_path(session.cwd), "text-muted")
         return cells
 
