@@ -809,3 +809,27 @@ CREATE VIEW v_facts AS
          f.time,
          f.kind                                -- the kind of source that said it
   FROM facts f;
+
+-- What agents did, said by them or derived from their calls.
+CREATE VIEW v_work_events AS
+  SELECT w.event_id, w.time,
+         w.kind,                               -- file_created, git_commit, test_run, deployment, …
+         w.agent,                              -- by the name on the board
+         w.summary,
+         w.lines_added, w.lines_deleted,       -- of its files; of a commit those of the commit
+         w.commit_hash,
+         w.is_success,                         -- NULL: nobody told
+         w.metadata,                           -- JSON
+         w.origin,                             -- said | derived
+         w.session_id AS sid,
+         w.thread_agent AS agent_id,           -- NULL: the main agent
+         w.round_id, w.tool_use_id
+  FROM work_events w;
+
+-- The files of these: who touched what, when.
+CREATE VIEW v_work_files AS
+  SELECT f.path,                               -- absolute where the folder was known
+         f.event_id, w.time, w.kind, w.agent,
+         f.lines_added, f.lines_deleted,       -- of this file
+         w.is_success, w.session_id AS sid, w.thread_agent AS agent_id, w.round_id, w.tool_use_id
+  FROM work_files f JOIN work_events w USING (event_id);

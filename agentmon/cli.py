@@ -55,6 +55,7 @@ ROOMS = {
     "sql": "sql",
     "sums": "dashboard stats",
     "timeseries": "timeseries",
+    "work": "balance work",
 }
 """Modules of `agentmon.commands`, and the names of the commands in them."""
 

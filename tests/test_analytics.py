@@ -13,6 +13,7 @@ from agentmon.collab.worklog import WorkEvent, WorkFile
 from agentmon.store import db
 from tests.asking import oracle
 from tests.differential import ingest
+from tests.near import near
 
 T0 = 1_764_288_000.0
 """2025-11-28 00:00 UTC, a Friday."""
@@ -149,13 +150,13 @@ def test_balance(busy: sqlite3.Connection) -> None:
     work(busy, "api", T0 + 2, "git_commit")
     work(busy, "web", T0 + 3, "file_created", 10)
     work(busy, "late", T0 + DAY, "file_created", 10)
-    found = analytics.balance(busy, T0, T0 + DAY)
+    found = analytics.balance(busy, T0, T0 + DAY, subagents=True)
     assert [one.agent for one in found.shares] == ["api", "web", "Explore: look"]
     api, web, look = found.shares
     assert (api.events, api.commits, api.lines, api.tool_calls) == (2, 1, 30, 1)
     assert (api.busy_seconds, api.tokens) == (420, 111)
     assert (look.tool_calls, look.busy_seconds, look.tokens) == (1, 120, 7)
-    assert api.shares == pytest.approx(
+    assert api.shares == near(
         {
             "events": 200 / 3,
             "commits": 100,
@@ -166,10 +167,23 @@ def test_balance(busy: sqlite3.Connection) -> None:
         }
     )
     by_hand = (200 / 3 + 100 + 75 + 100 / 3 + 100 * 420 / 660 + 100 * 111 / 118) / 6
-    assert api.share == pytest.approx(by_hand)
-    assert sum(one.share for one in found.shares) == pytest.approx(100)
+    assert api.share == near(by_hand)
+    assert sum(one.share for one in found.shares) == near(100)
     assert web.commits == 0
     assert found.warning is None, "nothing was checked"
+
+
+def test_what_subagents_did_is_their_sessions(busy: sqlite3.Connection) -> None:
+    one = WorkEvent(time=T0 + 1, kind="note", agent="Explore: look", files=[WorkFile("/x", 2, 1)])
+    one.session_id, one.thread_agent = "a", "sub"
+    worklog.add(busy, one)
+    gone = WorkEvent(time=T0 + 1, kind="note", agent="other", session_id="gone", thread_agent="x")
+    worklog.add(busy, gone)
+    found = {one.agent: one for one in analytics.balance(busy, T0, T0 + DAY).shares}
+    assert set(found) == {"api", "web", "other"}
+    api = found["api"]
+    assert (api.events, api.lines, api.tool_calls, api.tokens) == (1, 3, 2, 118)
+    assert api.busy_seconds == 420 + 120
 
 
 @pytest.mark.parametrize(

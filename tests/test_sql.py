@@ -155,6 +155,11 @@ BY_KEY = (
     "SELECT * FROM v_verdicts WHERE sid = ? ORDER BY since",
     "SELECT * FROM v_notices WHERE sid = ? ORDER BY time",
     "SELECT * FROM v_facts WHERE sid = ?",
+    "SELECT * FROM v_work_events WHERE agent = ? ORDER BY time",
+    "SELECT * FROM v_work_events WHERE kind = ? ORDER BY time",
+    "SELECT * FROM v_work_events WHERE tool_use_id = ?",
+    "SELECT * FROM v_work_files WHERE path = ?",
+    "SELECT * FROM v_work_files WHERE event_id = ?",
     "SELECT * FROM pending_tool_calls WHERE sid = ?",
     "SELECT * FROM incomplete_rounds WHERE sid = ?",
 )

@@ -115,6 +115,20 @@ def test_a_failed_call_changed_nothing() -> None:
     assert (event.time, event.files[0].lines_added) == (100.0, 1)
 
 
+def test_what_a_file_says_is_no_exit_code() -> None:
+    edit = {"file_path": "/p/a.py", "old_string": "x", "new_string": "y"}
+    snippet = (
+        "The file has been updated:\nProcess exited with code 1\nCommand running in background"
+    )
+    (event,) = work("Edit", edit, snippet)
+    assert event.is_success is True
+    printed = "Chunk ID: 1\nProcess exited with code 0\nOutput:\nProcess exited with code 7\n"
+    (event,) = work("exec_command", {"cmd": "rm a"}, printed)
+    assert event.is_success is True
+    (event,) = work("Edit", edit, "[Request interrupted by user for tool use]")
+    assert event.is_success is False
+
+
 def test_writes_of_claude() -> None:
     given = {"file_path": "/p/new.txt", "content": "a\nb\nc"}
     assert files(work("Write", given, "File created successfully at: /p/new.txt")) == [

@@ -157,11 +157,12 @@ def told_edits(paths: list[Path]) -> dict[str, tuple[str, int, int]]:
             record: Any = json.loads(line)
         except ValueError:
             continue
-        told = record.get("toolUseResult") if isinstance(record, dict) else None
-        if not isinstance(told, dict) or "oldString" not in told or told.get("replaceAll"):
+        entry = cast("dict[str, Any]", record) if isinstance(record, dict) else {}
+        told: object = entry.get("toolUseResult")
+        result = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+        if "oldString" not in result or result.get("replaceAll"):
             continue
-        result = cast("dict[str, Any]", told)
-        (block,) = record["message"]["content"]
+        (block,) = entry["message"]["content"]
         lines = [line for hunk in result["structuredPatch"] for line in hunk["lines"]]
         added, deleted = (sum(line.startswith(sign) for line in lines) for sign in "+-")
         found[block["tool_use_id"]] = (result["filePath"], added, deleted)

@@ -92,16 +92,25 @@ class Week(Struct):
 # Balance
 
 
-def balance(conn: sqlite3.Connection, since: float, until: float) -> Balance:
-    """Who did how much from `since` on, before `until`."""
+def balance(
+    conn: sqlite3.Connection, since: float, until: float, *, subagents: bool = False
+) -> Balance:
+    """Who did how much from `since` on, before `until`. What subagents did is the work of their
+    session, unless they are to be agents of their own."""
     found: dict[str, Share] = {}
-    for one in presence.presences(conn, since, until):
+    owners: dict[str, str | None] = {}
+    for one in presence.presences(conn, since, until, subagents=subagents):
         share = found.setdefault(one.agent, Share(one.agent))
         share.tool_calls = len(one.calls)
         share.tokens = sum(tokens for _, tokens in one.tokens)
         share.busy_seconds = presence.seconds(one.busy)
     for event in _events(conn, since, until):
-        share = found.setdefault(event.agent, Share(event.agent))
+        name, sid = event.agent, event.session_id
+        if not subagents and event.thread_agent and sid is not None:
+            if sid not in owners:
+                owners[sid] = presence.owner(conn, sid)
+            name = owners[sid] or name
+        share = found.setdefault(name, Share(name))
         sums = work_sums.of(event)
         share.events += 1
         share.commits += int(sums.get("commits", 0))
@@ -128,11 +137,16 @@ def fair_floor(agents: int, threshold: float) -> float:
 
 
 def check_balance(
-    conn: sqlite3.Connection, since: float, until: float, threshold: float = 70.0
+    conn: sqlite3.Connection,
+    since: float,
+    until: float,
+    threshold: float = 70.0,
+    *,
+    subagents: bool = False,
 ) -> Balance:
     """The balance, with a warning where one of several agents has more than the threshold (in
     percent) of the work, or less than its fair floor. One agent, or none, is never warned of."""
-    found = balance(conn, since, until)
+    found = balance(conn, since, until, subagents=subagents)
     found.threshold, found.floor = threshold, fair_floor(len(found.shares), threshold)
     if len(found.shares) < 2:
         return found
@@ -154,9 +168,12 @@ def check_balance(
 _NOISE = 1e-9
 
 
-def utilisation(conn: sqlite3.Connection, since: float, until: float) -> list[Utilisation]:
+def utilisation(
+    conn: sqlite3.Connection, since: float, until: float, *, subagents: bool = True
+) -> list[Utilisation]:
     """When each agent was busy, blocked and idle (see `presence`)."""
-    return [_used(one) for one in presence.presences(conn, since, until)]
+    found = presence.presences(conn, since, until, subagents=subagents)
+    return [_used(one) for one in found]
 
 
 def _used(one: Presence) -> Utilisation:
@@ -182,16 +199,23 @@ def daily(conn: sqlite3.Connection, since: float, until: float) -> Sums:
     """The sums of whole days, from the one of `since` up to `until`."""
     start = day_start(since)
     found: dict[tuple[str, str, str], float] = {}
+    for event in _events(conn, start, until):
+        for metric, value in work_sums.of(event).items():
+            key = (work_sums.day_of(event.time), event.agent, metric)
+            found[key] = found.get(key, 0.0) + value
+    return {**found, **_daily_core(conn, start, until)}
+
+
+def _daily_core(conn: sqlite3.Connection, since: float, until: float) -> Sums:
+    """Those that come from the sessions."""
+    found: dict[tuple[str, str, str], float] = {}
 
     def add(day: str, agent: str, metric: str, value: float) -> None:
         if value:
             key = (day, agent, metric)
             found[key] = found.get(key, 0.0) + value
 
-    for event in _events(conn, start, until):
-        for metric, value in work_sums.of(event).items():
-            add(work_sums.day_of(event.time), event.agent, metric, value)
-    for one in presence.presences(conn, start, until):
+    for one in presence.presences(conn, since, until):
         for at in one.calls:
             add(work_sums.day_of(at), one.agent, "tool_calls", 1)
         for at, tokens in one.tokens:
@@ -229,12 +253,13 @@ def rebuild(conn: sqlite3.Connection, since: float, until: float) -> None:
 
 
 def per_day(conn: sqlite3.Connection, metric: str, days: int, now: float) -> dict[str, list[float]]:
-    """Each agent's values of the last days, today's last; agents without any are left out."""
+    """Each agent's values of the last days, today's last; agents without any are left out. What
+    work and messages count is read from `daily_metrics`, where it is up to date at any time."""
     since = day_start(now) - (days - 1) * DAY
     names = _days(since, days)
     rows: Iterable[tuple[str, str, float]] = ()
-    if metric in METRICS:
-        sums = daily(conn, since, now).items()
+    if metric in CORE:
+        sums = _daily_core(conn, since, now).items()
         rows = [(day, agent, value) for (day, agent, name), value in sums if name == metric]
     elif names:
         rows = conn.execute(_OF_METRIC, (names[0], names[-1], metric)).fetchall()
@@ -283,14 +308,16 @@ def _sums(of: Sums, agent: str | None = None) -> dict[str, float]:
 
 
 _EVENTS = """
-SELECT time, kind, agent, lines_added, lines_deleted, is_success, metadata FROM work_events
+SELECT time, kind, agent, lines_added, lines_deleted, is_success, metadata, session_id,
+       thread_agent
+FROM work_events
 WHERE time >= ? AND time < ?
 """
 
 
 def _events(conn: sqlite3.Connection, since: float, until: float) -> Iterator[WorkEvent]:
     for row in conn.execute(_EVENTS, (since, until)):
-        time, kind, agent, added, deleted, success, metadata = row
+        time, kind, agent, added, deleted, success, metadata, sid, thread = row
         yield WorkEvent(
             time=time,
             kind=kind,
@@ -299,4 +326,6 @@ def _events(conn: sqlite3.Connection, since: float, until: float) -> Iterator[Wo
             lines_deleted=deleted,
             is_success=None if success is None else bool(success),
             metadata=decoded(metadata) if kind == "test_run" else {},
+            session_id=sid,
+            thread_agent=thread,
         )

@@ -44,11 +44,13 @@ class Presence(Struct):
     """Tokens worked through (input, cache writes, output), at the end of each message."""
 
 
-def presences(conn: sqlite3.Connection, since: float, until: float) -> list[Presence]:
-    """Everybody who was there, by name."""
+def presences(
+    conn: sqlite3.Connection, since: float, until: float, *, subagents: bool = True
+) -> list[Presence]:
+    """Everybody who was there, by name; without subagents, what they did is their session's."""
     found: dict[str, list[Presence]] = {}
     for session in read.active_sessions(conn, since, until):
-        for thread in _threads(conn, session, since, until):
+        for thread in _threads(conn, session, since, until, subagents):
             found.setdefault(thread.agent, []).append(thread)
     return [_merged(name, found[name], since, until) for name in sorted(found)]
 
@@ -60,8 +62,21 @@ class _Thread(Struct):
     stalls: list[Span] = field(default_factory=list[Span])
 
 
+def owner(conn: sqlite3.Connection, sid: str) -> str | None:
+    """The name of a session's main agent; None where the session is not known."""
+    return next((_shown(one.name) for one in threads(conn, sid) if not one.agent_id), None)
+
+
+def _shown(name: str) -> str:
+    return one_line(name, MOST_NAME) or "unknown"
+
+
 def _threads(
-    conn: sqlite3.Connection, session: read.ActiveSession, since: float, until: float
+    conn: sqlite3.Connection,
+    session: read.ActiveSession,
+    since: float,
+    until: float,
+    subagents: bool,
 ) -> Iterable[Presence]:
     sid, parts = session.sid, dict[str, _Thread]()
 
@@ -79,7 +94,8 @@ def _threads(
     names = {one.agent_id: one.name for one in threads(conn, sid)}
     prompts = read.prompted(conn, sid, since, until)
     for agent_id, thread in parts.items():
-        name = one_line(names.get(agent_id) or agent_id or sid[:8], MOST_NAME) or "unknown"
+        key = agent_id if subagents else ""
+        name = _shown(names.get(key) or key or sid[:8])
         yield _presence(name, thread, session, prompts if not agent_id else [], until, agent_id)
 
 
@@ -134,18 +150,24 @@ def _due(sent: Sequence[float], starts: Sequence[float]) -> list[Span]:
 
 
 def _waits(thread: _Thread, runs: Sequence[Span]) -> Iterable[Span]:
-    """When a person was asked."""
+    """When a person was asked: each hook is about the oldest call of its tool that runs then and
+    that no hook was about before."""
     taken: set[int] = set()
+    running: list[int] = []
+    coming = 0
     for asking in thread.asked:
-        for number, (call, run) in enumerate(zip(thread.called, runs, strict=True)):
-            is_meant = asking.tool_name in (None, call.tool_name) and number not in taken
-            if is_meant and run[0] <= asking.time + SLACK and run[1] >= asking.time:
-                taken.add(number)
-                yield asking.time, run[1]
+        while coming < len(runs) and runs[coming][0] <= asking.time + SLACK:
+            running.append(coming)
+            coming += 1
+        running = [at for at in running if runs[at][1] >= asking.time and at not in taken]
+        for at in running:
+            if asking.tool_name in (None, thread.called[at].tool_name):
+                taken.add(at)
+                yield asking.time, runs[at][1]
                 break
-    for number, (call, run) in enumerate(zip(thread.called, runs, strict=True)):
-        if asks_a_person(call.tool_name) and number not in taken:
-            yield run
+    for at, call in enumerate(thread.called):
+        if asks_a_person(call.tool_name) and at not in taken:
+            yield runs[at]
 
 
 def _merged(name: str, parts: Sequence[Presence], since: float, until: float) -> Presence:

@@ -107,9 +107,15 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
 
 # How it ended
 
-_EXITED = re.compile(r"(?:Process exited with code|Exit code:?) (-?\d{1,9})")
+_EXITED = re.compile(r"^(?:Process exited with code|Exit code:?) (-?\d{1,9})", re.MULTILINE)
 _EXIT_CODE = re.compile(r"\"exit_code\": ?(-?\d{1,9})")
-_RUNNING = re.compile(r"Command running in background|Process running with session ID")
+_RUNNING = re.compile(r"^(?:Command running in background|Process running with session)", re.M)
+_REFUSED = (
+    "Script failed",
+    "<tool_use_error>",
+    "apply_patch verification failed",
+    "[Request interrupted",
+)
 
 
 def _ended(call: Call) -> Ended:
@@ -126,18 +132,18 @@ def _outcome(call: Call, text: str, codes: list[int]) -> bool | None:
         return False
     if call.result is None:
         return None if call.is_error is None else True
-    head = text[:2000]
-    if _RUNNING.search(head):
-        return None
-    found = _EXITED.search(head) if call.name != "Bash" else None
-    if found is not None:
-        return int(found[1]) == 0
-    if codes:
-        return not any(codes)
-    is_refused = head.startswith(("Script failed", "<tool_use_error>", "apply_patch verification"))
-    if call.name in PATCHES and (code := _EXIT_CODE.search(text)) is not None:
-        return int(code[1]) == 0
-    return not is_refused
+    if call.name in SHELLS or call.name in PATCHES:
+        head = text.split("\nOutput:", 1)[0][:2000]  # what the tool says before what was printed
+        if _RUNNING.search(head):
+            return None
+        found = _EXITED.search(head) if call.name != "Bash" else None
+        if found is not None:
+            return int(found[1]) == 0
+        if codes:
+            return not any(codes)
+        if call.name in PATCHES and (code := _EXIT_CODE.search(text)) is not None:
+            return int(code[1]) == 0
+    return not text.startswith(_REFUSED)
 
 
 def _outputs(text: str) -> tuple[list[str], list[int]]:
