@@ -1,13 +1,16 @@
 """The Messages tab: list, thread, search, unread, compose and reply, the way to a round."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agentmon.collab import archive
-from agentmon.config import Messages, Settings, Ui
+from agentmon.collab.messaging import MessagingSystem
+from agentmon.config import Messages, Redis, Settings, Ui
 from agentmon.ui.screens.form import FormScreen
 from agentmon.ui.screens.messages import MessagesPage
+from tests.redis_server import Server, running
 from tests.ui_app import Shown, shown
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 from tests.ui_talk import API, add_decisions, add_mail, add_work, make_writable, send
@@ -24,6 +27,11 @@ def feed(tmp_path: Path) -> StoreFeed:
     fill(store)
     add_mail(store)
     return StoreFeed(store)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    yield from running()
 
 
 def page_of(screen: Shown) -> MessagesPage:
@@ -287,3 +295,18 @@ async def test_every_size_and_ascii(feed: StoreFeed, size: tuple[int, int]) -> N
         assert page.thread.display == (size != (60, 20))
         await screen.press("enter", "c")
         assert screen.text().isascii()
+
+
+async def test_with_a_server_it_goes_by_the_server(feed: StoreFeed, server: Server) -> None:
+    settings = Settings(redis=Redis(url=server.url))
+    async with shown(feed, (80, 24), settings) as screen:
+        await screen.press("M", "c")
+        await fill_in(screen, to="docs", body="over the wire")
+        await screen.press("ctrl+s")
+        await sent(screen)
+        assert "Sent to docs" in screen.text()
+        assert "waits" not in screen.text()
+    async with MessagingSystem("docs", data_dir=feed.data_dir, url=server.url) as system:
+        async for mail in system.listen():
+            assert (mail.sender, mail.body) == ("user", "over the wire")
+            break

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agentmon.collab import archive, form, sending
 from agentmon.collab.archive import Mail
+from agentmon.config import Settings
 from agentmon.core.text import clean, one_line
 from agentmon.store import db
 from agentmon.ui import writing
@@ -53,9 +54,10 @@ def names_in(text: str) -> list[str]:
 
 
 async def send(
-    data_dir: Path, me: str, values: Values, reply_to: Mail | None = None, *, limit_bytes: int
-) -> Mail:
-    """Sends what a form holds to everybody it names. Raises FieldError."""
+    data_dir: Path, settings: Settings, me: str, values: Values, reply_to: Mail | None = None
+) -> str:
+    """Sends what a form holds to everybody it names, by the server if there is one; a sentence
+    that says so. Raises FieldError."""
     to = names_in(values["to"])
     if reply_to is not None and values["to"] == _shown(_back(reply_to, me)):
         to = _back(reply_to, me)
@@ -69,15 +71,38 @@ async def send(
     }
     if reply_to is not None:
         said |= {"reply_to": reply_to.message_id, "thread_id": reply_to.thread_id}
-
-    def post(conn: sqlite3.Connection) -> Mail:
-        return sending.send(conn, me, to, said, limit_bytes=limit_bytes)
-
     try:
-        return await writing.write(data_dir, post)
+        trouble = await _post(data_dir, settings, me, to, said)
     except form.MessageError as error:
         name = error.field.rpartition(".")[2].partition("[")[0]
         raise FieldError(name, error.reason) from error
+    sent = f"Sent to {', '.join(to)}"
+    return f"{sent}; it waits until the server takes it: {trouble}" if trouble else sent
+
+
+async def _post(
+    data_dir: Path, settings: Settings, me: str, to: list[str], said: dict[str, object]
+) -> str | None:
+    """Sends a message; why it waits in the store, if it does."""
+    limit = settings.messages.max_size
+    if not settings.redis.url:
+
+        def post(conn: sqlite3.Connection) -> None:
+            sending.send(conn, me, to, said, limit_bytes=limit)
+
+        await writing.write(data_dir, post)
+        return None
+    from agentmon.collab.messaging import MessagingSystem
+
+    async with MessagingSystem(
+        me,
+        data_dir=data_dir,
+        url=settings.redis.url,
+        limit_bytes=limit,
+        max_inbox=settings.redis.max_inbox,
+    ) as system:
+        await system.send_message(to, said)
+        return system.trouble
 
 
 async def mark(data_dir: Path, me: str, mails: list[Mail], *, acked: bool = False) -> int:

@@ -77,8 +77,8 @@ class MainScreen(Frame):
         self._attendant: Attendant | None = None
         self._resuming: Place | None = None
         self.searching = settings.search
-        self.messages = settings.messages
-        self.person = self.messages.agent or os.environ.get("USER") or "user"
+        self.settings = settings
+        self.person = settings.messages.agent or os.environ.get("USER") or "user"
         """Who sends and decides here, and whose mail it is: as on the command line."""
         self.tab_counts = counting.TabCounts(feed)
         self.guests: list[str] = []

@@ -188,12 +188,10 @@ class MessagesPage(TalkPage[Found]):
         self.ask_for(f"Reply from {me}", fields, partial(self._send, reply_to=mail))
 
     async def _send(self, values: Values, reply_to: Mail | None = None) -> str:
-        limit = self.below.messages.max_size
-        mail = await posting.send(
-            self.feed.data_dir, self.below.person, values, reply_to, limit_bytes=limit
+        below = self.below
+        return await posting.send(
+            self.feed.data_dir, below.settings, below.person, values, reply_to
         )
-        self.ask_anew()
-        return f"Sent to {', '.join(mail.receivers)}"
 
     def again(self) -> "MessagesPage":
         page = MessagesPage(self.below)
