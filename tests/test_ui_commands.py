@@ -10,11 +10,15 @@ from agentmon.ui.actions import Actions
 from agentmon.ui.arrangement import PANELS
 from agentmon.ui.palette import CommandProvider
 from agentmon.ui.screens.compare import ComparePage
+from agentmon.ui.screens.decisions import DecisionsPage
+from agentmon.ui.screens.form import FormScreen
 from agentmon.ui.screens.main import MainScreen
+from agentmon.ui.screens.messages import MessagesPage
 from agentmon.ui.screens.overlays import OVERLAY
 from agentmon.ui.screens.round import RoundPage
 from agentmon.ui.screens.searching import SearchPage
 from agentmon.ui.screens.tools import ToolsPage
+from agentmon.ui.screens.work import WorkPage
 from tests.ui_app import shown
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 
@@ -23,6 +27,10 @@ PAGE_CLASSES: dict[str, type[object]] = {
     "tools": ToolsPage,
     "compare": ComparePage,
     "search": SearchPage,
+    "messages": MessagesPage,
+    "decisions": DecisionsPage,
+    "work": WorkPage,
+    "form": FormScreen,
 }
 
 ON_THE_BOARD = [c for c in commands.COMMANDS if c.context not in commands.PAGES]

@@ -1,8 +1,9 @@
 """Pictures of the screen at two widths, over the frozen clock and zone."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from textual.pilot import Pilot
@@ -15,6 +16,7 @@ from tests.test_ui_tools import add_calls
 from tests.ui_app import settle
 from tests.ui_family import fill_family
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
+from tests.ui_talk import add_decisions, add_mail, add_work
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +106,41 @@ def test_compare(
 
 def test_health(busy: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(busy, terminal_size=(60, 20), run_before=pressing("H"))
+
+
+@pytest.fixture
+def talking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentmonApp:
+    monkeypatch.setenv("USER", "anna")
+    store = UiStore(tmp_path / "talking")
+    fill(store)
+    add_mail(store)
+    add_decisions(store)
+    add_work(store)
+    return AgentmonApp(StoreFeed(store), settings=Settings())
+
+
+def counted(*keys: str) -> "Callable[[Pilot[None]], object]":
+    """The same as `pressing`, once the figures in the titles are there."""
+
+    async def run(pilot: Pilot[None]) -> None:
+        main = pilot.app.screen_stack[0]
+        assert isinstance(main, MainScreen)
+        await settle(pilot, main)
+        await main.count_tabs()
+        await cast("Awaitable[None]", pressing(*keys)(pilot))
+
+    return run
+
+
+@pytest.mark.parametrize("size", [(160, 50), (60, 20)], ids=["160x50", "60x20"])
+@pytest.mark.parametrize("key", ["M", "D", "W"])
+def test_talk(
+    talking: AgentmonApp, key: str, size: tuple[int, int], snap_compare: Callable[..., bool]
+) -> None:
+    assert snap_compare(talking, terminal_size=size, run_before=counted(key, "j"))
+
+
+def test_form(talking: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(
+        talking, terminal_size=(80, 24), run_before=counted("M", "G", "r", "ctrl+s")
+    )

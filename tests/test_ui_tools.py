@@ -78,12 +78,17 @@ async def test_tabs_stand_in_the_footer_and_keys_go_round(feed: StoreFeed) -> No
         assert " Live │ Tools " in footer
         await screen.press("greater_than_sign")
         page = tools_of(screen)
-        assert " Live │ Tools " in page.footer.render_line(0).text
         assert page.footer.tab is tabs.TOOLS
+        assert " Live │ Tools " in page.footer.render_line(0).text
+        for tab in tabs.TABS[2:]:
+            await screen.press("greater_than_sign")
+            assert screen.page is not None
+            assert screen.page.footer.tab is tab
         await screen.press("greater_than_sign")
         assert screen.page is None
         await screen.press("less_than_sign")
         assert screen.page is not None
+        assert screen.page.footer.tab is tabs.TABS[-1]
         await screen.press("T")
         assert screen.page is not None
         await screen.press("1")

@@ -18,6 +18,21 @@ class Views(Trouble):
 
         self.screen.open_page(ToolsPage(self.screen))
 
+    def tab_messages(self) -> None:
+        from agentmon.ui.screens.messages import MessagesPage
+
+        self.screen.open_page(MessagesPage(self.screen))
+
+    def tab_decisions(self) -> None:
+        from agentmon.ui.screens.decisions import DecisionsPage
+
+        self.screen.open_page(DecisionsPage(self.screen))
+
+    def tab_work(self) -> None:
+        from agentmon.ui.screens.work import WorkPage
+
+        self.screen.open_page(WorkPage(self.screen))
+
     def next_tab(self) -> None:
         self._go_to(tabs.beside(tabs.LIVE, 1))
 

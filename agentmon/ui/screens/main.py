@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from agentmon.report.board import Board
 from agentmon.report.family import Key, key_of
 from agentmon.report.known import NOTHING_KNOWN, Known
 from agentmon.store.read import AgentRow
-from agentmon.ui import commands, loading, owner, tabs
+from agentmon.ui import commands, counting, loading, owner, tabs
 from agentmon.ui import tree as trees
 from agentmon.ui.actions import Actions
 from agentmon.ui.attending import Attendant, words
@@ -26,6 +27,7 @@ from agentmon.ui.loader import Loader
 from agentmon.ui.places import Place
 from agentmon.ui.screens.frame import Frame
 from agentmon.ui.screens.page import Outcome, Page
+from agentmon.ui.screens.speaking import Speaking
 from agentmon.ui.sites import Site
 from agentmon.ui.widgets.lines import KeyedPane
 from agentmon.ui.widgets.rounds import as_node_key, is_pinnable
@@ -75,6 +77,10 @@ class MainScreen(Frame):
         self._attendant: Attendant | None = None
         self._resuming: Place | None = None
         self.searching = settings.search
+        self.settings = settings
+        self.person = settings.messages.agent or os.environ.get("USER") or "user"
+        """Who sends and decides here, and whose mail it is: as on the command line."""
+        self.tab_counts = counting.TabCounts(feed)
         self.guests: list[str] = []
         """Sessions that a person went to and that are too old for the board."""
         self.sought: tuple[trees.NodeKey, str] | None = None
@@ -83,6 +89,7 @@ class MainScreen(Frame):
     def on_mount(self) -> None:
         self.footer.is_replay = self.is_replay
         self.footer.tab = tabs.LIVE
+        self.footer.counts = self.tab_counts.counts
         self.show_problem()
         self.filter_input.display = False
         self.transport_bar.display = self.is_replay
@@ -90,6 +97,8 @@ class MainScreen(Frame):
             self._attendant = Attendant(self.app, self._attention)
         self.set_interval(TICK, self.tick)
         self.set_interval(1.0, self.second)
+        self.set_interval(counting.EVERY, self._count_tabs)
+        self._count_tabs()
         self._show_hints()
         self.tick()
         _settle_memory()
@@ -207,6 +216,15 @@ class MainScreen(Frame):
         self.rounds.show(None)
         self.stream.show(loading.Source())
         self._select(self.sessions.cursor)
+
+    def _count_tabs(self) -> None:
+        self.run_worker(self.count_tabs(), group="tabs", exit_on_error=False)
+
+    async def count_tabs(self) -> None:
+        """What waits in the other tabs, in their titles."""
+        if not self.is_paused and await self.tab_counts.look():
+            top = self.app.screen
+            (top if isinstance(top, Speaking) else self).footer.sync()
 
     def show_header(self) -> None:
         self.header.counts = render.counts(self.board, self.view.now, self.view.limits)

@@ -16,7 +16,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from agentmon.ui import arrangement, commands
+from agentmon.ui import arrangement, commands, tabs
 from agentmon.ui.screens.overlays import MOVES, HelpScreen
 from agentmon.ui.screens.reader import Reader
 from agentmon.ui.screens.speaking import Speaking
@@ -35,6 +35,8 @@ Outcome = str | Site | None
 TICK = 0.1
 """Seconds between looks at the revision."""
 
+TURNS = {"next_tab": 1, "previous_tab": -1}
+
 BELOW = (
     *("quit", "interrupt", "palette", "theme", "times", "pause", "evidence", "tmux", "health"),
     *("play", "faster", "slower", "restart", "to_end"),
@@ -46,6 +48,8 @@ class Page(Speaking[Outcome], Generic[Found]):
     """A full screen over the main one, with its clock, its feed and its bars."""
 
     PANEL: ClassVar[commands.Context] = "any"
+    TAB: ClassVar[tabs.Tab | None] = None
+    """The tab that it is; None: it is none."""
     BINDINGS = commands.bindings()
 
     def __init__(self, below: "MainScreen") -> None:
@@ -58,6 +62,8 @@ class Page(Speaking[Outcome], Generic[Found]):
         self.transport_bar = TransportBar(id="transport", view=view, feed=feed)
         self.footer.panel = self.PANEL
         self.footer.is_replay = below.is_replay
+        self.footer.tab = self.TAB
+        self.footer.counts = below.footer.counts
         self.reader: Reader[Found] = Reader(feed, self.question, self.show, self._fail)
         self._read_problem = ""
 
@@ -98,6 +104,7 @@ class Page(Speaking[Outcome], Generic[Found]):
 
     def on_mount(self) -> None:
         self.transport_bar.display = self.below.is_replay
+        self._show_problem()
         self.first().focus()
         self.set_interval(TICK, self.tick)
         self.set_interval(1.0, self.second)
@@ -125,7 +132,7 @@ class Page(Speaking[Outcome], Generic[Found]):
         """Timers move on; lines that read the same are not painted again."""
         self.header.counts = self.below.header.counts
         self.header.is_paused = self.below.is_paused
-        for bar in (self.header, self.transport_bar, *self.panes()):
+        for bar in (self.header, self.transport_bar, self.footer, *self.panes()):
             bar.sync()
         self.fade_note()
 
@@ -161,6 +168,10 @@ class Page(Speaking[Outcome], Generic[Found]):
         try:
             if own is not None:
                 own()
+            elif self.TAB is not None and command_id in TURNS:
+                self.dismiss(tabs.beside(self.TAB, TURNS[command_id]).command)
+            elif self.TAB is not None and command_id == self.TAB.command:
+                pass  # this is the tab
             elif command_id in MOVES:
                 self.pane.move(command_id)
             elif command_id in BELOW:

@@ -59,7 +59,6 @@ class ToolsPage(Page[Found]):
         self._after: Place | None = None
         """Where to go on reading older calls."""
         self._cursor: Hashable | None = None
-        self.footer.tab = self.TAB
 
     def panes(self) -> Sequence[LinePane]:
         return (self.calls, self.tools) if self.is_open else (self.tools, self.calls)
@@ -173,15 +172,6 @@ class ToolsPage(Page[Found]):
         self.calls.forget()
         self._place()
         self.reader.ask()
-
-    def do_tab_tools(self) -> None:
-        """This is the tab."""
-
-    def do_next_tab(self) -> None:
-        self.dismiss(tabs.beside(self.TAB, 1).command)
-
-    def do_previous_tab(self) -> None:
-        self.dismiss(tabs.beside(self.TAB, -1).command)
 
     def again(self) -> "ToolsPage":
         page = ToolsPage(self.below)

@@ -1,6 +1,7 @@
 """The one-line bars: header, problem, transport of a replay, footer."""
 
 import math
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -179,6 +180,8 @@ class Footer(Bar):
         self.is_replay = False
         self.tab: tabs.Tab | None = None
         """The tab that is shown; None on a page that is none."""
+        self.counts: Mapping[str, int] = {}
+        """What waits in a tab, by its id."""
         self.message: Note | None = None
 
     def line(self, width: int) -> Line:
@@ -197,14 +200,20 @@ class Footer(Bar):
         return tuple(parts)
 
     def _tabs(self, width: int) -> Line:
-        """The titles, the one that is shown marked; nothing where the keys would have no room."""
+        """The titles, the one that is shown marked; fewer where the keys would have no room."""
         if self.tab is None:
             return BLANK
+        for detail in range(tabs.DETAILS):
+            parts = self._titles(self.tab, detail)
+            if width - width_of(parts) >= KEYS_ROOM:
+                return (*parts, Part("   "))
+        return BLANK
+
+    def _titles(self, here: tabs.Tab, detail: int) -> list[Part]:
         rule = " | " if self.ascii_only else " │ "
         parts: list[Part] = []
-        for tab in tabs.TABS:
+        for tab, title in tabs.titles(here, self.counts, detail=detail):
             parts += [Part(rule, "rule")] if parts else []
-            is_here = tab is self.tab
-            text = f"[{tab.title}]" if is_here and self.ascii_only else tab.title
-            parts.append(Part(text, "title-focus" if is_here else "text-muted"))
-        return (*parts, Part("   ")) if width - width_of(parts) >= KEYS_ROOM else BLANK
+            text = f"[{title}]" if tab is here and self.ascii_only else title
+            parts.append(Part(text, "title-focus" if tab is here else "text-muted"))
+        return parts
