@@ -297,3 +297,13 @@ def test_agents_that_started_each_other_end(feed: StoreFeed) -> None:
     tree = trees.load(feed.store.conn, TEAM, "", opened, trees.SumCache())
     keys = [node.key for node in tree.nodes]
     assert len(keys) == len(set(keys))
+
+
+async def test_a_subagent_whose_session_has_no_main_agent(store: UiStore) -> None:
+    """Its transcript alone was kept: the board has it, and everything else."""
+    fill_family(store)
+    store.conn.execute("DELETE FROM agents WHERE sid = ? AND agent_id = ''", (TEAM,))
+    async with shown(StoreFeed(store), (160, 50)) as screen:
+        assert "cannot be shown" not in screen.text()
+        keys = screen.main.sessions.keys
+        assert [(TEAM, name) in keys for name in ("", "a1f", "a2g")] == [False, True, True]

@@ -101,7 +101,7 @@ class SessionsPane(KeyedPane):
     def show(self, board: Board) -> None:
         """The board of a new revision."""
         self._total = len(board.threads)
-        self._place([t for t in board.threads if t.is_main])
+        self._place(_heads(board.threads))
         shown = sorted((t for t in board.threads if self._is_wanted(t)), key=self._sort_key)
         # what a filter finds is not folded away
         members = lines(shown, set() if self.filter else self._folded, self._word)
@@ -293,6 +293,15 @@ class SessionsPane(KeyedPane):
             look = render.look(name)
             text += f" {look.ascii if self.view.ascii_only else look.glyph}{number}" * bool(number)
         return Part(text, role)
+
+
+def _heads(threads: Sequence[Thread]) -> list[Thread]:
+    """One thread of each session: the main one, else (its file is gone) what there is of it."""
+    found: dict[str, Thread] = {}
+    for thread in threads:
+        if thread.is_main or thread.row.sid not in found:
+            found[thread.row.sid] = thread
+    return list(found.values())
 
 
 def short_path(path: str | None) -> str:

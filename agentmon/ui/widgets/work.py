@@ -118,7 +118,7 @@ class BalancePane(KeyedPane):
             words = (
                 "Nobody worked in this time; w takes a longer one. Work comes from",
                 "  what agents do: edits, commits, test runs in what agentmon reads",
-                "  agentmon work add KIND, from a script",
+                "  agentmon work --add KIND, from a script",
             )
         return [(Part(f" {line}", "text-muted"),) for line in words]
 
