@@ -388,3 +388,14 @@ def test_a_board_of_several_sessions_judges_each_for_itself(tmp_path: Path) -> N
         now = (START + 700_000) / 1000
         words = {t.row.sid: t.verdict(now, LIMITS).word for t in scene.board().threads}
     assert words == {sid_of(1): "overdue", sid_of(2): "ok"}
+
+
+def test_an_old_transcript_that_ends_in_a_text_is_at_rest_by_now() -> None:
+    """It does not say whether the text was the end of a turn: no stall, and no work for a year."""
+    silent = told_facts("writing")
+    before = judge(silent, 999.0 + LIMITS.silent_after, LIMITS)
+    assert before.evidence["phase"] == "writing"
+    for later in (1000.0 + LIMITS.silent_after, 1e7):
+        verdict = judge(silent, later, LIMITS)
+        assert (verdict.word, verdict.evidence["phase"]) == ("ok", "idle")
+    assert judge(facts(), 1e7, LIMITS).word == "stalled"

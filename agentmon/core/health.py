@@ -166,7 +166,7 @@ def judge(facts: Facts, now: float, limits: Limits, held: Verdict | None = None)
         _gone(facts)
         or _stalled(facts, now, limits, held)
         or _overdue(facts, now, limits, held)
-        or _ok(facts, now)
+        or _ok(facts, now, limits)
     )
 
 
@@ -179,7 +179,7 @@ def settled(verdict: Verdict, held: Verdict | None, now: float) -> bool:
 def told(facts: Facts, now: float, limits: Limits, held: Verdict | None) -> Verdict:
     """The verdict to tell: one that begins just now is not told yet."""
     verdict = judge(facts, now, limits, held)
-    return verdict if settled(verdict, held, now) else _ok(facts, now)
+    return verdict if settled(verdict, held, now) else _ok(facts, now, limits)
 
 
 def after(start: float, seconds: float, unseen: Iterable[Span]) -> float:
@@ -192,8 +192,19 @@ def after(start: float, seconds: float, unseen: Iterable[Span]) -> float:
     return moment
 
 
-def _ok(facts: Facts, now: float) -> Verdict:
-    return Verdict("ok", facts.phase_since or facts.last or now, {"phase": facts.phase})
+def _ok(facts: Facts, now: float, limits: Limits) -> Verdict:
+    """`phase` of its evidence is what to tell of the phase: see `_may_be_over`."""
+    since = facts.phase_since or facts.last or now
+    limit = max(limits.stalled_after, limits.silent_after)
+    is_over = _may_be_over(facts) and facts.last is not None and now - facts.last >= limit
+    return Verdict("ok", since, {"phase": "idle" if is_over else facts.phase})
+
+
+def _may_be_over(facts: Facts) -> bool:
+    """An old transcript does not say whether a text was the end of its turn."""
+    began, byte = facts.phase_since or 0.0, facts.last_byte
+    is_told = byte is None or byte < began - _SLACK
+    return facts.phase == "writing" and facts.phase_kind == "transcript" and is_told
 
 
 def _gone(facts: Facts) -> Verdict | None:
@@ -232,9 +243,7 @@ def _stalled(facts: Facts, now: float, limits: Limits, held: Verdict | None) -> 
         since, limit = byte, limits.stall_limit(usual)
     else:
         since, limit = facts.last, max(limits.stalled_after, limits.silent_after)
-        # an old transcript does not say whether a text was the end of its turn
-        is_over = facts.phase == "writing" and facts.phase_kind == "transcript"
-        if facts.pending or is_over:
+        if facts.pending or _may_be_over(facts):
             return None
     if since is None:
         return None

@@ -215,6 +215,9 @@ def told(
         set_phase(state, thread, "prompting", max(time, *results), kind=kind)
     elif stop is not None or event.is_done:
         _after_message(state, message, stop, time, kind)
+    elif thread.agent_id == "side":
+        # nobody's turn, such as a warm-up run: old versions never say that it is over
+        set_phase(state, thread, "idle", time, kind=kind)
     elif is_new and event.blocks:
         is_thought = _phase_of(event.blocks[-1].block_type) == "thinking"
         set_phase(state, thread, "thinking" if is_thought else "writing", time, kind=kind)

@@ -112,7 +112,9 @@ def state(thread: Thread, now: float, limits: Limits, *, ascii: bool = False) ->
 def _word(thread: Thread, verdict: Verdict) -> str:
     """The verdict, unless the phase says more: an orderly end, or a wait for a person."""
     phase = thread.row.phase
-    if verdict.word == "ok" or (phase, verdict.word) in _PHASE_SAYS_MORE:
+    if verdict.word == "ok":
+        return str(verdict.evidence.get("phase", phase))
+    if (phase, verdict.word) in _PHASE_SAYS_MORE:
         return phase
     return verdict.word
 
