@@ -6,6 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a loaded machine generates slowly: that says nothing of what is tested
+settings.register_profile("agentmon", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("agentmon")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # so starts a shell what it runs in the background, and commands that are told Ctrl+C would too

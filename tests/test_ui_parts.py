@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentmon.core.names import gist
 from agentmon.core.text import cells, clean
-from agentmon.report.words import gist
 from agentmon.ui import arrangement, parts
 from agentmon.ui.filters import Subject, parse
 from agentmon.ui.jumps import Tour
