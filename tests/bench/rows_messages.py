@@ -2,12 +2,15 @@
 `agentmon send` costs beside Python's own start."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
+from typing import TypeAlias
 
 from agentmon.collab import archive
 from agentmon.collab.mail import Draft
@@ -76,6 +79,9 @@ def queries(texts: Texts, each: int) -> dict[str, list[str]]:
     return {name: [make() for _ in range(each)] for name, make in made.items()}
 
 
+Ask: TypeAlias = Callable[[sqlite3.Connection], object]
+
+
 def messages(bench: Bench) -> Row:
     """Searches, first pages, and sends, each from opening the store on."""
     data_dir, texts = bench.new_folder("messages"), Texts(11)
@@ -85,8 +91,7 @@ def messages(bench: Bench) -> Row:
     for _ in range(2):  # the first round brings the file into the cache
         for name, given in asked.items():
             taken[name] = [
-                _milliseconds(data_dir, lambda conn, text=text: archive.search(conn, text))
-                for text in given
+                _milliseconds(data_dir, partial(archive.search, query=text)) for text in given
             ]
     every = [one for times in taken.values() for one in times]
     p95 = quantiles(every, n=20)[-1]
@@ -104,7 +109,7 @@ def messages(bench: Bench) -> Row:
 
 def _page(data_dir: Path) -> Line:
     """What the tab and `agentmon messages` ask for first, the slowest of them."""
-    pages: dict[str, Callable[..., object]] = {
+    pages: dict[str, Ask] = {
         "newest": lambda conn: (archive.recent(conn), archive.counts(conn), archive.names(conn)),
         "unread": lambda conn: archive.recent(conn, unread=True),
         "of an agent": lambda conn: archive.recent(conn, agent="agent-1"),
@@ -119,7 +124,7 @@ def _page(data_dir: Path) -> Line:
     return at_most("first page, ms", max(times.values()), LIMIT_PAGE, said, " ms")
 
 
-def _milliseconds(data_dir: Path, ask: Callable[..., object]) -> float:
+def _milliseconds(data_dir: Path, ask: Ask) -> float:
     begun = time.perf_counter()
     conn = db.open_reading(data_dir)
     try:
