@@ -5,7 +5,6 @@ Whatever a command does not need is imported inside it: `dump` never loads the s
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
@@ -181,6 +180,8 @@ def watch(
     agentmon --demo
     tail -f log | agentmon -
     """
+    import shutil
+
     from agentmon import showing
 
     loaded = settings(
