@@ -174,7 +174,7 @@ async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
     feed = StoreFeed(store)
     async with shown(feed, (60, 20)) as screen:
         await screen.press("W")
-        assert "agentmon work add" in screen.text()
+        assert "agentmon work --add" in screen.text()
         await screen.press("enter", "O", "w", "u", "tab", "enter", "j")
         assert screen.page is not None
     feed.transport = FakeTransport()
