@@ -1,5 +1,6 @@
 """Logs of one machine on another's screen: each byte once, whatever is killed between them."""
 
+import asyncio
 import json
 import os
 import random
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from agentmon.collab import redis_client
+from agentmon.engine import shipping
 from agentmon.store import remote
 from agentmon.store.remote import Piece
 from tests.bench.load import Load
@@ -73,6 +76,44 @@ def test_what_is_shipped_is_what_lies_there(redis: Server, log: Path, tmp_path: 
     sessions = json.loads(run("sessions", "--data-dir", store, "--json").out)
     assert {one["host"] for one in sessions} == {"builder-7"}
     assert {one["liveness"] for one in sessions} <= {"unknown", "ended"}
+
+
+def test_who_comes_later_gets_what_was_dropped(redis: Server, log: Path, tmp_path: Path) -> None:
+    """What all readers had is dropped from the stream: a new one asks for it."""
+    first, later = tmp_path / "first", tmp_path / "later"
+    ship(redis, log)
+    run("ingest", "--data-dir", first, "--redis", redis.url)
+    with log.open("a") as file:
+        file.write(finished_log(1, seed=9))
+    ship(redis, log)
+    run("ingest", "--data-dir", first, "--redis", redis.url)
+    ship(redis, log)
+    run("ingest", "--data-dir", later, "--redis", redis.url)
+    assert mirrored(later) != mirrored(first), "the beginning is no longer in the stream"
+    ship(redis, log)
+    for store in (first, later):
+        run("ingest", "--data-dir", store, "--redis", redis.url)
+        assert mirrored(store) == {log.name: log.read_bytes()}
+        assert len(json.loads(run("sessions", "--data-dir", store, "--json").out)) == 4
+
+
+def test_what_redis_forgot_is_sent_again(redis: Server, log: Path, tmp_path: Path) -> None:
+    """A server that lost its last second has lines whose beginning never came."""
+    store = tmp_path / "store"
+    ship(redis, log)
+    asyncio.run(forget(redis, shipping.STREAM))
+    with log.open("a") as file:
+        file.write(finished_log(1, seed=9))
+    for _ in range(2):
+        ship(redis, log)
+        run("ingest", "--data-dir", store, "--redis", redis.url)
+    assert mirrored(store) == {log.name: log.read_bytes()}
+
+
+async def forget(redis: Server, key: str) -> None:
+    client = redis_client.connect(redis.url)
+    await shipping.ask(client, "DEL", key)
+    await client.aclose()
 
 
 def test_a_file_that_is_written_anew_is_another(redis: Server, log: Path, tmp_path: Path) -> None:
@@ -148,10 +189,10 @@ def test_words_for_what_does_not_work(tmp_path: Path, log: Path) -> None:
     nowhere = f"unix://{tmp_path}/nothing.sock"
     answer = run("ship", "--redis", nowhere, "--once", log)
     assert (answer.code, answer.out) == (1, "")
-    assert "Redis does not answer" in answer.err
+    assert "cannot ship to Redis: " in answer.err
     assert run("ship", "--redis", "bogus://x", "--once", log).code == 2
     assert run("ship", "--redis", nowhere, "--once", tmp_path / "missing").code == 1
-    assert "does not answer" in run("--once", "--redis", nowhere, "--data-dir", tmp_path / "s").err
+    assert "Redis: " in run("--once", "--redis", nowhere, "--data-dir", tmp_path / "s").err
 
 
 def test_a_stream_that_nobody_reads_is_not_filled_up(redis: Server, tmp_path: Path) -> None:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path())
-@click.option("--redis", "url", required=True, metavar="URL", help="redis://, rediss:// or unix://")
+@click.option(
+    "--redis",
+    "url",
+    metavar="URL",
+    help="redis://, rediss:// or unix://; else the setting redis.url.",
+)
 @click.option("--host", metavar="NAME", help="What this machine is called there.")
 @click.option("--once", is_flag=True, help="Send what is there, and exit.")
 @click.option(
@@ -35,7 +40,12 @@ if TYPE_CHECKING:
 )
 @json_option
 def ship(
-    paths: tuple[str, ...], url: str, host: str | None, once: bool, max_mb: int, as_json: bool
+    paths: tuple[str, ...],
+    url: str | None,
+    host: str | None,
+    once: bool,
+    max_mb: int,
+    as_json: bool,
 ) -> None:
     """Send the logs of this machine to Redis: PATHs, or whatever is found here.
 
@@ -48,34 +58,35 @@ def ship(
     """
     from redis.exceptions import RedisError
 
+    from agentmon.collab.redis_client import why
     from agentmon.engine.places import inputs
-    from agentmon.engine.shipping import Shipper, connect
+    from agentmon.engine.shipping import Shipper
 
     name = (host or socket.gethostname()).strip()
     if not name:
         raise click.BadParameter("a machine needs a name", param_hint="--host")
     loaded = settings().settings
-    try:
-        redis = connect(url)
-    except ValueError as problem:
-        raise click.BadParameter(str(problem), param_hint="--redis") from problem
+    url = url or loaded.redis.url
+    if not url:
+        raise click.UsageError("give --redis URL, or set redis.url")
     with clear_errors():
         missing = next((path for path in paths if not os.path.exists(path)), None)
         if missing is not None and once:
             raise FileNotFoundError(2, "no such file or folder", missing)
-        shipper = Shipper(
-            redis,
-            name,
-            lambda: inputs(loaded, paths).expanded,
-            poll=loaded.follow.poll,
-            max_bytes=max_mb << 20,
-        )
+        try:
+            shipper = Shipper(
+                url,
+                name,
+                lambda: inputs(loaded, paths).expanded,
+                poll=loaded.follow.poll,
+                max_bytes=max_mb << 20,
+            )
+        except ValueError as problem:
+            raise click.BadParameter(str(problem), param_hint="--redis") from None
         try:
             code = asyncio.run(_run(shipper, once=once))
-        except RedisError as problem:
-            raise Failure(
-                f"cannot ship: Redis does not answer ({type(problem).__name__})"
-            ) from None
+        except (RedisError, TimeoutError) as problem:
+            raise Failure(f"cannot ship to Redis: {why(problem, url)}") from None
     sent = shipper.shipped
     if as_json:
         print_json({"host": name, "pieces": sent.pieces, "bytes": sent.bytes})

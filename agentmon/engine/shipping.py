@@ -1,8 +1,10 @@
 """Sends the logs of this machine to a Redis stream, piece by piece, exactly once.
 
 A position moves in the transaction that adds the pieces before it, and Redis keeps both: whoever
-ships on after a kill, or after Redis itself lost its last second, goes on from there. A stream that
-nobody reads does not grow without end: then shipping waits.
+ships on after a kill, or after Redis itself lost its last second, goes on from there. What every
+reader has is dropped from the stream, and one that comes later, or finds that something is missing,
+asks for all of it again: a piece that is there already changes nothing. A stream that nobody reads
+does not grow without end: then shipping waits.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from agentmon.collab.redis_client import Pause, answer, connect, why
 from agentmon.logfile import log
 from agentmon.sources.identity import ANCHOR
 from agentmon.sources.paths import Expanded
@@ -25,6 +28,10 @@ from agentmon.store.remote import Piece
 
 STREAM = "agentmon:lines"
 READERS = "agentmon:readers"
+DROPPED = "agentmon:dropped"
+"""There where the stream no longer holds all that was ever sent."""
+AGAIN = "agentmon:again"
+"""How often somebody asked for everything again."""
 PIECE = 256 << 10
 """Bytes of a piece."""
 BATCH = 1 << 20
@@ -39,23 +46,17 @@ SILENT = 7 * 86_400.0
 """Seconds after which a reader that was never heard again is not waited for."""
 READ_SECONDS = 1.0
 LOOK_SECONDS = 5.0
-RETRY = (0.2, 5.0)
-"""Seconds of the first and the longest pause before Redis is tried again."""
+_ASKED = "again"
+"""The field among a host's positions that says up to which such request they were set back."""
 
 
 def positions_key(host: str) -> str:
     return f"agentmon:shipped:{host}"
 
 
-def connect(url: str) -> "Redis":
-    """A client, which connects when it is used. Raises ValueError: no address of a server."""
-    made = cast("Any", Redis).from_url(url, protocol=2, socket_connect_timeout=5.0)
-    return cast("Redis", made)
-
-
-async def ask(redis: "Redis", *words: Any) -> Any:
-    """A command and its answer. Raises RedisError."""
-    return await cast("Any", redis).execute_command(*words)
+async def ask(redis: Redis, *words: Any, waits: float = 0.0) -> Any:
+    """A command and its answer; `waits`: seconds that it may block. Raises RedisError, OSError."""
+    return await answer(cast("Any", redis).execute_command(*words), waits)
 
 
 class Position(Struct):
@@ -84,11 +85,12 @@ class Shipped(Struct):
 
 
 class Shipper:
-    """Follows files into a stream. `look` says which there are; asked again as time goes on."""
+    """Follows files into a stream. `look` says which there are. Raises ValueError: no address of a
+    server."""
 
     def __init__(
         self,
-        redis: "Redis",
+        url: str,
         host: str,
         look: Callable[[], Expanded],
         *,
@@ -96,23 +98,24 @@ class Shipper:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self.shipped = Shipped()
-        self._redis = redis
+        self._redis, self._url = connect(url), url
         self._host = host
-        self._look = look
         self._poll = poll
         self._max_bytes = max_bytes
         self._unweighed = max_bytes
         self._positions: dict[str, Position] | None = None
         """By device and inode; None: Redis has to be asked."""
+        self._asked = 0
+        self._expanded = look()
 
     async def run(self, *, once: bool = False) -> None:
         """Ships until cancelled, or with `once` until all that is there is sent.
 
-        Raises RedisError with `once`; else Redis is tried again.
+        Raises RedisError and OSError with `once`; else Redis is tried again.
         """
-        expanded = self._look()
+        expanded = self._expanded
         looked = asyncio.get_running_loop().time()
-        pause = RETRY[0]
+        pause = Pause()
         paths: Iterable[str] = expanded.files
         async with Watch(self._poll) as watch:
             while True:
@@ -122,11 +125,10 @@ class Shipper:
                     if once:
                         raise
                     self._positions, paths = None, expanded.files
-                    self._complain(f"Redis does not answer: {type(problem).__name__}")
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, RETRY[1])
+                    self._complain(f"Redis: {why(problem, self._url)}")
+                    await asyncio.sleep(pause.next())
                     continue
-                pause = RETRY[0]
+                pause.reset()
                 if once:
                     return
                 watch.update(expanded.files, expanded.places, expanded.missing)
@@ -148,7 +150,11 @@ class Shipper:
 
     async def _ship(self, paths: Iterable[str]) -> None:
         if self._positions is None:
-            self._positions = await self._known()
+            self._positions, self._asked = await self._known()
+        asked = int(await ask(self._redis, "GET", AGAIN) or 0)
+        if asked != self._asked:
+            self._positions = await self._set_back(self._positions, asked)
+            paths = self._expanded.files
         batch: list[Piece] = []
         moved: dict[str, Position] = {}
         size = 0
@@ -162,15 +168,29 @@ class Shipper:
         if batch:
             await self._send(batch, moved)
 
-    async def _known(self) -> dict[str, Position]:
+    async def _known(self) -> tuple[dict[str, Position], int]:
+        """Positions, and the last request for everything that they heeded."""
         found = await ask(self._redis, "HGETALL", positions_key(self._host))
         known: dict[str, Position] = {}
+        asked = 0
         for key, value in cast("dict[bytes, bytes]", found).items():
             try:
-                known[key.decode()] = msgspec.json.decode(value, type=Position)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                if key == _ASKED.encode():
+                    asked = int(value)
+                else:
+                    known[key.decode()] = msgspec.json.decode(value, type=Position)
+            except (msgspec.DecodeError, ValueError):
                 log.warning("ship: a position that cannot be read is begun again")
-        return known
+        return known, asked
+
+    async def _set_back(self, known: dict[str, Position], asked: int) -> dict[str, Position]:
+        """Everything from its start. Generations stay: other bytes have another place there."""
+        back = {key: Position(generation=position.generation) for key, position in known.items()}
+        values = {key: msgspec.json.encode(position) for key, position in back.items()}
+        words = [word for pair in values.items() for word in pair]
+        await ask(self._redis, "HSET", positions_key(self._host), _ASKED, asked, *words)
+        self._asked = asked
+        return back
 
     def _unsent(
         self, paths: Iterable[str], positions: dict[str, Position]
@@ -211,7 +231,7 @@ class Shipper:
                 pipe.xadd(STREAM, cast("Any", msgspec.structs.asdict(piece)))
             values = {key: msgspec.json.encode(position) for key, position in moved.items()}
             pipe.hset(positions_key(self._host), mapping=cast("Any", values))
-            await pipe.execute()
+            await answer(pipe.execute())
         if self._positions is not None:
             self._positions.update(moved)
         size = sum(len(piece.data) for piece in batch)
@@ -244,7 +264,8 @@ class Shipper:
             least = last if least is None else min(least, last)
         if least is not None:
             minid = f"{least[0]}-{least[1]}"
-            await ask(self._redis, "XTRIM", STREAM, "MINID", minid)
+            if await ask(self._redis, "XTRIM", STREAM, "MINID", minid):
+                await ask(self._redis, "SET", DROPPED, 1)
 
 
 def _order(entry_id: str) -> tuple[int, int]:

@@ -61,8 +61,13 @@ def write(data_dir: Path, piece: Piece) -> bool:
     if len(piece.data) > MAX_PIECE:
         raise ValueError("a piece that is too long")
     path = place(data_dir, piece)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    begins = 0 if piece.offset else os.O_CREAT
+    if begins:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        fd = os.open(path, os.O_WRONLY | begins | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        return False
     try:
         is_whole = os.fstat(fd).st_size >= piece.offset
         view, offset = memoryview(piece.data), piece.offset
