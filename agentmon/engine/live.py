@@ -12,13 +12,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from agentmon.config import Search
 from agentmon.core.health import Limits
 from agentmon.engine.backlog import read_in_child
+from agentmon.engine.chores import Beside, Chores
 from agentmon.engine.core import Engine
 from agentmon.engine.feed import Status, Transport
 from agentmon.engine.judging import Judge
@@ -55,29 +56,12 @@ RETRY_SECONDS = 2.0
 BACKLOG_BYTES = 8 << 20
 """From how many unread bytes on a child process reads them."""
 
-FIRST_SECONDS = 1.0
-"""Before what keeps the store in order begins."""
-
 UNSEEN_SECONDS = 10.0
 """Between two looks at the clock: from so many on the machine slept, agentmon was stopped, or the
 clock was set."""
 
 _FRESH = 60.0
 """Seconds: the age of an event that still tells how far behind the source we are."""
-
-
-class Beside(Protocol):
-    """Work that goes on as long as a feed does, such as bringing lines of other machines."""
-
-    problem: str | None
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        ...
-
-    async def close(self) -> None:
-        """Gives back what it holds."""
-        ...
 
 
 class Live:
@@ -119,9 +103,7 @@ class Live:
         self._looked_for = list(looked_for)
         self._processes = processes or Processes()
         self._backlog_bytes = backlog_bytes
-        self.searching = searching or Search()
         self._judge = Judge(limits)
-        self._retention = retention
         self.engine: Engine | None = None
         self.loader: PassingLoader | None = None
         self.committed = -1
@@ -142,7 +124,13 @@ class Live:
         self._words: str | None = None
         self._is_catching_up = False
         self._asked_at: float | None = None
-        self._beside = list(beside)
+        self._chores = Chores(
+            self,
+            self._write,
+            retention=retention,
+            searching=searching or Search(),
+            beside=beside,
+        )
 
     # -- what a watcher asks
 
@@ -177,7 +165,7 @@ class Live:
             cpu_percent=cpu,
             files=engine.input_count if engine is not None else 0,
             note=self._note or self._words,
-            problem=self.problem or next(iter([*problems, *self._problems_beside]), None),
+            problem=self.problem or next(iter(problems), None) or self._chores.problem,
             backlog=self._backlog,
             store=self._scale.sizes,
             weighed_ago=self._scale.weighed_ago,
@@ -200,15 +188,11 @@ class Live:
             asyncio.create_task(self._guard(self._work()), name="agentmon-work"),
             asyncio.create_task(self._guard(self._keep_judging()), name="agentmon-judge"),
             asyncio.create_task(self._guard(self._scale.run()), name="agentmon-scale"),
-            asyncio.create_task(self._guard(self._keep_within()), name="agentmon-retention"),
-            asyncio.create_task(self._guard(self._keep_indexing()), name="agentmon-index"),
-            asyncio.create_task(self._guard(self._keep_deriving()), name="agentmon-derive"),
-            *(asyncio.create_task(self._guard(one.run())) for one in self._beside),
+            *(
+                asyncio.create_task(self._guard(work), name=f"agentmon-{name}")
+                for name, work in self._chores.begin()
+            ),
         ]
-
-    @property
-    def _problems_beside(self) -> list[str]:
-        return [one.problem for one in self._beside if one.problem is not None]
 
     async def stop(self) -> None:
         """Ends the tasks, commits what was folded, and closes everything."""
@@ -216,8 +200,7 @@ class Live:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        for one in self._beside:
-            await one.close()
+        await self._chores.close()
         try:
             await self._finish()
         finally:
@@ -470,30 +453,11 @@ class Live:
             raise db.StoreError("the store is closed")
         return await self._writer.run(fn)
 
-    async def _keep_within(self) -> None:
-        await asyncio.sleep(FIRST_SECONDS)  # the first board does not wait for what can wait
-        from agentmon.engine.retaining import Keeper
-
-        await Keeper(self, self._retention).run()
-
     @property
     def is_through(self) -> bool:
         """Whether everything there was to read is read: a session is not taken out in halves."""
         engine = self.engine
         return engine is not None and engine.inputs.progress is None
-
-    async def _keep_indexing(self) -> None:
-        await asyncio.sleep(FIRST_SECONDS)
-        from agentmon.engine.indexing import Indexing
-
-        await Indexing(self, self.searching, self._write).run()
-
-    async def _keep_deriving(self) -> None:
-        await asyncio.sleep(FIRST_SECONDS)
-        from agentmon.collab.rules import RULES
-        from agentmon.engine.deriving import Deriving
-
-        await Deriving(self, RULES).run()
 
     @property
     def is_busy(self) -> bool:
