@@ -30,7 +30,7 @@ COLUMNS = (
     Column("tokens", 5, 4, right=True, heading="tok"),
     Column("context", 4, 5, right=True, heading="ctx"),
     Column("model", 10, 7, grow=1, most=14, heading="model"),
-    Column("host", 6, 4, grow=1, most=14, heading="host"),
+    Column("host", 9, 4, grow=1, most=16, heading="host"),
     Column("cwd", 14, 6, grow=3, keep_end=True, heading="cwd"),
 )
 
