@@ -115,6 +115,32 @@ def test_two_who_revise_at_once_both_come_through(conn: sqlite3.Connection) -> N
         revise_decision(conn, made.decision_id, {"impact": 1}, "bob", "x", based_on=7)
 
 
+def test_two_who_add_to_the_same_field_both_come_through(conn: sqlite3.Connection) -> None:
+    made = some(
+        conn, positions={"ada": "lists", "zoe": "none"}, participants=["max"], files=["a", "b"]
+    )
+    bob: dict[str, Any] = {
+        "positions": {"ada": "lists", "zoe": "none", "bob": "streams"},
+        "files": ("a", "b", "c"),
+    }
+    eve: dict[str, Any] = {
+        "positions": {"ada": "sets", "eve": "both"},  # zoe's is taken away
+        "files": ("b", "d"),
+        "participants": tuple(made.participants),  # as it was
+    }
+    for who, sent in (("bob", bob), ("eve", eve)):
+        revise_decision(conn, made.decision_id, sent, who, "mine", based_on=1)
+    now = decisions.the(conn, made.decision_id)
+    assert now.positions == {"ada": "sets", "bob": "streams", "eve": "both"}
+    assert now.files == ["b", "c", "d"]
+    assert now.participants == ["max", "ada", "zoe", "bob", "eve"]
+    for wrong in ("x", 3, [3], {"bob": 3}, {3: "x"}, [["b"]]):
+        for field in ("positions", "files"):
+            with pytest.raises(DecisionError) as refused:
+                revise_decision(conn, made.decision_id, {field: wrong}, "b", "x", based_on=1)
+            assert refused.value.field == field
+
+
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
     with_all = db.create(tmp_path)
     made = some(with_all)

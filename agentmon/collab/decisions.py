@@ -8,7 +8,7 @@ write in the caller's transaction where there is one, else in one of their own.
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from msgspec.structs import asdict
@@ -124,10 +124,11 @@ def revise_decision(
 ) -> Decision:
     """Changes some fields, as the next revision; what was stays in the ones before it.
 
-    `based_on` is the revision that the reviser saw: what they left as it was there is no change of
-    theirs, so two who revise at once both come through, each with what they meant. Deciding an open
-    question makes it "decided"; a decision that is opened again loses its answer. A change that
-    changes nothing adds no revision. Raises DecisionError.
+    `based_on` is the revision that the reviser saw: what they left as it was there, a field or one
+    position, file or participant, is no change of theirs, so two who revise at once both come
+    through, each with what they meant. Deciding an open question makes it "decided"; a decision
+    that is opened again loses its answer. A change that changes nothing adds no revision. Raises
+    DecisionError.
     """
     who, why = fields.name("by", by), fields.text("reason", reason)
     unknown = next((field for field in changes if field not in REVISABLE), None)
@@ -137,11 +138,14 @@ def revise_decision(
         before = get(conn, decision_id)
         if before is None:
             raise NotThere("decision_id", f"there is no decision {decision_id}")
-        meant = dict(changes)
+        meant, old = dict(changes), state_of(before)
         if based_on is not None and based_on != before.revision:
             seen = _state(conn, decision_id, based_on)
-            meant = {field: value for field, value in meant.items() if seen[field] != value}
-        old = state_of(before)
+            meant = {
+                field: _meant(seen[field], value, old[field])
+                for field, value in changes.items()
+                if seen[field] != value
+            }
         draft = checked({**old, **_implied(meant, before.status)})
         if asdict(draft) == old:
             return before
@@ -150,6 +154,19 @@ def revise_decision(
         conn.execute(_UPDATE, (number, *_columns(draft), time, decision_id))
         _add_revision(conn, decision_id, number, time, who, why, draft)
         return the(conn, decision_id)
+
+
+def _meant(seen: Any, sent: Any, now: Any) -> Any:
+    """What someone who saw one value and sends another means, where it is a third one by now."""
+    if isinstance(seen, dict) and isinstance(sent, Mapping):
+        given, was = dict(cast("Mapping[str, str]", sent)), cast("dict[str, str]", seen)
+        kept = {name: held for name, held in now.items() if name in given or name not in was}
+        return kept | {name: held for name, held in given.items() if was.get(name) != held}
+    if isinstance(seen, list) and isinstance(sent, list | tuple):
+        entries, were = cast("Sequence[str]", sent), cast("list[str]", seen)
+        kept = [entry for entry in now if entry in entries or entry not in were]
+        return kept + [entry for entry in entries if entry not in were and entry not in kept]
+    return sent
 
 
 def _implied(changes: dict[str, Any], status: str) -> dict[str, Any]:
