@@ -167,6 +167,13 @@ def test_lineage(conn: sqlite3.Connection, data_dir: Path) -> None:
     line = checkpoints.lineage(conn, second.checkpoint_id)
     assert line == checkpoints.Lineage([first], [third, fourth])
     assert checkpoints.lineage(conn, fourth.checkpoint_id).parents == [second, first]
+    # the start of an id is a name of it here too
+    short = first.checkpoint_id[:8]
+    begun = checkpoints.create(conn, data_dir, "t1", parent_id=short, now=9.0)
+    theirs = Path(begun.path)
+    known = checkpoints.register(conn, theirs, conversation="t1", parent_id=short, now=9.5)
+    for child in (begun, known):
+        assert checkpoints.lineage(conn, child.checkpoint_id).parents == [first]
     # a ring, as only somebody else could write one, ends
     conn.execute("UPDATE checkpoints SET parent_id = ? WHERE checkpoint_id = ?",
                  (fourth.checkpoint_id, first.checkpoint_id))  # fmt: skip
@@ -283,6 +290,13 @@ def test_a_file_that_somebody_else_wrote(conn: sqlite3.Connection, tmp_path: Pat
     (tmp_path / "no.parquet").write_text("no")
     with pytest.raises(CheckpointError, match="path: it is no Parquet file"):
         checkpoints.register(conn, tmp_path / "no.parquet", conversation="c")
+
+
+def test_what_is_no_file_is_refused_at_once(conn: sqlite3.Connection, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.parquet")  # nobody ever writes into it
+    for odd in (tmp_path / "pipe.parquet", tmp_path, Path("/dev/zero")):
+        with pytest.raises(OSError, match="no regular file"):
+            checkpoints.register(conn, odd, conversation="c")
 
 
 # -- on the command line

@@ -5,10 +5,10 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -146,12 +146,20 @@ def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield group
 
 
-def stamp(path: Path) -> Stamp:
+@contextlib.contextmanager
+def _opened(path: Path) -> Generator[BinaryIO, None, None]:
     """Raises OSError; also where it is no regular file."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for ever
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(None, "it is no regular file", str(path))
     with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(None, "it is no regular file", str(path))
+        yield file
+
+
+def stamp(path: Path) -> Stamp:
+    """Raises OSError; also where it is no regular file."""
+    with _opened(path) as file:
         digest, size = hashlib.sha256(), 0
         while piece := file.read(_PIECE):
             digest.update(piece)
@@ -161,17 +169,18 @@ def stamp(path: Path) -> Stamp:
 
 def message_ids(path: Path) -> list[str | None]:
     """What a file has in its column `message_id`, None for each row of one without. Raises
-    NoParquet, ValueError where it is no Parquet file, OSError."""
+    NoParquet, ValueError where it is no Parquet file, OSError also where it is no regular file."""
     need_parquet()
     arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
-    try:
-        with parquet.ParquetFile(path) as file:
-            if "message_id" not in file.schema_arrow.names:
-                return [None] * file.metadata.num_rows
-            column: list[Any] = file.read(["message_id"]).column(0).to_pylist()
-            return [value if isinstance(value, str) else None for value in column]
-    except (arrow.ArrowException, OSError) as problem:
-        if isinstance(problem, OSError) and problem.errno is not None:
-            raise
-        raise ValueError(str(problem).splitlines()[0] if str(problem) else "") from problem
+    with _opened(path) as data:
+        try:
+            with parquet.ParquetFile(data) as file:
+                if "message_id" not in file.schema_arrow.names:
+                    return [None] * file.metadata.num_rows
+                column: list[Any] = file.read(["message_id"]).column(0).to_pylist()
+                return [value if isinstance(value, str) else None for value in column]
+        except (arrow.ArrowException, OSError) as problem:
+            if isinstance(problem, OSError) and problem.errno is not None:
+                raise
+            raise ValueError(str(problem).splitlines()[0] if str(problem) else "") from problem

@@ -93,9 +93,7 @@ def create(
     """
     key = uuid4().hex[:12]
     target = Path(os.path.abspath(path or data_dir / FOLDER / f"{key}.parquet"))
-    draft = _draft(kind, conversation, parent_id, summary, entities, threads or (), quality)
-    if parent_id is not None:
-        the(conn, parent_id)
+    draft = _draft(conn, kind, conversation, parent_id, summary, entities, threads or (), quality)
     conn.execute("BEGIN")  # what is read is of one moment, however long it takes
     try:
         find = conversations.find(conn, draft["conversation"])
@@ -149,9 +147,7 @@ def register(
 ) -> Checkpoint:
     """Registers a Parquet file that somebody else wrote; its messages are those of its column
     `message_id`. Raises CheckpointError, NoParquet, OSError."""
-    draft = _draft(kind, conversation, parent_id, summary, entities, threads, quality)
-    if parent_id is not None:
-        the(conn, parent_id)
+    draft = _draft(conn, kind, conversation, parent_id, summary, entities, threads, quality)
     place = Path(os.path.abspath(path))
     try:
         ids = files.message_ids(place)
@@ -161,6 +157,7 @@ def register(
 
 
 def _draft(
+    conn: sqlite3.Connection,
     kind: str,
     conversation: str,
     parent_id: str | None,
@@ -172,7 +169,7 @@ def _draft(
     return {
         "kind": fields.one_of("kind", kind, KINDS),
         "conversation": fields.name("conversation", conversation, most=1_000),
-        "parent_id": parent_id,
+        "parent_id": None if parent_id is None else the(conn, parent_id).checkpoint_id,
         "summary": fields.text("summary", summary, empty=True),
         "entities": fields.names("entities", entities),
         "threads": fields.names("threads", threads, most=1_000),
