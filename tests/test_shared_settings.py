@@ -182,6 +182,18 @@ def test_above_the_default_and_below_everything_else() -> None:
     assert flag.origins["health.stalled_after"] == "flag"
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["redis://ada@h/0", "redis://:pw@h", "rediss://h/0?password=pw", "redis://h/0?pass%77ord=pw",
+     "unix:///run/redis.sock?db=1&username=ada"],
+)  # fmt: skip
+def test_no_secret_is_shared(conn: sqlite3.Connection, url: str) -> None:
+    with pytest.raises(settings.SettingError, match=r"^value: a secret has no place"):
+        settings.set_value(conn, "redis.url", url, "ada")
+    assert settings.history(conn) == []
+    assert settings.set_value(conn, "redis.url", "redis://h:1/0", "ada").value == "redis://h:1/0"
+
+
 def test_a_bad_shared_value_is_a_warning() -> None:
     loaded = config.load({}, {"XDG_CONFIG_HOME": "/nowhere"}, {"ui.ascii": ("so-so", "eve")})
     assert loaded.settings == config.Settings()

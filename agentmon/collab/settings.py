@@ -123,8 +123,11 @@ def _has_secret(value: object) -> bool:
     """Whether it is an address with a user or a password in it."""
     if not isinstance(value, str) or "://" not in value:
         return False
+    from urllib.parse import unquote  # not needed where settings are read
+
     user, _, _ = value.partition("://")[2].partition("/")[0].rpartition("@")
-    return bool(user) or "password=" in value
+    options = unquote(value)  # their names can be written so as well
+    return bool(user) or "username=" in options or "password=" in options
 
 
 def _note(
