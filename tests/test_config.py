@@ -132,6 +132,8 @@ def test_unknown_keys_warn_with_the_nearest_name(home: dict[str, str]) -> None:
         ("health.stalled_after", True),
         ("health.stalled_after", float("nan")),
         ("health.stalled_after", 10**400),
+        ("health.stalled_after", -(10**400)),
+        ("health.overdue_per_tool", {"Bash": -(10**400)}),
         ("health.overdue_per_tool", "Bash"),
         ("health.overdue_per_tool", {"Bash": "x"}),
         ("health.overdue_per_tool", 3),
@@ -151,6 +153,12 @@ def test_a_bad_value_is_refused_with_its_name(
         config.load({key: value}, home)
     assert (caught.value.key, caught.value.origin) == (key, "flag")
     assert str(caught.value).startswith(f"{key} = {value!r} (from flag): ")
+
+
+def test_a_reason_is_ours_however_long_the_number(home: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load({"metrics.max_sessions": "9" * 5_000}, home)
+    assert caught.value.reason == "a whole number from 1 to 1,000,000 is needed"
 
 
 def test_a_bad_value_names_its_file_or_variable(home: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ def duration(value: object) -> float:
     """Seconds of "90s", "10m" or 30. Raises ValueError with a reason."""
     seconds = 0.0
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value) if value < 1e12 else 0.0
+        seconds = float(value) if 0 < value < 1e12 else 0.0
     elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         seconds = float(match[1]) * _SECONDS[match[2]]
     if not 0.0 < seconds < 1e12:
@@ -110,7 +110,7 @@ def text(value: object) -> str:
 
 def count(value: object) -> int:
     """A whole number above zero."""
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and len(value) < 100 and value.strip().isdecimal():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 1_000_000:
         raise ValueError("a whole number from 1 to 1,000,000 is needed")
