@@ -1,14 +1,15 @@
 """`agentmon checkpoint`: conversations in Parquet files, and how to find them again."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from agentmon.commands import options
-from agentmon.commands.options import Failure, data_dir_option, json_option, reading
+from agentmon.commands.options import Failure, Store, data_dir_option, json_option, reading
 from agentmon.commands.writing import clear_fields, writing
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ KINDS = ("main", "sub", "micro")
 
 
 def _about(fn: F) -> F:
-    """What can be said of a checkpoint."""
+    """What can be said of a checkpoint; `collab.checkpoints` has the same names for it."""
     given = (
         click.option("--kind", type=click.Choice(KINDS), default="main", show_default=True),
-        click.option("--parent", metavar="ID", help="The checkpoint that it came from."),
+        click.option(
+            "--parent", "parent_id", metavar="ID", help="The checkpoint that it came from."
+        ),
         click.option("--summary", default="", metavar="TEXT", help="What it is about."),
         click.option("--entity", "entities", multiple=True, metavar="NAME", help="Whom or what."),
         click.option("--thread", "threads", multiple=True, metavar="NAME", help="A thread in it."),
@@ -33,6 +36,17 @@ def _about(fn: F) -> F:
     for option in reversed(given):
         fn = option(fn)
     return fn
+
+
+@contextmanager
+def _writing(data_dir: Path | None) -> Generator[Store, None, None]:
+    from agentmon.store.parquet import NoParquet
+
+    try:
+        with writing(data_dir) as store:
+            yield store
+    except NoParquet as problem:
+        raise Failure(str(problem)) from problem
 
 
 @click.group()
@@ -60,14 +74,9 @@ def create(
     conversation: str,
     output: Path | None,
     after: str | None,
-    kind: str,
-    parent: str | None,
-    summary: str,
-    entities: tuple[str, ...],
-    threads: tuple[str, ...],
-    quality: float | None,
     data_dir: Path | None,
     as_json: bool,
+    **about: Any,
 ) -> None:
     """Exports a conversation to a Parquet file and registers it.
 
@@ -80,26 +89,13 @@ def create(
     agentmon checkpoint create 5b1d --kind micro --parent 3f2a --after msg_01
     """
     from agentmon.collab import checkpoints
-    from agentmon.store.parquet import NoParquet
 
-    with writing(data_dir) as store:
-        try:
-            found = checkpoints.create(
-                store.conn,
-                store.data_dir,
-                _conversation(store.conn, conversation),
-                kind=kind,
-                parent_id=_parent(store.conn, parent),
-                path=output,
-                after=after,
-                summary=summary,
-                entities=entities,
-                threads=threads or None,
-                quality=quality,
-                now=options.now(),
-            )
-        except NoParquet as problem:
-            raise Failure(str(problem)) from problem
+    about["threads"] = about["threads"] or None
+    with _writing(data_dir) as store:
+        key = _conversation(store.conn, conversation)
+        found = checkpoints.create(
+            store.conn, store.data_dir, key, path=output, after=after, now=options.now(), **about
+        )
     _print_one(found, as_json)
 
 
@@ -110,16 +106,7 @@ def create(
 @data_dir_option
 @json_option
 def register(
-    file: Path,
-    conversation: str,
-    kind: str,
-    parent: str | None,
-    summary: str,
-    entities: tuple[str, ...],
-    threads: tuple[str, ...],
-    quality: float | None,
-    data_dir: Path | None,
-    as_json: bool,
+    file: Path, conversation: str, data_dir: Path | None, as_json: bool, **about: Any
 ) -> None:
     """Registers a Parquet file that is there already; its column message_id says what is in it.
 
@@ -127,24 +114,11 @@ def register(
     agentmon checkpoint register old.parquet --conversation design --quality 0.8
     """
     from agentmon.collab import checkpoints
-    from agentmon.store.parquet import NoParquet
 
-    with writing(data_dir) as store:
-        try:
-            found = checkpoints.register(
-                store.conn,
-                file,
-                conversation=conversation,
-                kind=kind,
-                parent_id=_parent(store.conn, parent),
-                summary=summary,
-                entities=entities,
-                threads=threads,
-                quality=quality,
-                now=options.now(),
-            )
-        except NoParquet as problem:
-            raise Failure(str(problem)) from problem
+    with _writing(data_dir) as store:
+        found = checkpoints.register(
+            store.conn, file, conversation=conversation, now=options.now(), **about
+        )
     _print_one(found, as_json)
 
 
@@ -274,12 +248,6 @@ def _conversation(conn: sqlite3.Connection, name: str) -> str:
         return naming.find_session(conn, name) or name
     except naming.Unclear as problem:
         raise Failure(str(problem)) from problem
-
-
-def _parent(conn: sqlite3.Connection, name: str | None) -> str | None:
-    from agentmon.collab import checkpoints
-
-    return None if name is None else checkpoints.the(conn, name).checkpoint_id
 
 
 def _record(row: "Checkpoint") -> dict[str, object]:
