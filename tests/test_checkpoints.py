@@ -14,6 +14,7 @@ import pytest
 
 from agentmon.collab import checkpoint_files, checkpoints
 from agentmon.collab.checkpoints import CheckpointError
+from agentmon.commands import checkpoints as commands
 from agentmon.commands import options
 from agentmon.store import db
 from agentmon.store import parquet as store_parquet
@@ -341,6 +342,10 @@ def test_golden(store: Path) -> None:
     golden.check("checkpoint_show", steady(json.loads(asked("show", key, *at).out)))
     golden.check("checkpoint_find", steady(json.loads(asked("find", "t1-m2", *at).out)))
     golden.check("checkpoint_verify", steady(json.loads(asked("verify", *at).out)))
+
+
+def test_the_kinds_on_the_command_line_are_those_that_there_are() -> None:
+    assert commands.KINDS == checkpoints.KINDS
 
 
 def test_text_and_exit_codes(store: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from agentmon import config as resolved
+from agentmon.collab.typed import TYPES
 from agentmon.commands import options
 from agentmon.commands.options import Failure, data_dir_option, json_option, reading
 from agentmon.commands.writing import by_option, clear_fields, speaker, writing
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from agentmon.collab.settings import Change, Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-TYPES = ("int", "float", "bool", "string", "json")
 
 
 def _common(fn: F) -> F:
