@@ -131,6 +131,36 @@ def test_endless_nesting_is_refused(conn: sqlite3.Connection) -> None:
         deep = deep.pop()  # else the interpreter recurses as it frees them
 
 
+def test_what_is_kept_can_be_read_from_any_depth(conn: sqlite3.Connection) -> None:
+    """A value that was set at the top of a program must not end another one."""
+
+    def nested(levels: int) -> list[Any]:
+        return [] if levels == 1 else [nested(levels - 1)]
+
+    settings.set_value(conn, "x", nested(typed.DEEPEST), "ada")
+    with pytest.raises(SettingError, match="nested too deeply"):
+        settings.set_value(conn, "y", {"a": nested(typed.DEEPEST)}, "ada")
+
+    def deep(levels: int) -> object:
+        return settings.value(conn, "x") if not levels else deep(levels - 1)
+
+    assert deep(500) == nested(typed.DEEPEST)
+
+
+def test_what_is_broken_in_the_store_stops_nobody(conn: sqlite3.Connection, tmp_path: Path) -> None:
+    settings.set_value(conn, "ui.theme", "nord", "ada")
+    broken = [
+        ("anything", "json", "[" * 5_000 + "]" * 5_000),
+        ("ui.ascii", "json", "[" * 5_000 + "]" * 5_000),
+        ("ui.mouse", "number", "1"),
+        ("follow.poll", "float", "soon"),
+    ]
+    for row in broken:
+        conn.execute("INSERT INTO config VALUES (?, ?, ?, 1.0, 'eve')", row)
+    assert settings.shared(tmp_path) == {"ui.theme": ("nord", "ada")}
+    assert inside("decisions", "--data-dir", tmp_path).code == 0
+
+
 def test_history_and_the_way_back(conn: sqlite3.Connection) -> None:
     settings.set_value(conn, "x", 1, "ada", now=1.0)
     settings.set_value(conn, "x", 1, "bob", now=2.0)  # the same again

@@ -4,6 +4,7 @@ A name can be anything agents agree on. One that is a setting of agentmon (`heal
 counts there too: below flags, the environment and the file, above the default.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -215,10 +216,19 @@ def shared(data_dir: Path) -> dict[str, tuple[object, str]]:
         conn = db.open_reading(data_dir)
     except db.StoreError:
         return {}
+    found: dict[str, tuple[object, str]] = {}
     try:
-        rows = [_setting(row) for row in conn.execute("SELECT * FROM config")]
-    except (sqlite3.Error, ValueError, KeyError):
+        for row in conn.execute(_OWN, list(config.FIELDS)):
+            with contextlib.suppress(*_UNREADABLE):
+                one = _setting(row)
+                found[one.name] = one.value, one.changed_by
+    except sqlite3.Error:
         return {}
     finally:
         conn.close()
-    return {row.name: (row.value, row.changed_by) for row in rows if row.name in config.FIELDS}
+    return found
+
+
+_OWN = f"SELECT * FROM config WHERE name IN ({', '.join('?' * len(config.FIELDS))})"
+_UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)
+"""What a value raises that something else than `set_value` put there."""

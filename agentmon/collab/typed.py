@@ -6,7 +6,7 @@ A text of SQLite is Unicode. Half a character (a lone surrogate) is not: its pla
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from agentmon.collab.fields import FieldError, is_storable, one_of
@@ -17,6 +17,9 @@ LONGEST = 1 << 20
 
 MOST_BITS = 13_000
 """Of a whole number; Python writes no longer ones as decimals."""
+
+DEEPEST = 100
+"""Of lists and objects within each other: whoever reads them is somewhere deep already."""
 
 
 def type_of(value: object) -> str:
@@ -117,8 +120,6 @@ def _json(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         if not is_storable(text):
             text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    except RecursionError as problem:
-        raise FieldError("value", "it is nested too deeply") from problem
     except ValueError as problem:
         if isinstance(problem, FieldError):
             raise
@@ -126,22 +127,25 @@ def _json(value: object) -> str:
     return text
 
 
-def _not_json(value: object) -> str | None:
-    """What in a value would not come back as it is; None: nothing."""
+def _not_json(value: object, room: int = DEEPEST) -> str | None:
+    """What in a value would not come back as it is; None: nothing. Raises FieldError."""
     if value is None or isinstance(value, bool | str):
         return None
     if isinstance(value, int):
         return "a whole number that is so long" if value.bit_length() > MOST_BITS else None
     if isinstance(value, float):
         return None if math.isfinite(value) else str(value)
-    if isinstance(value, list):
-        return next(filter(None, map(_not_json, cast("list[object]", value))), None)
+    if not isinstance(value, list | dict):
+        return f"a {type(value).__name__}"
+    if not room:
+        raise FieldError("value", "it is nested too deeply")
+    inner = cast("Iterable[object]", value)
     if isinstance(value, dict):
         table = cast("Mapping[object, object]", value)
         if not all(isinstance(key, str) for key in table):
             return "a key that is no text"
-        return next(filter(None, map(_not_json, table.values())), None)
-    return f"a {type(value).__name__}"
+        inner = table.values()
+    return next(filter(None, (_not_json(each, room - 1) for each in inner)), None)
 
 
 _ENCODERS: Mapping[str, Callable[[object], str]] = {
