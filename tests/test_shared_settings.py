@@ -285,7 +285,10 @@ def test_golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [("1", 1), ("1.0", 1.0), ("1e3", 1000.0), ("true", True), ("True", "True"), ("[1]", [1]),
-     ("[1", "[1"), ("", ""), ("1_000", "1_000"), ("9" * 4001, "9" * 4001), ("\u0661", "\u0661")],
+     ("[1", "[1"), ("", ""), ("1_000", "1_000"), ("9" * 4001, "9" * 4001), ("\u0661", "\u0661"),
+     ("0", 0), ("-5", -5), ("0.5", 0.5), (".5", 0.5), ("-1.5e-3", -0.0015), ("inf", math.inf),
+     ("-inf", -math.inf), ("007", "007"), ("-0", "-0"), ("0e12345", "0e12345"),
+     ("12e45678", "12e45678"), ("00.5", "00.5")],
     ids=lambda value: str(value)[:12],
 )  # fmt: skip
 def test_what_a_person_types(text: str, wanted: object) -> None:

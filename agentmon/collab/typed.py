@@ -60,16 +60,18 @@ def parse(text: str, kind: str | None = None) -> tuple[str, Any]:
         raise FieldError("value", f"it is no {kind}") from problem
 
 
-_INT = re.compile(r"-?[0-9]{1,3900}")
-_FLOAT = re.compile(r"-?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|-?inf|nan")
+_INT = re.compile(r"0|-?[1-9][0-9]{0,3899}")
+_FLOAT = re.compile(r"-?((0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+|[1-9][0-9]*(?=[eE]))([eE][-+]?[0-9]+)?")
+_BEYOND = ("inf", "-inf", "nan")
 
 
 def _guess(text: str) -> str:
+    """What looks like a number and would lose digits as one, 0042 or 12e45678, is none."""
     if text in ("true", "false"):
         return "bool"
     if _INT.fullmatch(text):
         return "int"
-    if _FLOAT.fullmatch(text):
+    if text in _BEYOND or (_FLOAT.fullmatch(text) and math.isfinite(float(text))):
         return "float"
     if text[:1] in ("{", "["):
         try:
