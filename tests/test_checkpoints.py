@@ -14,6 +14,7 @@ import pytest
 
 from agentmon.collab import checkpoint_files, checkpoints
 from agentmon.collab.checkpoints import CheckpointError
+from agentmon.collab.conversations import Record
 from agentmon.commands import checkpoints as commands
 from agentmon.commands import options
 from agentmon.store import db
@@ -291,6 +292,22 @@ def test_a_file_that_somebody_else_wrote(conn: sqlite3.Connection, tmp_path: Pat
     (tmp_path / "no.parquet").write_text("no")
     with pytest.raises(CheckpointError, match="path: it is no Parquet file"):
         checkpoints.register(conn, tmp_path / "no.parquet", conversation="c")
+
+
+def test_of_two_who_write_one_file_the_first_one_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+
+    def record(key: str) -> Record:
+        return Record(key, 1.0, "user", "ada", ["bob"], "t1", None, "text")
+
+    def while_another_one_writes() -> Iterator[Record]:
+        yield record("late")
+        checkpoint_files.write(file, [record("first")], {})
+
+    with pytest.raises(FileExistsError, match=r"x\.parquet"):
+        checkpoint_files.write(file, while_another_one_writes(), {})
+    assert checkpoint_files.message_ids(file) == ["first"]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_what_is_no_file_is_refused_at_once(conn: sqlite3.Connection, tmp_path: Path) -> None:

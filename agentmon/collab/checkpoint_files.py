@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -44,7 +45,7 @@ def write(path: Path, records: Iterable[Record], about: Mapping[str, str]) -> Wr
     if path.exists():
         raise _taken(path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{uuid4().hex[:12]}.part")
     try:
         with beside.open("xb") as out:
             os.fchmod(out.fileno(), 0o600)
