@@ -144,6 +144,7 @@ def test_unknown_keys_warn_with_the_nearest_name(home: dict[str, str]) -> None:
         ("paths", 7),
         ("paths", ["/a", 7]),
         ("store.data_dir", "a\0b"),
+        ("store.data_dir", "~nobody-of-that-name/x"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name(
@@ -171,7 +172,11 @@ def test_a_bad_value_names_its_file_or_variable(home: dict[str, str]) -> None:
     assert caught.value.origin == f"file {path}"
 
 
-@pytest.mark.parametrize("content", [b"[health\n", b"\xff\xfe", b"a = 1\na = 2\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"[health\n", b"\xff\xfe", b"a = 1\na = 2\n", b"a = " + b"[" * 5_000],
+    ids=["half", "bytes", "twice", "deep"],
+)
 def test_a_broken_file_is_one_clear_error(home: dict[str, str], content: bytes) -> None:
     path = write(home, "")
     path.write_bytes(content)

@@ -94,7 +94,7 @@ def _read_file(path: Path) -> tuple[dict[str, object], list[str]]:
         tree = tomllib.loads(data.decode())
     except FileNotFoundError:
         return {}, []
-    except (OSError, ValueError) as problem:  # ValueError: not UTF-8, not TOML
+    except (OSError, ValueError, RecursionError) as problem:  # ValueError: not UTF-8, not TOML
         reason = problem.strerror if isinstance(problem, OSError) else str(problem)
         raise ConfigError(FILE_NAME, str(path), "file", f"cannot be read: {reason}") from None
     known: dict[str, object] = {}

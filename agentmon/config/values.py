@@ -108,6 +108,14 @@ def text(value: object) -> str:
     return value
 
 
+def folder(value: object) -> str:
+    """A folder, which may be below somebody's home."""
+    found = text(value)
+    if found.startswith("~") and os.path.expanduser(found) == found:
+        raise ValueError("the home of that user is not known")
+    return found
+
+
 def count(value: object) -> int:
     """A whole number above zero."""
     if isinstance(value, str) and len(value) < 100 and value.strip().isdecimal():
