@@ -3,13 +3,15 @@
 import sqlite3
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.timer import Timer
 
 from agentmon.store import read
 from agentmon.ui.parts import Line, Part
 from agentmon.ui.screens.overlays import EvidenceScreen, HelpScreen
-from agentmon.ui.screens.page import Page
+from agentmon.ui.screens.page import TICK, Page
 from agentmon.ui.sites import Site
 from agentmon.ui.widgets.lines import KeyedPane, LinePane
 from tests.ui_app import shown
@@ -157,3 +159,23 @@ async def test_a_page_too_small_says_so(feed: StoreFeed) -> None:
         await screen.settle()
         assert "agentmon needs" in screen.text()
         assert API not in screen.text()
+
+
+@pytest.mark.parametrize("key", ["T", "M", "D", "W"])
+async def test_a_page_has_each_of_its_clocks_once(
+    feed: StoreFeed, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Textual runs the handlers of all classes of a page, so none of them calls that of another."""
+    begun: list[float] = []
+    set_interval = Page.set_interval
+
+    def noted(page: Page[object], interval: float, *args: Any, **more: Any) -> Timer:
+        begun.append(interval)
+        return set_interval(page, interval, *args, **more)
+
+    monkeypatch.setattr(Page, "set_interval", noted)
+    async with shown(feed) as screen:
+        await screen.press(key)
+        assert screen.page is not None
+    ours = sorted(interval for interval in begun if interval >= TICK)
+    assert ours == [TICK, 1.0]

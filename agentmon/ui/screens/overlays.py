@@ -177,7 +177,6 @@ class EvidenceScreen(Overlay):
         return self.answer.question
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.set_interval(EVERY, self.renew)
 
     async def renew(self) -> None:

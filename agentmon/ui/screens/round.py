@@ -263,7 +263,6 @@ class RoundPage(Page[Found]):
         self._show_flow()
 
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
         self.detail.styles.height = 4 if event.size.height >= LOW else 2
         self.call_after_refresh(self._show_flow)
 

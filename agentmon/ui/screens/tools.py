@@ -65,7 +65,6 @@ class ToolsPage(Page[Found]):
 
     def on_mount(self) -> None:
         self._place()
-        super().on_mount()
 
     def _place(self) -> None:
         """Shows the pane that is meant, and gives it the keys."""
