@@ -106,6 +106,17 @@ async def test_enter_leads_to_its_round_and_back(feed: StoreFeed) -> None:
         assert "Nobody knows" in screen.text()
 
 
+async def test_a_key_that_is_faster_than_the_read_means_what_is_chosen(feed: StoreFeed) -> None:
+    async with shown(feed, (80, 40)) as screen:
+        await screen.press("D")
+        page = page_of(screen)
+        page.rows.choose(("decision", "d1"), by_person=True)
+        await page.action_do("decided_in")
+        await screen.settle()
+        assert screen.page is None
+        assert screen.main.pin == ("round", "r-api-1")
+
+
 async def test_a_new_one_is_checked_in_place(feed: StoreFeed) -> None:
     async with shown(feed, (80, 24), Settings(messages=Messages(agent="anna"))) as screen:
         await screen.press("D", "n")

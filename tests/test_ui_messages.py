@@ -144,6 +144,26 @@ async def test_enter_leads_into_the_thread_then_to_the_round_and_back(feed: Stor
         assert "came from outside" in screen.text()
 
 
+async def test_keys_that_are_faster_than_reads_mean_what_is_chosen(feed: StoreFeed) -> None:
+    async with shown(feed, (80, 30)) as screen:
+        await screen.press("M")
+        page = page_of(screen)
+        page.mails.move("down")
+        await page.action_do("open")
+        await sent(screen)
+        found = archive.get(feed.store.conn, "m4")
+        assert found is not None
+        assert found.deliveries[0].read_at is not None
+        await screen.press("escape")
+        page.mails.move("bottom")
+        await page.action_do("sent_from")
+        await screen.settle()
+        assert screen.page is None
+        block = screen.main.stream.source.block
+        assert block is not None
+        assert block.flow_id == "msg_api_send"
+
+
 async def test_search_while_typing_and_unread_only(feed: StoreFeed) -> None:
     async with shown(feed, (80, 30)) as screen:
         await screen.press("M", "slash", *"alias")

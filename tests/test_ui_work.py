@@ -112,6 +112,17 @@ async def test_enter_shows_the_work_of_an_agent_then_its_round(feed: StoreFeed) 
         assert "Nobody knows in which round" in screen.text()
 
 
+async def test_a_key_that_is_faster_than_the_read_means_what_is_chosen(feed: StoreFeed) -> None:
+    async with shown(feed, (120, 40)) as screen:
+        await screen.press("W", "tab", "tab")
+        page = page_of(screen)
+        page.events.move("down")
+        await page.action_do("open")
+        await screen.settle()
+        assert screen.page is None
+        assert screen.main.pin == ("round", "r-api-2")
+
+
 async def test_times_of_each_agent(feed: StoreFeed) -> None:
     store = feed.store
     told = {row.agent: row for row in analytics.utilisation(store.conn, NOW - 3_600, NOW)}

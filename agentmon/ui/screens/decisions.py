@@ -66,6 +66,14 @@ class DecisionsPage(TalkPage[Found]):
     def detail(self) -> LinePane:
         return self.decision
 
+    @property
+    def is_current(self) -> bool:
+        found, rows = self.found, self.rows
+        return found is not None and (rows.chosen, rows.chosen_category) == (
+            found.chosen,
+            found.category,
+        )
+
     # Reading
 
     def question(self) -> Callable[[sqlite3.Connection], Found]:
@@ -99,15 +107,15 @@ class DecisionsPage(TalkPage[Found]):
             words += [f"{len(found.rows)}{'+' * (len(found.rows) == MOST)}"]
             rows.words = " · ".join(words)
             rows.show(found.rows)
-        if rows.chosen == found.chosen and rows.chosen_category == found.category:
+        if self.is_current:
             self.decision.show(found.chosen, found.revisions, found.category)
-        else:
-            self.reader.ask()
+        self.shown()
 
     @on(KeyedPane.Chosen)
     def _chosen(self, message: KeyedPane.Chosen) -> None:
         message.stop()
-        self.reader.ask()
+        if not self.is_current:
+            self.reader.ask()
 
     # Keys
 
@@ -141,6 +149,9 @@ class DecisionsPage(TalkPage[Found]):
         self.reader.ask()
 
     def do_decided_in(self) -> None:
+        self.once_current(self._go_to_round)
+
+    def _go_to_round(self) -> None:
         site = self.found.site if self.found is not None else None
         self.leave_for(site, "Nobody knows in which round: it was written down from outside")
 

@@ -70,6 +70,12 @@ class MessagesPage(TalkPage[Found]):
     def detail(self) -> LinePane:
         return self.thread
 
+    @property
+    def is_current(self) -> bool:
+        found = self.found
+        chosen = found.chosen.seq if found is not None and found.chosen is not None else None
+        return found is not None and self.mails.cursor == chosen
+
     # Reading
 
     def question(self) -> Callable[[sqlite3.Connection], Found]:
@@ -94,10 +100,9 @@ class MessagesPage(TalkPage[Found]):
             mails.is_searched, mails.is_unread_only = bool(self.searched), self.is_unread_only
             mails.words = self._words(found)
             mails.show(found.mails)
-        if mails.cursor == (found.chosen.seq if found.chosen is not None else None):
+        if self.is_current:
             self.thread.show(found.thread, found.chosen)
-        else:
-            self.reader.ask()
+        self.shown()
 
     def _words(self, found: Found) -> str:
         number = len(found.mails or ())
@@ -114,7 +119,9 @@ class MessagesPage(TalkPage[Found]):
         is_near = mails.count - mails.cursor_index < mails.page
         if is_near and mails.count == self.limit < MOST and not self.searched:
             self.limit += PAGE
-        self.reader.ask()
+            self.reader.ask()
+        elif not self.is_current:
+            self.reader.ask()
 
     # Keys
 
@@ -123,7 +130,7 @@ class MessagesPage(TalkPage[Found]):
         if self.line.has_focus or not self.is_inside:
             if self.mails.chosen is not None:
                 self.go_inside(True)
-                self._mark_read()
+                self.once_current(self._mark_read)
             return
         self.do_sent_from()
 
@@ -164,10 +171,16 @@ class MessagesPage(TalkPage[Found]):
         self.go_inside(not self.is_inside)
 
     def do_sent_from(self) -> None:
+        self.once_current(self._go_to_sender)
+
+    def _go_to_sender(self) -> None:
         site = self.found.sent if self.found is not None else None
         self.leave_for(site, "Nobody knows which round sent it: it came from outside")
 
     def do_read_in(self) -> None:
+        self.once_current(self._go_to_reader)
+
+    def _go_to_reader(self) -> None:
         site = self.found.read if self.found is not None else None
         self.leave_for(site, "Nobody knows in which round it was read")
 

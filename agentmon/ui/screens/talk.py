@@ -34,6 +34,32 @@ class OpenPage(Page[Found]):
         """How often something was written that makes no revision."""
         self._outside = Outside(self.feed.data_dir)
         self._revision = self.feed.revision
+        self._next: Callable[[], None] | None = None
+
+    @property
+    @abstractmethod
+    def is_current(self) -> bool:
+        """Whether what was read is about what is chosen now."""
+
+    def once_current(self, do: Callable[[], None]) -> None:
+        """Does something with what is chosen, once it is read: keys can be faster than reads."""
+        if self.is_current:
+            do()
+        else:
+            self._next = do
+            self.reader.ask()
+
+    def shown(self) -> None:
+        """Everything read is shown: does what waited for it, or reads what is chosen by now."""
+        if not self.is_current:
+            self.reader.ask()
+        elif self._next is not None:
+            do, self._next = self._next, None
+            do()
+
+    async def action_do(self, command_id: str) -> None:
+        self._next = None
+        await super().action_do(command_id)
 
     def second(self) -> None:
         """What changes here makes a revision too, and the reader has its own pace for those."""

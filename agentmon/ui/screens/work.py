@@ -142,6 +142,10 @@ class WorkPage(OpenPage[Found]):
         self.place()
         pane.focus()
 
+    @property
+    def is_current(self) -> bool:
+        return self.found is not None and self.events.cursor == self.found.event_id
+
     # Reading
 
     def question(self) -> Callable[[sqlite3.Connection], Found]:
@@ -178,9 +182,7 @@ class WorkPage(OpenPage[Found]):
         self.found = found
         if found.sums is not None:
             self._show_sums(found.sums)
-        chosen = self.events.chosen
-        if (chosen.event_id if chosen is not None else None) != found.event_id:
-            self.reader.ask()
+        self.shown()
 
     def _show_sums(self, sums: Sums) -> None:
         words, seconds = WINDOWS[self.window]
@@ -198,7 +200,7 @@ class WorkPage(OpenPage[Found]):
     @on(KeyedPane.Chosen)
     def _chosen(self, message: KeyedPane.Chosen) -> None:
         message.stop()
-        if message.pane is self.events:
+        if message.pane is self.events and not self.is_current:
             self.reader.ask()
 
     # Keys
@@ -207,13 +209,16 @@ class WorkPage(OpenPage[Found]):
         """On an agent: its events, or all again. On an event: where it was done."""
         pane = self.pane
         if pane is self.events:
-            site = self.found.site if self.found is not None else None
-            self.leave_for(site, "Nobody knows in which round: it was logged from outside")
+            self.once_current(self._go_to_round)
             return
         agent = self.times.chosen if pane is self.times else self.balance.chosen
         self.agent = agent if agent != self.agent else None
         self.go_to(self.events)
         self.reader.ask()
+
+    def _go_to_round(self) -> None:
+        site = self.found.site if self.found is not None else None
+        self.leave_for(site, "Nobody knows in which round: it was logged from outside")
 
     def do_back(self) -> None:
         """To the balance, of all agents; from there to the board."""
