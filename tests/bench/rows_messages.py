@@ -1,5 +1,5 @@
-"""100,000 archived messages: how long a search and the first page of a list take, and what one
-`agentmon send` costs beside Python's own start."""
+"""100,000 archived messages: how long a search, the first page of a list and the opening of the
+Messages tab take, and what one `agentmon send` costs beside Python's own start."""
 
 import os
 import sqlite3
@@ -17,14 +17,17 @@ from agentmon.collab.mail import Draft
 from agentmon.store import db
 from tests.bench.bench import ROOT, Bench
 from tests.bench.rows_search import NOW, Texts
+from tests.bench.rows_start import PANEL, agentmon
+from tests.bench.screen import Screen
 from tests.bench.table import Line, Row, at_most
 
 MESSAGES = 100_000
 AGENTS = 40
-LIMIT_SEARCH, LIMIT_PAGE, LIMIT_SEND = 50.0, 200.0, 150.0
+LIMIT_SEARCH, LIMIT_PAGE, LIMIT_TAB, LIMIT_SEND = 50.0, 200.0, 200.0, 150.0
 NOMINAL = 20.0
 """Milliseconds that `python -c pass` takes on the machine whose limits these are."""
 BATCH = 1000
+OPENINGS = 12
 
 
 def fill(data_dir: Path, texts: Texts) -> float:
@@ -102,7 +105,7 @@ def messages(bench: Bench) -> Row:
         Line(name, f"p50 {median(times):.1f} ms, p95 {quantiles(times, n=20)[-1]:.1f} ms")
         for name, times in taken.items()
     ]
-    lines += [_page(data_dir), _send(data_dir)]
+    lines += [_page(data_dir), _tab(bench, data_dir), _send(data_dir)]
     lines.append(Line("archived", f"{MESSAGES / took:,.0f} messages a second"))
     return Row("messages", lines)
 
@@ -122,6 +125,24 @@ def _page(data_dir: Path) -> Line:
     }
     said = ", ".join(f"{name} {ms:.1f}" for name, ms in times.items())
     return at_most("first page, ms", max(times.values()), LIMIT_PAGE, said, " ms")
+
+
+def _tab(bench: Bench, data_dir: Path) -> Line:
+    """From `M` to the first page on the terminal; the first time loads what only that tab needs."""
+    times: list[float] = []
+    with Screen(bench, agentmon("--data-dir", data_dir, bench.new_folder("quiet"))) as screen:
+        screen.wait_for_word(PANEL)
+        screen.settle(1.0)
+        for _ in range(OPENINGS):
+            pressed = screen.send("M")
+            times.append((screen.wait_for_word(f" of {MESSAGES:,}") - pressed) * 1000)
+            screen.settle(0.3)
+            screen.send("\x1b")
+            screen.wait_for_word(PANEL)
+            screen.settle(0.3)
+    first, *others = times
+    said = f"p50 {median(others):.0f} ms, max {max(others):.0f} ms, the first {first:.0f} ms"
+    return at_most("the tab opens", median(others), LIMIT_TAB, said, " ms")
 
 
 def _milliseconds(data_dir: Path, ask: Ask) -> float:
