@@ -71,6 +71,19 @@ async def test_by_category_with_positions_and_history(feed: StoreFeed) -> None:
         assert "[bold]markup[/]" in screen.text()
 
 
+async def test_the_first_heading_stays_chosen_while_others_write(feed: StoreFeed) -> None:
+    async with shown(feed, (80, 60)) as screen:
+        await screen.press("D", "k")
+        page = page_of(screen)
+        assert page.rows.cursor == ("category", "naming")
+        decisions.revise_decision(feed.store.conn, "d3", {"impact": 2}, "web", "small")
+        page.second()
+        await screen.settle()
+        assert page.rows.cursor == ("category", "naming")
+        assert "History · naming" in "\n".join(screen.rows(page.decision))
+        assert "small" in "\n".join(screen.rows(page.decision))
+
+
 async def test_categories_and_statuses_take_turns_and_words_narrow(feed: StoreFeed) -> None:
     async with shown(feed, (80, 40)) as screen:
         await screen.press("D", "l")
@@ -165,6 +178,27 @@ async def test_revising_changes_only_what_was_changed(feed: StoreFeed) -> None:
     assert after.changed == ["impact"]
     assert (after.changed_by, after.reason) == ("user", "it matters")
     assert after.state["decision"] == before.state["decision"]
+
+
+async def test_positions_that_nobody_touched_stay_as_they_are(feed: StoreFeed) -> None:
+    held = {"team:web": "tabs\nbut four wide", "\u202eapi": "spaces", "docs": "tabs"}
+    decisions.decide(
+        feed.store.conn, question="Tabs?", category="a", by="web", positions=held, decision_id="d4"
+    )
+    async with shown(feed, (80, 40)) as screen:
+        await screen.press("D", "r")
+        text = form_of(screen).values["positions"]
+        assert text.splitlines()[0] == "team:web: tabs but four wide"
+        await fill_in(screen, reason="new", positions=f"{text}\ndocs: spaces")
+        await screen.press("ctrl+s")
+        await sent(screen)
+        assert form_of(screen).captions["positions"].problem == "“docs” is there twice"
+        await fill_in(screen, positions=text.replace("docs: tabs", "docs: spaces"))
+        await screen.press("ctrl+s")
+        await sent(screen)
+    row = decisions.get(feed.store.conn, "d4")
+    assert row is not None
+    assert row.positions == held | {"docs": "spaces"}
 
 
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:

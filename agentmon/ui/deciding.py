@@ -1,6 +1,7 @@
 """The forms of a decision: what stands in them, and what of it is meant."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,12 @@ def _line(text: str) -> str:
 
 
 def _positions_text(row: Decision) -> str:
-    return "\n".join(f"{_line(name)}: {_line(held)}" for name, held in row.positions.items())
+    return "\n".join(_position_lines(row))
+
+
+def _position_lines(row: Decision) -> dict[str, tuple[str, str]]:
+    """Who holds what, by the line that says so: not every name and position fits in a line."""
+    return {f"{_line(name)}: {_line(held)}": (name, held) for name, held in row.positions.items()}
 
 
 async def decide(data_dir: Path, me: str, values: Values) -> Decision:
@@ -67,8 +73,9 @@ async def revise(
 ) -> Decision:
     """Changes what was changed in the form, and nothing else. Raises as `decide`."""
     before = {field.name: field.value for field in fields}
+    known = _position_lines(row)
     changes = {
-        name: _meant(name, value)
+        name: _positions(value, known) if name == "positions" else _meant(name, value)
         for name, value in values.items()
         if name != "reason" and value != before[name]
     }
@@ -90,7 +97,7 @@ def _meant(name: str, value: str) -> Any:
     text = value.strip()
     match name:
         case "positions":
-            return _positions(text)
+            return _positions(text, {})
         case "participants" | "files":
             return [one for one in _COMMAS.split(text) if one]
         case "impact":
@@ -103,11 +110,19 @@ def _meant(name: str, value: str) -> Any:
             return text
 
 
-def _positions(text: str) -> dict[str, str]:
+def _positions(text: str, known: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Who holds what; lines that are `known` mean what they meant. Raises FieldError."""
     found: dict[str, str] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        name, colon, held = line.partition(":")
-        if not colon or not name.strip() or not held.strip():
-            raise FieldError("positions", f"“{line:.40}” is not agent: position")
-        found[name.strip()] = held.strip()
+    for line in filter(str.strip, text.splitlines()):
+        name, held = known.get(line) or _position(line)
+        if name in found:
+            raise FieldError("positions", f"“{name:.40}” is there twice")
+        found[name] = held
     return found
+
+
+def _position(line: str) -> tuple[str, str]:
+    name, _, held = (part.strip() for part in line.partition(":"))
+    if not name or not held:
+        raise FieldError("positions", f"“{line.strip():.40}” is not agent: position")
+    return name, held

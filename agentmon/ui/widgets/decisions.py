@@ -68,9 +68,10 @@ class DecisionsPane(KeyedPane):
             for row in members:
                 keys.append(("decision", row.decision_id))
                 self._rows[keys[-1]] = row
+        before = self.cursor
         self.set_keys(keys)
-        if self.chosen is None and len(keys) > 1 and self.cursor == keys[0]:
-            self.choose(keys[1])
+        if keys and self.cursor != before and self.cursor == keys[0]:
+            self.choose(keys[1])  # a heading is chosen by a person only
         self.refresh()
 
     @property
