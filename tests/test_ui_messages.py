@@ -1,14 +1,17 @@
 """The Messages tab: list, thread, search, unread, compose and reply, the way to a round."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
 from agentmon.collab import archive
 from agentmon.collab.messaging import MessagingSystem
 from agentmon.config import Messages, Redis, Settings, Ui
-from agentmon.ui.screens.form import FormScreen
+from agentmon.ui.counting import TabCounts
+from agentmon.ui.screens.form import Field, FormScreen, Values
 from agentmon.ui.screens.messages import MessagesPage
 from tests.redis_server import Server, running
 from tests.ui_app import Shown, shown
@@ -259,6 +262,36 @@ async def test_escape_twice_leaves_a_form(feed: StoreFeed) -> None:
         assert screen.app.screen is screen.page
         await screen.press("c", "escape")
         assert screen.app.screen is screen.page
+
+
+async def test_escape_does_not_leave_what_is_on_its_way(feed: StoreFeed) -> None:
+    arrived = asyncio.Event()
+
+    async def save(values: Values) -> str:
+        await arrived.wait()
+        return f"Saved {values['name']}"
+
+    async with shown(feed, (80, 24)) as screen:
+        await screen.press("M")
+        page_of(screen).ask_for("Slow", [Field("name", "Name")], save)
+        await screen.settle()
+        await screen.press("x", "ctrl+s", "escape", "escape")
+        assert "It is on its way" in screen.text()
+        arrived.set()
+        await sent(screen)
+        assert screen.app.screen is screen.page
+        assert "Saved x" in screen.text()
+
+
+async def test_counts_come_once_the_store_can_be_read(feed: StoreFeed) -> None:
+    counts = TabCounts(feed)
+    query = feed.query
+    feed.query = AsyncMock(side_effect=RuntimeError("not yet"))
+    assert not await counts.look()
+    feed.query = query
+    assert await counts.look()
+    assert counts.counts["messages"] == 3
+    assert not await counts.look()
 
 
 async def test_what_others_write_comes_by_itself(feed: StoreFeed) -> None:

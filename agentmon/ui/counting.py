@@ -31,6 +31,7 @@ class TabCounts:
         try:
             found = await self.feed.query(partial(read_talk.waiting, now=self.feed.now()))
         except Exception:
+            self._revision = -1
             return False  # what reads the board says what is wrong
         self.counts[tabs.MESSAGES.id] = found.unread
         self.counts[tabs.DECISIONS.id] = found.undecided

@@ -179,7 +179,10 @@ class FormScreen(ModalScreen[str | None]):
         self._submit()
 
     def do_back(self) -> None:
-        """Leaves; what was written is not lost by one key."""
+        """Leaves; what was written is not lost by one key, and not called lost once it is sent."""
+        if self._is_saving:
+            self._say("It is on its way: a moment", "warning")
+            return
         if self.is_touched and not self._is_warned:
             self._is_warned = True
             self._say("Esc again: what you wrote is lost", "warning")
