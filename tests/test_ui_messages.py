@@ -15,7 +15,7 @@ from agentmon.ui.screens.form import Field, FormScreen, Values
 from agentmon.ui.screens.messages import MessagesPage
 from tests.redis_server import Server, running
 from tests.ui_app import Shown, shown
-from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
+from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 from tests.ui_talk import API, add_decisions, add_mail, add_work, make_writable, send
 
 
@@ -318,6 +318,40 @@ async def test_more_come_as_the_end_comes_near(tmp_path: Path) -> None:
         await screen.press("G", "G")
         assert page_of(screen).mails.count == 230
         assert "number 0" in subjects(screen)[-1]
+
+
+async def test_the_chosen_message_is_shown_however_long_its_thread_is(tmp_path: Path) -> None:
+    store = UiStore(tmp_path / "long")
+    make_writable(store)
+    body = "x" * 5_000 + "end of"
+    for n in range(130):
+        send(store, f"m{n}", "api", ["web"], f"{body} {n}", 1_000 - n, thread_id="t")
+    async with shown(StoreFeed(store), (80, 40)) as screen:
+        await screen.press("M", "G", "enter")
+        page = page_of(screen)
+        assert page.mails.chosen is not None
+        assert page.mails.chosen.message_id == "m0"
+        thread = [line for line in screen.rows(page.thread) if line.strip()]
+        assert "100+ messages" in thread[0]
+        assert thread[1].startswith("▶ ● api → web")
+        assert "end of 0" in page.thread.mails[0].body
+        await screen.press("G")
+        assert "… and more" in "\n".join(screen.rows(page.thread))
+
+
+async def test_ages_in_a_thread_go_on_and_turn_into_times(feed: StoreFeed) -> None:
+    async with shown(feed, (80, 30)) as screen:
+        await screen.press("M", "j", "enter")
+        await sent(screen)
+        page = page_of(screen)
+        assert "▶ ◇ infra → user  1m" in screen.rows(page.thread)[1]
+        page.view.now += 600
+        page.second()
+        assert "▶ ◇ infra → user  11m" in screen.rows(page.thread)[1]
+        await screen.press("t")
+        head = screen.rows(page.thread)[1]
+        assert head.split("user")[1].split()[0] == page.view.when(NOW - 90)
+        assert ":" in head
 
 
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:

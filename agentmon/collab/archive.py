@@ -116,12 +116,15 @@ def undelivered(
     )
 
 
-def thread(conn: sqlite3.Connection, thread_id: str, limit: int = 1000) -> list[Mail]:
-    """The last messages of a thread, oldest first."""
+def thread(
+    conn: sqlite3.Connection, thread_id: str, limit: int = 1000, *, excerpt: int | None = None
+) -> list[Mail]:
+    """The last messages of a thread, oldest first. `excerpt`: as in `recent`."""
     return listed(
         conn,
         "SELECT seq FROM agent_messages WHERE thread_id = ? ORDER BY seq DESC LIMIT ?",
         (thread_id, limit),
+        excerpt,
     )[::-1]
 
 

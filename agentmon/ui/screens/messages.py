@@ -16,7 +16,13 @@ from agentmon.ui.screens.form import Values
 from agentmon.ui.screens.talk import RECORDING, TalkPage
 from agentmon.ui.sites import Site, linked_site
 from agentmon.ui.widgets.lines import KeyedPane, LinePane
-from agentmon.ui.widgets.messages import MailPane, ThreadPane, is_unread
+from agentmon.ui.widgets.messages import (
+    MOST_IN_THREAD,
+    SHOWN_OTHERS,
+    MailPane,
+    ThreadPane,
+    is_unread,
+)
 
 if TYPE_CHECKING:
     from agentmon.ui.screens.main import MainScreen
@@ -25,7 +31,6 @@ PAGE = 200
 """Messages that are read at once; more as the end of them comes near."""
 MOST = 2_000
 """Messages in the list: search finds the rest."""
-MOST_IN_THREAD = 100
 EXCERPT = 300
 """Characters of a body that the list needs."""
 
@@ -229,14 +234,22 @@ def _read(conn: sqlite3.Connection, *, state: State, chosen: Mail | None, with_l
         chosen = next((mail for mail in found.mails if mail.seq == seq), first)
         found.total, found.names = read_talk.mail_count(conn), archive.names(conn)
     if chosen is not None:
-        seq = chosen.seq
-        found.thread = archive.thread(conn, chosen.thread_id, limit=MOST_IN_THREAD)
-        found.chosen = next((mail for mail in found.thread if mail.seq == seq), chosen)
+        found.chosen = archive.get(conn, chosen.message_id) or chosen
+        found.thread = _thread(conn, found.chosen)
         found.sent = linked_site(
             conn, "message", chosen, tool_use_id=chosen.tool_use_id, agent_id=chosen.thread_agent
         )
         found.read = _read_in(conn, found.chosen.deliveries)
     return found
+
+
+def _thread(conn: sqlite3.Connection, chosen: Mail) -> list[Mail]:
+    """The last messages of its thread, and the chosen one, whole, also where it is older."""
+    most, excerpt = MOST_IN_THREAD, SHOWN_OTHERS + 1
+    last = archive.thread(conn, chosen.thread_id, limit=most, excerpt=excerpt)
+    if all(mail.seq != chosen.seq for mail in last):
+        last.insert(0, chosen)
+    return [chosen if mail.seq == chosen.seq else mail for mail in last]
 
 
 def _read_in(conn: sqlite3.Connection, deliveries: "list[Delivery]") -> Site | None:

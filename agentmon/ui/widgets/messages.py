@@ -23,6 +23,9 @@ COLUMNS = (
 SHOWN, SHOWN_OTHERS = 64 << 10, 4 << 10
 """Characters of a body that are shown: of the chosen message, of others in its thread."""
 
+MOST_IN_THREAD = 100
+"""The last messages of a thread, which are shown with the chosen one."""
+
 HOW_TO_FILL = (
     "No message yet. They come from",
     "  agents that write to each other, in what agentmon reads",
@@ -133,6 +136,8 @@ class ThreadPane(ProsePane):
         super().__init__(id=id, view=view)
         self.mails: Sequence[Mail] = ()
         self.chosen: Mail | None = None
+        self._heads: dict[int, Mail] = {}
+        """By line: what they say goes on with the clock."""
 
     def show(self, mails: Sequence[Mail], chosen: Mail | None) -> None:
         """A thread; it scrolls only where another message is chosen."""
@@ -145,7 +150,8 @@ class ThreadPane(ProsePane):
     def title(self) -> tuple[Line, Line]:
         subject = clean(subject_of(self.mails[0]), newline=False) if self.mails else ""
         number = len(self.mails)
-        counted = f"{number} message{'' if number == 1 else 's'}" if number else ""
+        shown = f"{MOST_IN_THREAD}+" if number > MOST_IN_THREAD else str(number)
+        counted = f"{shown} message{'' if number == 1 else 's'}" if number else ""
         return (Part(f"{self.NAME} · {subject}" if subject else self.NAME),), (
             Part(counted, "text-muted"),
         )
@@ -155,32 +161,46 @@ class ThreadPane(ProsePane):
 
     def write(self) -> None:
         before = ""
+        self._heads = {}
         for mail in self.mails:
-            is_chosen = self.chosen is not None and mail.seq == self.chosen.seq
-            self._head(mail, is_chosen=is_chosen)
+            is_chosen = self._is_chosen(mail)
+            if is_chosen:
+                self.mark()
+            self._heads[self.count] = mail
+            self.line(*self._head(mail))
             if (subject := mail.subject.strip()) and subject != before:
                 self.text(subject, "strong")
                 before = subject
             most = SHOWN if is_chosen else SHOWN_OTHERS
             self.text(mail.body[:most])
             if len(mail.body) > most:
-                self.text(f"… {len(mail.body) - most:,} more characters", "text-muted")
+                more = f"{len(mail.body) - most:,} more characters" if is_chosen else "and more"
+                self.text(f"… {more}", "text-muted")
             for word in _extras(mail):
                 self.text(word, "text-muted")
             self.gap()
+            if is_chosen and len(self.mails) > MOST_IN_THREAD:
+                self.text("… and on to the last ones", "text-muted")
+                self.gap()
 
-    def _head(self, mail: Mail, *, is_chosen: bool) -> None:
+    def draw(self, index: int, width: int) -> Line:
+        mail = self._heads.get(index)
+        return self._head(mail) if mail is not None else super().draw(index, width)
+
+    def _is_chosen(self, mail: Mail) -> bool:
+        return self.chosen is not None and mail.seq == self.chosen.seq
+
+    def _head(self, mail: Mail) -> Line:
+        is_chosen = self._is_chosen(mail)
         glyph, plain, word, role = state_of(mail)
         mark = (">" if self.ascii_only else "▶") if is_chosen else " "
         arrow = ">" if self.ascii_only else "→"
-        if is_chosen:
-            self.mark()
         names = f"{mail.sender} {arrow} {addressed(mail)}"
-        self.line(
+        return (
             Part(f"{mark} ", "title-focus"),
             Part(f"{plain if self.ascii_only else glyph} ", role),
             Part(clean(names, newline=False), "title-focus" if is_chosen else "title"),
-            Part(f"  {render.age(max(0.0, self.view.now - mail.sent_at))}", "text-muted"),
+            Part(f"  {self.view.when(mail.sent_at)}", "text-muted"),
             Part(f"  {word}", role),
         )
 
