@@ -1,127 +1,32 @@
-"""Every action of the screen, declared once.
+"""Every action of the screen, declared once: here, and those of pages in `page_commands`.
 
 Bindings, footer, command palette and the ? overlay all read `COMMANDS`; `agentmon.ui.actions` has
 one method per id. A key may stand in several contexts (Space pauses a live screen and plays a
 recording): the context decides.
 """
 
-from typing import Literal
-
-from msgspec import Struct
 from textual.binding import Binding
 
 from agentmon.ui.arrangement import PANELS
+from agentmon.ui.command import CONTEXTS, PAGES, Command, Context, key_name
+from agentmon.ui.page_commands import MAIL_WORDS, PAGE_COMMANDS
 
-Context = Literal[
-    "any",
-    "lists",
-    "board",
-    "sessions",
-    "trees",
-    "rounds",
-    "stream",
-    "round",
-    "tools",
-    "compare",
-    "search",
-    "messages",
-    "decisions",
-    "work",
-    "form",
-    "live",
-    "replay",
+__all__ = [
+    "BY_ID",
+    "COMMANDS",
+    "CONTEXTS",
+    "MAIL_WORDS",
+    "PAGES",
+    "PRIORITY",
+    "Command",
+    "Context",
+    "available",
+    "bindings",
+    "footer_commands",
+    "key_name",
 ]
 
-CONTEXTS: dict[Context, str] = {
-    "any": "Anywhere",
-    "lists": "In every panel",
-    "board": "On the board",
-    "sessions": "In Sessions",
-    "trees": "In Sessions and Rounds",
-    "rounds": "In Rounds",
-    "stream": "In Stream",
-    "round": "In the Round view",
-    "tools": "In Tools",
-    "compare": "In the Compare view",
-    "search": "In Search",
-    "messages": "In Messages",
-    "decisions": "In Decisions",
-    "work": "In Work",
-    "form": "In a form",
-    "live": "Live",
-    "replay": "Replay and demo",
-}
-"""Contexts with their headings, in the order of the ? overlay."""
-
-PAGES: tuple[Context, ...] = (
-    "round",
-    "tools",
-    "compare",
-    "search",
-    "messages",
-    "decisions",
-    "work",
-    "form",
-)
-"""Contexts of screens that come over the board: see `screens.page`. Commands of other contexts
-have their method in `actions`, those of a page on the page, as `do_<id>`."""
-
-
-class Command(Struct, frozen=True):
-    """One action. `footer` is its rank in the footer: 1 stays longest, 0 is never there."""
-
-    id: str
-    keys: tuple[str, ...]
-    title: str
-    help: str
-    context: Context = "any"
-    footer: int = 0
-    short: str = ""
-    """The word in the footer."""
-
-    @property
-    def key_label(self) -> str:
-        """The keys as a person reads them: "j ↓"."""
-        return " ".join(key_name(key) for key in self.keys)
-
-
-_KEY_NAMES = {
-    "up": "↑",
-    "down": "↓",
-    "left": "←",
-    "right": "→",
-    "pageup": "PgUp",
-    "pagedown": "PgDn",
-    "enter": "Enter",
-    "escape": "Esc",
-    "tab": "Tab",
-    "shift+tab": "Shift+Tab",
-    "space": "Space",
-    "home": "Home",
-    "end": "End",
-    "slash": "/",
-    "question_mark": "?",
-    "plus": "+",
-    "minus": "-",
-    "equals_sign": "=",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "less_than_sign": "<",
-    "greater_than_sign": ">",
-}
-
-
-def key_name(key: str) -> str:
-    """Textual's name of a key as it is printed on a keyboard."""
-    if key.startswith("ctrl+"):
-        return f"Ctrl+{key[5:]}"
-    return _KEY_NAMES.get(key, key)
-
-
 _C = Command
-
-MAIL_WORDS = 'words, "a phrase", star*, from:, to:, subject:'
-"""What can be searched for in messages."""
 
 COMMANDS: tuple[Command, ...] = (
     _C(
@@ -161,16 +66,6 @@ COMMANDS: tuple[Command, ...] = (
         "any",
         6,
         "search",
-    ),
-    _C("edit_search", ("slash",), "Words", "Back to the line with the words", "search", 1, "words"),
-    _C(
-        "switch_search",
-        ("tab", "shift+tab"),
-        "Words or hits",
-        "From the line with the words to the hits, and back",
-        "search",
-        2,
-        "line or hits",
     ),
     _C("next_match", ("n",), "Next match", "Go to the next match of the filter or search", "board"),
     _C("previous_match", ("N",), "Previous match", "Go to the match before", "board"),
@@ -311,185 +206,6 @@ COMMANDS: tuple[Command, ...] = (
         "compare",
     ),
     _C(
-        "order_tools",
-        ("O",),
-        "Order",
-        "Order tools by errors, calls, p95 or name",
-        "tools",
-        3,
-        "sort",
-    ),
-    _C(
-        "window",
-        ("w",),
-        "Window",
-        "Count the calls of the last hour, the last 24 hours, or all",
-        "tools",
-        4,
-        "window",
-    ),
-    _C("find_mail", ("slash",), "Search", f"Find messages: {MAIL_WORDS}", "messages", 3, "search"),
-    _C(
-        "compose",
-        ("c",),
-        "Compose",
-        "Write a message to one agent, several, or * for all",
-        "messages",
-        1,
-        "compose",
-    ),
-    _C("reply", ("r",), "Reply", "Answer the chosen message", "messages", 2, "reply"),
-    _C(
-        "unread_mail",
-        ("u",),
-        "Unread",
-        "Only messages that somebody has yet to read, or all",
-        "messages",
-        4,
-        "unread",
-    ),
-    _C(
-        "acknowledge",
-        ("a",),
-        "Acknowledge",
-        "Tell the sender that you took note of the chosen message",
-        "messages",
-        6,
-        "ack",
-    ),
-    _C(
-        "sent_from",
-        ("w",),
-        "Where it was sent",
-        "Go to the round that sent the chosen message",
-        "messages",
-        5,
-        "its round",
-    ),
-    _C(
-        "read_in",
-        ("R",),
-        "Where it was read",
-        "Go to the round in which the chosen message was read",
-        "messages",
-    ),
-    _C(
-        "switch_mail",
-        ("tab", "shift+tab"),
-        "List or thread",
-        "From the messages to the thread of the chosen one, and back",
-        "messages",
-        7,
-        "list or thread",
-    ),
-    _C(
-        "find_decision",
-        ("slash",),
-        "Search",
-        "Find words in questions, positions, decisions and reasons",
-        "decisions",
-        3,
-        "search",
-    ),
-    _C(
-        "new_decision",
-        ("n",),
-        "New decision",
-        "Write down a question, the positions, and what was decided",
-        "decisions",
-        1,
-        "new",
-    ),
-    _C(
-        "revise",
-        ("r",),
-        "Revise",
-        "Change the chosen decision; what it was before stays in its history",
-        "decisions",
-        2,
-        "revise",
-    ),
-    _C(
-        "status",
-        ("u",),
-        "Status",
-        "Only undecided ones, only decided ones, … or all",
-        "decisions",
-        5,
-        "status",
-    ),
-    _C(
-        "next_category",
-        ("l", "right"),
-        "Next category",
-        "Only decisions of the next category",
-        "decisions",
-        4,
-        "category",
-    ),
-    _C(
-        "previous_category",
-        ("h", "left"),
-        "Category before",
-        "Only decisions of the category before",
-        "decisions",
-    ),
-    _C(
-        "decided_in",
-        ("w",),
-        "Where it was decided",
-        "Go to the round in which the chosen decision was made",
-        "decisions",
-        6,
-        "its round",
-    ),
-    _C(
-        "switch_decision",
-        ("tab", "shift+tab"),
-        "List or decision",
-        "From the list to the chosen decision, and back",
-        "decisions",
-        7,
-        "list or detail",
-    ),
-    _C(
-        "work_window",
-        ("w",),
-        "Window",
-        "The last hour, the last 24 hours, or the last 7 days",
-        "work",
-        1,
-        "window",
-    ),
-    _C(
-        "work_measure",
-        ("O",),
-        "Measure",
-        "Shares by all measures together, or by one of them",
-        "work",
-        2,
-        "measure",
-    ),
-    _C(
-        "switch_work",
-        ("tab", "shift+tab"),
-        "Next panel",
-        "Balance, times, work",
-        "work",
-        3,
-        "balance or times",
-    ),
-    _C(
-        "work_kind",
-        ("u",),
-        "Kind",
-        "Only files, only commits, only tests, … or all work",
-        "work",
-        4,
-        "kind",
-    ),
-    _C("submit", ("ctrl+s",), "Send or save", "Send the message, or save the decision", "form"),
-    _C(
         "expand",
         ("l", "right"),
         "Expand",
@@ -507,27 +223,8 @@ COMMANDS: tuple[Command, ...] = (
         10,
         "collapse",
     ),
-    _C(
-        "time_in",
-        ("right_square_bracket",),
-        "Less time",
-        "Show less time, around the chosen row",
-        "round",
-        8,
-        "less time",
-    ),
-    _C(
-        "time_out",
-        ("left_square_bracket",),
-        "More time",
-        "Show more time, at last the whole round",
-        "round",
-        9,
-        "more",
-    ),
-    _C("time_earlier", ("h", "left"), "Earlier", "Scroll the time axis back", "round"),
-    _C("time_later", ("l", "right"), "Later", "Scroll the time axis on", "round"),
     _C("follow", ("f",), "Follow", "Show what the selected agent writes now", "any", 9, "follow"),
+    *PAGE_COMMANDS,
     _C(
         "pause",
         ("space",),
