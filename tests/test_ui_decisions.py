@@ -7,10 +7,19 @@ import pytest
 from agentmon.collab import decisions
 from agentmon.config import Messages, Settings, Ui
 from agentmon.ui.screens.decisions import DecisionsPage
-from tests.test_ui_messages import fill_in, form_of, sent
 from tests.ui_app import Shown, shown
-from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
-from tests.ui_talk import API, add_decisions, make_writable
+from tests.ui_store import StoreFeed, UiStore, fill
+from tests.ui_talk import (
+    API,
+    SIZES,
+    add_decisions,
+    empty,
+    fill_in,
+    form_of,
+    is_plain,
+    make_writable,
+    sent,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -202,27 +211,18 @@ async def test_positions_that_nobody_touched_stay_as_they_are(feed: StoreFeed) -
 
 
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
-    store = UiStore(tmp_path / "empty")
-    make_writable(store)
-    feed = StoreFeed(store)
-    async with shown(feed, (60, 20)) as screen:
-        await screen.press("D")
-        assert "agentmon decide" in screen.text()
+    async with empty(tmp_path, "D", "agentmon decide") as screen:
         await screen.press("enter", "r", "l", "h", "w", "tab", "tab", "j")
         assert screen.page is not None
-    feed.transport = FakeTransport()
-    async with shown(feed, (60, 20)) as screen:
-        await screen.press("D")
-        assert "in this recording" in screen.text()
+    async with empty(tmp_path, "D", "in this recording", is_replay=True) as screen:
         await screen.press("n")
         assert screen.app.screen is screen.page
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50)])
+@pytest.mark.parametrize("size", SIZES)
 async def test_every_size_and_ascii(feed: StoreFeed, size: tuple[int, int]) -> None:
     async with shown(feed, size, Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("D")
-        assert screen.text().isascii()
-        assert all(len(row) <= size[0] for row in screen.text().split("\n"))
+        assert is_plain(screen, size)
         await screen.press("enter", "n")
         assert screen.text().isascii()

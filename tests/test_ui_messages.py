@@ -11,12 +11,25 @@ from agentmon.collab import archive
 from agentmon.collab.messaging import MessagingSystem
 from agentmon.config import Messages, Redis, Settings, Ui
 from agentmon.ui.counting import TabCounts
-from agentmon.ui.screens.form import Field, FormScreen, Values
+from agentmon.ui.screens.form import Field, Values
 from agentmon.ui.screens.messages import MessagesPage
 from tests.redis_server import Server, running
 from tests.ui_app import Shown, shown
-from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
-from tests.ui_talk import API, add_decisions, add_mail, add_work, make_writable, send
+from tests.ui_store import NOW, StoreFeed, UiStore, fill
+from tests.ui_talk import (
+    API,
+    SIZES,
+    add_decisions,
+    add_mail,
+    add_work,
+    empty,
+    fill_in,
+    form_of,
+    is_plain,
+    make_writable,
+    send,
+    sent,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,26 +60,6 @@ def subjects(screen: Shown) -> list[str]:
     page = page_of(screen)
     rows = [page.mails.render_line(y).text for y in range(1, page.mails.size.height)]
     return [row for row in rows if row.strip()]
-
-
-def form_of(screen: Shown) -> FormScreen:
-    form = screen.app.screen
-    assert isinstance(form, FormScreen)
-    return form
-
-
-async def sent(screen: Shown) -> None:
-    """Until what a form or a key wrote is written and shown."""
-    while any(not worker.is_finished for worker in screen.app.workers):
-        await screen.pilot.pause(0.005)
-    await screen.settle()
-
-
-async def fill_in(screen: Shown, **values: str) -> None:
-    for name, value in values.items():
-        widget = form_of(screen).query_one(f"#field-{name}")
-        setattr(widget, "text" if hasattr(widget, "text") else "value", value)
-    await screen.settle()
 
 
 async def test_newest_first_with_marks_and_the_thread_of_the_chosen_one(feed: StoreFeed) -> None:
@@ -355,29 +348,20 @@ async def test_ages_in_a_thread_go_on_and_turn_into_times(feed: StoreFeed) -> No
 
 
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
-    store = UiStore(tmp_path / "empty")
-    make_writable(store)
-    feed = StoreFeed(store)
-    async with shown(feed, (60, 20)) as screen:
-        await screen.press("M")
-        assert "agentmon send NAME" in screen.text()
+    async with empty(tmp_path, "M", "agentmon send NAME") as screen:
         await screen.press("enter", "r", "a", "w", "R", "j", "tab", "tab")
         assert screen.page is not None
-    feed.transport = FakeTransport()
-    async with shown(feed, (60, 20)) as screen:
-        await screen.press("M")
-        assert "in this recording" in screen.text()
+    async with empty(tmp_path, "M", "in this recording", is_replay=True) as screen:
         await screen.press("c")
         assert "This is a recording" in screen.text()
         assert screen.app.screen is screen.page
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50)])
+@pytest.mark.parametrize("size", SIZES)
 async def test_every_size_and_ascii(feed: StoreFeed, size: tuple[int, int]) -> None:
     async with shown(feed, size, Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("M")
-        assert screen.text().isascii()
-        assert all(len(row) <= size[0] for row in screen.text().split("\n"))
+        assert is_plain(screen, size)
         page = page_of(screen)
         assert page.thread.display == (size != (60, 20))
         await screen.press("enter", "c")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.message_pump import MessagePump
 from textual.timer import Timer
 
 from agentmon.store import read
@@ -167,9 +168,9 @@ async def test_a_page_has_each_of_its_clocks_once(
 ) -> None:
     """Textual runs the handlers of all classes of a page, so none of them calls that of another."""
     begun: list[float] = []
-    set_interval = Page.set_interval
+    set_interval = MessagePump.set_interval
 
-    def noted(page: Page[object], interval: float, *args: Any, **more: Any) -> Timer:
+    def noted(page: MessagePump, interval: float, *args: Any, **more: Any) -> Timer:
         begun.append(interval)
         return set_interval(page, interval, *args, **more)
 

@@ -11,8 +11,8 @@ from agentmon.ui.screens.work import METRICS, WorkPage
 from agentmon.ui.widgets.strips import LineWidget
 from agentmon.ui.widgets.work import MEASURES, bar, strip, what_of
 from tests.ui_app import Shown, shown
-from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
-from tests.ui_talk import API, add_work, make_writable, work
+from tests.ui_store import NOW, StoreFeed, UiStore, fill
+from tests.ui_talk import API, SIZES, add_work, empty, is_plain, make_writable, work
 
 
 @pytest.fixture
@@ -180,21 +180,14 @@ async def test_what_others_log_comes_by_itself(feed: StoreFeed) -> None:
 
 
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
-    store = UiStore(tmp_path / "empty")
-    make_writable(store)
-    feed = StoreFeed(store)
-    async with shown(feed, (60, 20)) as screen:
-        await screen.press("W")
-        assert "agentmon work --add" in screen.text()
+    async with empty(tmp_path, "W", "agentmon work --add") as screen:
         await screen.press("enter", "O", "w", "u", "tab", "enter", "j")
         assert screen.page is not None
-    feed.transport = FakeTransport()
-    async with shown(feed, (60, 20)) as screen:
-        await screen.press("W")
-        assert "of the recording" in screen.text()
+    async with empty(tmp_path, "W", "of the recording", is_replay=True):
+        pass
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50)])
+@pytest.mark.parametrize("size", SIZES)
 async def test_every_size_and_ascii(feed: StoreFeed, size: tuple[int, int]) -> None:
     async with shown(feed, size, Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("W")
@@ -202,6 +195,5 @@ async def test_every_size_and_ascii(feed: StoreFeed, size: tuple[int, int]) -> N
         assert "more than 70%" in warning
         assert "less than the fair" in warning
         for _ in range(3):
-            assert screen.text().isascii()
-            assert all(len(row) <= size[0] for row in screen.text().split("\n"))
+            assert is_plain(screen, size)
             await screen.press("tab")

@@ -1,15 +1,65 @@
 """Agents that talk, decide and work, in a `UiStore`, for tests of the screen."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from agentmon.collab import archive, decisions, worklog
 from agentmon.collab.worklog import WorkEvent, WorkFile
 from agentmon.store.db import SCHEMA_VERSION
-from tests.ui_store import NOW, UiStore
+from agentmon.ui.screens.form import FormScreen
+from tests.ui_app import Shown, shown
+from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore
 
 API = "a0000000-0000-4000-8000-000000000001"
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]markup[/] \u202eback"
+
+
+SIZES = [(60, 20), (80, 24), (160, 50)]
+
+
+@asynccontextmanager
+async def empty(
+    tmp_path: Path, tab: str, words: str, *, is_replay: bool = False
+) -> AsyncGenerator[Shown, None]:
+    """A tab over a store with nothing in it, which says these words, on a small screen."""
+    store = UiStore(tmp_path / f"empty-{is_replay}")
+    make_writable(store)
+    feed = StoreFeed(store)
+    if is_replay:
+        feed.transport = FakeTransport()
+    async with shown(feed, SIZES[0]) as screen:
+        await screen.press(tab)
+        assert words in screen.text()
+        yield screen
+
+
+def is_plain(screen: Shown, size: tuple[int, int]) -> bool:
+    """Whether everything shown is ASCII and fits."""
+    rows = screen.text().split("\n")
+    return all(row.isascii() and len(row) <= size[0] for row in rows)
+
+
+def form_of(screen: Shown) -> FormScreen:
+    form = screen.app.screen
+    assert isinstance(form, FormScreen)
+    return form
+
+
+async def sent(screen: Shown) -> None:
+    """Until what a form or a key wrote is written and shown."""
+    while any(not worker.is_finished for worker in screen.app.workers):
+        await screen.pilot.pause(0.005)
+    await screen.settle()
+
+
+async def fill_in(screen: Shown, **values: str) -> None:
+    for name, value in values.items():
+        widget = form_of(screen).query_one(f"#field-{name}")
+        setattr(widget, "text" if hasattr(widget, "text") else "value", value)
+    await screen.settle()
 
 
 def make_writable(store: UiStore) -> None:
