@@ -101,7 +101,7 @@ async def test_categories_and_statuses_take_turns_and_words_narrow(feed: StoreFe
         await screen.press("l")
         assert len(rows(screen)) == 3
         await screen.press("u")
-        assert rows(screen) == [" No such decision; u, h and l show others, Esc ends a search."]
+        assert rows(screen) == [" No such decision; u, h, l show others, Esc ends a search."]
         await screen.press("h", "h")
         assert "all categories · open · 1" in screen.text()
         await screen.press("u")
@@ -212,7 +212,8 @@ async def test_positions_that_nobody_touched_stay_as_they_are(feed: StoreFeed) -
 
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
     async with empty(tmp_path, "D", "agentmon decide") as screen:
-        await screen.press("enter", "r", "l", "h", "w", "tab", "tab", "j")
+        await screen.press("enter", "r", "l", "h", "w", "tab", "tab", "j", "u")
+        assert "Esc ends a search" in screen.text()
         assert screen.page is not None
     async with empty(tmp_path, "D", "in this recording", is_replay=True) as screen:
         await screen.press("n")

@@ -33,6 +33,7 @@ async def empty(
     async with shown(feed, SIZES[0]) as screen:
         await screen.press(tab)
         assert words in screen.text()
+        assert "…" not in screen.text()
         yield screen
 
 

@@ -126,8 +126,8 @@ class WorkPage(OpenPage[Found]):
         width, height = width or self.app.size.width, height or self.app.size.height
         is_roomy = arrangement.shape(width, height) in ("wide", "stack")
         self.warning.show(self.warning.text, width)
-        rows = max(4, self.balance.count + 2)
-        self.balance.styles.height = min(rows, max(5, height * 2 // 5))
+        rows = self.balance.count + 2 if self.balance.count else len(self.balance.empty()) + 1
+        self.balance.styles.height = min(max(4, rows), max(5, height * 2 // 5))
         self.times.styles.height = (
             min(max(4, self.times.count + 2), height // 4) if is_roomy else "1fr"
         )

@@ -32,7 +32,7 @@ COLUMNS = (
 
 HOW_TO_FILL = (
     "No decision yet. They come from",
-    "  what agents ask and are told: plans, permissions, questions",
+    "  what agents ask: plans, permissions, questions",
     "  agentmon decide, from a script or an agent",
     "  n, which writes one down here",
 )
@@ -91,7 +91,7 @@ class DecisionsPane(KeyedPane):
         if not self.is_loaded:
             words: Sequence[str] = ("Reading…",)
         elif self.is_narrowed:
-            words = ("No such decision; u, h and l show others, Esc ends a search.",)
+            words = ("No such decision; u, h, l show others, Esc ends a search.",)
         elif self.is_recording:
             words = ("No decision in this recording yet.",)
         else:

@@ -113,11 +113,12 @@ class BalancePane(KeyedPane):
         if not self.is_loaded:
             words: Sequence[str] = ("Counting…",)
         elif self.is_recording:
-            words = ("Nobody worked in this time of the recording; w takes a longer one.",)
+            words = ("Nobody worked in this time of the recording;", "w takes a longer one.")
         else:
             words = (
-                "Nobody worked in this time; w takes a longer one. Work comes from",
-                "  what agents do: edits, commits, test runs in what agentmon reads",
+                "Nobody worked in this time; w takes a longer one.",
+                "Work comes from",
+                "  what agents do: edits, commits, test runs",
                 "  agentmon work --add KIND, from a script",
             )
         return [(Part(f" {line}", "text-muted"),) for line in words]
