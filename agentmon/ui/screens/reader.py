@@ -4,17 +4,25 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
-
-from agentmon.engine.feed import Feed
+from typing import Generic, Protocol, TypeVar
 
 Found = TypeVar("Found")
+T = TypeVar("T")
 
 EVERY = 0.2
 """Least seconds between two reads that only new revisions call for."""
 
 SHARE = 0.1
 """Most of the time that reading may take; what is dear comes less often."""
+
+
+class Source(Protocol):
+    """Where reads run, and what says that they would find something new: a feed, or beside it."""
+
+    @property
+    def revision(self) -> int: ...
+
+    async def query(self, fn: Callable[[sqlite3.Connection], T]) -> T: ...
 
 
 class Reader(Generic[Found]):
@@ -26,7 +34,7 @@ class Reader(Generic[Found]):
 
     def __init__(
         self,
-        feed: Feed,
+        feed: Source,
         question: Callable[[], Callable[[sqlite3.Connection], Found]],
         show: Callable[[Found], None],
         fail: Callable[[str], None],

@@ -1,20 +1,19 @@
 """Search (F): what was said, thought, called and answered, in live and stored sessions."""
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.widget import Widget
 from textual.widgets import Input
 
-from agentmon.engine.feed import Feed
 from agentmon.report import finding
 from agentmon.report.finding import Answer
 from agentmon.store.search_query import Query, parse
 from agentmon.ui import commands
+from agentmon.ui.aside import Aside
 from agentmon.ui.screens.page import Page
 from agentmon.ui.screens.reader import Reader
 from agentmon.ui.sites import Site
@@ -24,8 +23,6 @@ from agentmon.ui.widgets.lines import LinePane
 
 if TYPE_CHECKING:
     from agentmon.ui.screens.main import MainScreen
-
-T = TypeVar("T")
 
 LIMIT = 100
 SECONDS = 2.0
@@ -37,22 +34,6 @@ SHORTEST = 3
 EXAMPLES = 'words "a phrase" star* -not tool:Bash agent:codex session:api kind:result since:2h'
 
 
-class Aside:
-    """The revisions of a feed, and reads in a thread of their own: the board never waits for a
-    search, nor a search for the board."""
-
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
-
-    @property
-    def revision(self) -> int:
-        return self._feed.revision
-
-    async def query(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        """`fn` opens its own connections: it is given none."""
-        return await asyncio.to_thread(fn, cast("sqlite3.Connection", None))
-
-
 class SearchPage(Page[Answer | None]):
     """A line to type in, and hits that come while one types."""
 
@@ -61,8 +42,8 @@ class SearchPage(Page[Answer | None]):
 
     def __init__(self, below: "MainScreen", text: str = "") -> None:
         super().__init__(below)
-        aside = cast("Feed", Aside(self.feed))
-        self.reader: Reader[Answer | None] = Reader(aside, self.question, self.show, self._fail)
+        # The board does not wait for a search, nor a search for the board.
+        self.reader = Reader(Aside(self.feed), self.question, self.show, self._fail)
         self.line = Input(
             text, id="find", compact=True, placeholder=EXAMPLES, select_on_focus=False
         )

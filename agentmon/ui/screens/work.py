@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from textual import events, on
@@ -12,7 +12,6 @@ from textual.widget import Widget
 from agentmon.collab import analytics, worklog
 from agentmon.collab.analytics import Balance, Utilisation
 from agentmon.collab.worklog import WorkEvent
-from agentmon.engine.feed import Feed
 from agentmon.ui import arrangement, tabs
 from agentmon.ui.aside import Aside
 from agentmon.ui.screens.reader import Reader
@@ -86,8 +85,7 @@ class WorkPage(OpenPage[Found]):
     def __init__(self, below: "MainScreen") -> None:
         super().__init__(below)
         # The sums go through everything of the window: the board does not wait for them.
-        aside = cast("Feed", Aside(self.feed))
-        self.reader: Reader[Found] = Reader(aside, self.question, self.show, self._fail)
+        self.reader = Reader(Aside(self.feed), self.question, self.show, self._fail)
         self.warning = WarningBar(id="warning", ascii_only=self.view.ascii_only)
         self.balance = BalancePane(id="balance", view=self.view)
         self.times = TimesPane(id="times", view=self.view)
