@@ -27,7 +27,6 @@ COLUMNS = (
     Column("decision", 12, 2, grow=4),
     Column("impact", 3, 3, right=True),
     Column("by", 8, 4, grow=1, most=16),
-    Column("age", 8, right=True),
 )
 
 HOW_TO_FILL = (
@@ -118,11 +117,7 @@ class DecisionsPane(KeyedPane):
             "by": Part(row.created_by, "text-muted"),
             "age": Part(self.view.when(row.updated_at), "text-muted"),
         }
-        return table_line(arrange(_columns(self.view), width), named)
-
-
-def _columns(view: View) -> tuple[Column, ...]:
-    return COLUMNS if view.absolute else (*COLUMNS[:-1], Column("age", 4, right=True))
+        return table_line(arrange((*COLUMNS, self.view.age_column), width), named)
 
 
 class DecisionPane(ProsePane):

@@ -17,7 +17,6 @@ COLUMNS = (
     Column("to", 8, grow=2, most=20),
     Column("subject", 18, grow=6),
     Column("state", 8, 1),
-    Column("age", 8, right=True),
 )
 
 SHOWN, SHOWN_OTHERS = 64 << 10, 4 << 10
@@ -120,11 +119,7 @@ class MailPane(KeyedPane):
             "state": Part(word, role),
             "age": Part(self.view.when(mail.sent_at), "text-muted"),
         }
-        return table_line(arrange(_columns(self.view), width), named)
-
-
-def _columns(view: View) -> tuple[Column, ...]:
-    return COLUMNS if view.absolute else (*COLUMNS[:-1], Column("age", 4, right=True))
+        return table_line(arrange((*COLUMNS, self.view.age_column), width), named)
 
 
 class ThreadPane(ProsePane):

@@ -74,6 +74,11 @@ class View(Struct):
             return render.UNKNOWN
         return clock_text(time) if self.absolute else render.age(max(0.0, self.now - time))
 
+    @property
+    def age_column(self) -> Column:
+        """The last column of a list, with room for what `when` says."""
+        return Column("age", 8 if self.absolute else 4, right=True)
+
 
 class SessionsPane(KeyedPane):
     """The board, one line per thread, in an order that holds still."""

@@ -296,7 +296,6 @@ EVENTS = (
     Column("what", 14, grow=6),
     Column("added", 6, 3, right=True),
     Column("deleted", 6, 3, right=True),
-    Column("age", 8, right=True),
 )
 
 
@@ -368,8 +367,7 @@ class EventsPane(KeyedPane):
             "deleted": Part(_lines("-", event.lines_deleted), "error"),
             "age": Part(self.view.when(event.time), "text-muted"),
         }
-        columns = EVENTS if self.view.absolute else (*EVENTS[:-1], Column("age", 4, right=True))
-        return table_line(arrange(columns, width), named)
+        return table_line(arrange((*EVENTS, self.view.age_column), width), named)
 
 
 def _lines(sign: str, count: int | None) -> str:
