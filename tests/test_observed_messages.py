@@ -8,12 +8,14 @@ import pytest
 
 from agentmon.collab import archive
 from agentmon.collab.archive import Mail
+from agentmon.collab.calls_seen import Heard
 from agentmon.collab.deriving import catch_up
 from agentmon.collab.observed_messages import RULE, report
 from agentmon.collab.settling import rename
 from agentmon.store import db
 from tests.derived import asked
 from tests.differential import ingest
+from tests.mail import draft, memory, put
 from tests.retention import NOW, bring_back, clean, gone, query
 
 SID = "5b1d2c3e-0000-4000-8000-000000000001"
@@ -78,6 +80,25 @@ def test_a_subagent_in_the_background_answers_by_a_notification(
     )
     assert round(answer.sent_at or 0.0, 3) == 1795289646.681
     assert all(mail.deliveries[0].read_at for mail in (task, answer))
+
+
+def test_tags_that_never_end_take_no_time_of_their_own() -> None:
+    """A notification of some mebibytes that is nothing but begins of tags: once hours of looking
+    for their ends."""
+    conn = memory()
+    put(conn, draft(message_id="call-t1", type="task"))
+    inside = "<tool-use-id>t2</tool-use-id> <summary>done"
+    begins = "<summary>" * 300_000
+    content = (
+        f"<task-notification>\n<tool-use-id>t1</tool-use-id>\n<result>{inside}</result>\n"
+        f"<result>later</result>{begins}"
+    )
+    heard = Heard(1, "queue_operation", {"operation": "enqueue", "content": content},
+                  "s", None, 5.0, None, "claude")  # fmt: skip
+    assert RULE.hear is not None
+    RULE.hear(conn, heard)
+    (answer,) = (mail for mail in archive.recent(conn) if mail.type == "answer")
+    assert (answer.reply_to, answer.body) == ("call-t1", inside)
 
 
 def test_codex_agents_are_named_as_on_the_board(shared: Path, tmp_path: Path) -> None:

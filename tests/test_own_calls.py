@@ -85,3 +85,10 @@ def test_hostile_calls_change_nothing(conn: sqlite3.Connection) -> None:
     own_calls.take(conn, call("Bash", {"command": "agentmon " * 10_000}, ID))
     own_calls.take(conn, call("Bash", SEND, "\ud800 " + "a" * (1 << 20)))
     assert archive.recent(conn) == before
+
+
+def test_the_last_of_several_words_counts(conn: sqlite3.Connection) -> None:
+    own_calls.take(conn, call("Bash", {"command": "agentmon " * 100_000}, ID))
+    assert linked(conn)[ID] is None
+    own_calls.take(conn, call("Bash", {"command": "cd agentmon; agentmon --json send a b"}, ID))
+    assert linked(conn)[ID] == "t1"

@@ -69,6 +69,12 @@ def bash(command: str, *result: Any, **more: Any) -> list[WorkEvent]:
         ("", "a\nb\n", (2, 0)),
         ("same", "same", (0, 0)),
         ("x\n" * 300 + "a", "y\n" + "x\n" * 300 + "b", (2, 1)),
+        # the way between them is the shortest: none that follows long equal stretches is
+        (
+            "\n".join(f"x{n}\na{n}" for n in range(2500)),
+            "\n".join(f"y{n}\na{n}" for n in range(2500)),
+            (2500, 2500),
+        ),
         ("p\nq\n" * 400 + "end", "q\np\n" * 400 + "END", (1, 1)),  # too alike: by lines as such
     ],
 )
@@ -85,6 +91,18 @@ def test_lines_of_an_edit_add_up(old: list[str], new: list[str]) -> None:
     assert len(new) - len(old) == added - deleted
     assert 0 <= deleted <= len(old)
     assert 0 <= added <= len(new)
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=9), st.lists(st.sampled_from("abcd"), max_size=9))
+def test_lines_of_an_edit_are_the_fewest(old: list[str], new: list[str]) -> None:
+    same = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
+    for i, line in enumerate(old):
+        for j, other in enumerate(new):
+            longer = max(same[i][j + 1], same[i + 1][j])
+            same[i + 1][j + 1] = same[i][j] + 1 if line == other else longer
+    before, after = "\n".join(["<", *old, ">"]), "\n".join(["[", *new, "]"])
+    lines = len(new) + 2 - same[-1][-1], len(old) + 2 - same[-1][-1]
+    assert changes.edited(before, after) == lines
 
 
 def test_edits_of_claude() -> None:
@@ -467,3 +485,49 @@ def test_large_inputs_take_no_time_of_their_own() -> None:
         work("apply_patch", "*** Begin Patch\n" + text, text)
         work("Edit", {"file_path": "a", "old_string": text, "new_string": text[1:] + "x"}, text)
         bash("pytest && git commit", text)
+
+
+def test_what_agents_write_takes_no_time_of_its_own() -> None:
+    """Each of these took minutes, or gigabytes, for a megabyte: the store could not be written."""
+    document = "cat <<EOF\nEOF\n"
+    assert bash(f"{document}echo {'${' * 500_000}") == []
+    deep = shell.run_by(document + "cd a;" * 13_000, "/p")
+    assert deep[100].cwd == "/p" + "/a" * 99
+    assert max(len(one.cwd or "") for one in deep) <= 4096, "no folder is deeper"
+    assert len(bash(document + "git -C a " + "-C a " * 12_000 + "commit")) == 1
+    chain = bash("mv a b && " * 6_000 + "git commit -m x", "[main 1234567] x\n")
+    assert len(chain) == work_of_calls.MOST_EVENTS
+    assert all(event.is_success for event in chain)
+    many = bash(document + "git commit;" * 90_000, "x" * (1 << 20))
+    assert len(many) == work_of_calls.MOST_EVENTS
+    (gone,) = bash("rm " + "a " * 30_000)
+    assert len(gone.files) == 1
+    patch = "*** Begin Patch\n" + "*** Add File: a\n" * 500_000
+    assert len(work("apply_patch", patch)) == work_of_calls.MOST_EVENTS
+    run = "Tests:" + " " * 100 + "1" * 290
+    assert tallies("\n".join([run] * 600)) == []
+    edit = {"old_string": "b\n" + "a\n" * 200 + "c", "new_string": "d\n" + "a\n" * 200 + "e"}
+    (event,) = work("MultiEdit", {"file_path": "f", "edits": [edit] * 10_000})
+    assert files([event]) == [("file_modified", [("/p/f", None, None)])]
+
+
+def test_documents_do_not_count_as_commands() -> None:
+    """What stands after long ones is read; beyond 64 Ki characters of commands nothing is."""
+    document = "cat > f <<'EOF'\n" + "text\n" * 60_000 + "EOF\n"
+    assert [event.kind for event in bash(document + "rm f && git commit -m x")] == [
+        "file_deleted",
+        "git_commit",
+    ]
+    inner = f'echo "$({document})" "$({document})"; rm f'
+    assert [event.kind for event in bash(inner)] == ["file_deleted"]
+    assert bash("cat <<EOF\nEOF\n" + "true;" * 20_000 + "rm f") == []
+
+
+def test_where_a_chain_was_proved_to_run() -> None:
+    chain = bash("rm a; rm b && git commit -m x || rm c", "[main 1234567] x\n", error=True)
+    assert [(event.files[0].path if event.files else "", event.is_success) for event in chain] == [
+        ("/p/a", None),
+        ("/p/b", True),
+        ("", True),
+        ("/p/c", False),
+    ]

@@ -1,22 +1,15 @@
 """How many lines a change adds and deletes: edits of Claude Code, patches of Codex. Pure."""
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
 
 from msgspec import Struct
 
-MOST_CELLS = 100_000
-"""Lines of one text times those of the other up to which the shortest way between them is found;
-beyond it is a short one."""
-
 MOST_PAIRS = 50_000
-"""Equal lines, counted in pairs, up to which a way is looked for; beyond, a line that is somewhere
-in both counts as not changed."""
-
-MOST_LINES = 10_000
-"""The same for the lines of both."""
+"""Equal lines, counted in pairs, up to which the shortest way between two texts is found; beyond, a
+line that is somewhere in both counts as not changed."""
 
 Lines = tuple[int, int]
 """Added, deleted."""
@@ -48,29 +41,23 @@ def _difference(old: Sequence[str], new: Sequence[str]) -> Lines:
     while end < most - start and old[-1 - end] == new[-1 - end]:
         end += 1
     old, new = old[start : len(old) - end], new[start : len(new) - end]
-    if len(old) * len(new) <= MOST_CELLS:
-        same = _common(old, new)
-        return len(new) - same, len(old) - same
     there, here = Counter(old), Counter(new)
     pairs = sum(count * here[line] for line, count in there.items())
-    if pairs > MOST_PAIRS or len(old) + len(new) > MOST_LINES:
-        same = (there & here).total()
-    else:
-        blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
-        same = sum(block.size for block in blocks)
+    same = (there & here).total() if pairs > MOST_PAIRS else _common(old, new)
     return len(new) - same, len(old) - same
 
 
 def _common(old: Sequence[str], new: Sequence[str]) -> int:
-    """The length of the longest common subsequence."""
-    row = [0] * (len(new) + 1)
+    """The length of the longest common subsequence, by pairs of equal lines (Hunt, Szymanski)."""
+    places: dict[str, list[int]] = {}
+    for at in range(len(new) - 1, -1, -1):
+        places.setdefault(new[at], []).append(at)
+    ends: list[int] = []  # of common subsequences, by length: where the first of them ends in `new`
     for line in old:
-        above = 0
-        for at, other in enumerate(new, 1):
-            here = row[at]
-            row[at] = above + 1 if line == other else max(here, row[at - 1])
-            above = here
-    return row[-1]
+        for at in places.get(line, ()):
+            length = bisect_left(ends, at)
+            ends[length : length + 1] = [at]
+    return len(ends)
 
 
 class PatchFile(Struct):

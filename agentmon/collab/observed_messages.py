@@ -188,7 +188,24 @@ def hear(conn: sqlite3.Connection, heard: Heard) -> None:
         _notified(conn, heard)
 
 
-_TAG = re.compile(r"<(task-id|tool-use-id|summary|result)>(.*?)</\1>", re.DOTALL)
+_TAG = re.compile(r"<(task-id|tool-use-id|summary|result)>")
+
+
+def _tags(told: str) -> dict[str, str]:
+    """What stands in the tags of a notification, of each the first. Linear, whatever is open."""
+    found: dict[str, str] = {}
+    never_closed: set[str] = set()
+    tag = _TAG.search(told)
+    while tag is not None:
+        name, at = tag[1], tag.end()
+        end = -1 if name in never_closed else told.find(f"</{name}>", at)
+        if end < 0:
+            never_closed.add(name)
+        else:
+            found.setdefault(name, told[at:end])
+            at = end
+        tag = _TAG.search(told, at)
+    return found
 
 
 def _notified(conn: sqlite3.Connection, heard: Heard) -> None:
@@ -196,9 +213,7 @@ def _notified(conn: sqlite3.Connection, heard: Heard) -> None:
     told = heard.data.get("content")
     if not isinstance(told, str) or not told.startswith("<task-notification>"):
         return
-    tags: dict[str, str] = {}
-    for name, value in _TAG.findall(told):
-        tags.setdefault(name, value)
+    tags = _tags(told)
     body, call = text(tags.get("result")), tags.get("tool-use-id", "")
     task = archive.get(conn, f"call-{call}")
     if not body or task is None or task.type != "task":

@@ -18,7 +18,10 @@ MOST = 200
 """Messages of one call that are linked."""
 
 _TOOL = re.compile(r"(?:__|\.)(send_message|read_inbox|ack)$")
-_COMMAND = re.compile(r"\bagentmon\b.{0,200}?\b(send|inbox|listen)\b", re.DOTALL)
+_COMMAND = re.compile(
+    r"\bagentmon\b(?:(?!\bagentmon\b).){0,200}?\b(send|inbox|listen)\b", re.DOTALL
+)
+"""From the last of several: each stretch is gone through once."""
 _ID = re.compile(r'message_id\\*"\s*:\s*\\*"([^"\\]{1,200})|\b([0-9a-f]{32})\b')
 
 

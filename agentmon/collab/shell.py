@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 
 MOST, MOST_WITH_DOCUMENTS = 1 << 16, 1 << 20
-"""Characters of a command line that are read, and of one with here-documents."""
+"""Characters of a command line that are read, and of one with its here-documents."""
+MOST_PATH = 4096
+"""Characters of a folder's path; beyond, it counts as not known."""
 _DEEPEST = 8
 
 
@@ -42,7 +44,7 @@ _HEREDOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]*)'|\"([^\"\n]*)\"|\\?([^\s;&|()<
 _REDIRECTION = re.compile(r"(?:\d*|&)(?:>>|>\||>&|<&|>|<>|<<<|<)")
 _OPERATOR = re.compile(r"&&|\|\||;;|\|&|[;|&\n]")
 _DOUBLE = re.compile(r"[^\"\\$`]+")
-_VARIABLE = re.compile(r"\$(?:\{[^}\n]*\}|[A-Za-z_]\w*|[0-9@*#?$!-])")
+_VARIABLE = re.compile(r"\$(?:\{[^}\n]{0,256}\}|[A-Za-z_]\w*|[0-9@*#?$!-])")
 
 
 class _Lexer:
@@ -50,7 +52,9 @@ class _Lexer:
 
     def __init__(self, text: str, at: int = 0, depth: int = 0) -> None:
         self.text = text
-        self.at = at
+        self.at: int = at
+        self.end: int = at + MOST
+        """Where reading ends; here-documents, which cost little, move it."""
         self._depth = depth
         self._due: list[tuple[Simple, str, bool]] = []
         """Here-documents whose bodies begin after this line."""
@@ -59,8 +63,8 @@ class _Lexer:
         """The simple commands up to the end, or to the ")" that ends a substitution."""
         found: list[Simple] = []
         now, nested = Simple(), 0
-        text, end = self.text, len(self.text)
-        while self.at < end:
+        text = self.text
+        while self.at < min(self.end, len(text)):
             char = text[self.at]
             if char in " \t\r":
                 self.at += 1
@@ -114,6 +118,7 @@ class _Lexer:
     def _bodies(self) -> None:
         """Reads the here-documents that begin here."""
         due, self._due = self._due, []
+        start = self.at
         for command, mark, is_dashed in due:
             lines: list[str] = []
             while self.at < len(self.text):
@@ -126,6 +131,7 @@ class _Lexer:
                 lines.append(line + "\n")
             command.documents.append("".join(lines))
         self.at = min(self.at, len(self.text))
+        self.end += self.at - start
 
     def _word(self) -> tuple[str, bool]:
         """The word at this place; whether some of it is only known to the shell."""
@@ -199,8 +205,9 @@ class _Lexer:
         text, start = self.text, self.at
         if text.startswith("$(", start) and self._depth < _DEEPEST:
             inner = _Lexer(text, start + 2, self._depth + 1)
+            inner.end = self.end
             commands = inner.commands(is_inner=True)
-            self.at = inner.at
+            self.at, self.end = inner.at, inner.end
             if len(commands) == 1 and commands[0].argv == ["cat"] and commands[0].documents:
                 return commands[0].documents[0].rstrip("\n"), False
             return text[start : self.at], True
@@ -315,7 +322,13 @@ def _changed(cwd: str | None, command: Simple) -> str | None:
     target = next((word for word in command.argv[1:] if not word.startswith("-")), None)
     if target is None or command.open or target.startswith("~"):
         return None
-    return joined(cwd, target)
+    return folder(cwd, target)
+
+
+def folder(cwd: str | None, path: str) -> str | None:
+    """A folder as seen from another; None where its path is too long to be one."""
+    found = joined(cwd, path)
+    return found if len(found) <= MOST_PATH else None
 
 
 def joined(cwd: str | None, path: str) -> str:

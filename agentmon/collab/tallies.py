@@ -91,8 +91,8 @@ def _unittest(lines: Sequence[str]) -> list[Tally]:
     return found
 
 
-_JEST = re.compile(r"\s*Tests:\s+(.*\d+ total)")
-_VITEST = re.compile(r"\s*Tests\s+(.*\S)\s+\(\d+\)")
+_JEST = re.compile(r"\s*Tests:\s+(?=\S)(.*\d total)")
+_VITEST = re.compile(r"\s*Tests\s+(?=\S)(.*\S)\s+\(\d+\)")
 
 
 def _of_lines(name: str, form: re.Pattern[str]) -> Callable[[Sequence[str]], list[Tally]]:

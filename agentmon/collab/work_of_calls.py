@@ -13,6 +13,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, cast
 
 from agentmon.collab import changes, shell, work_of_commands, worklog
@@ -22,6 +23,9 @@ from agentmon.collab.worklog import DERIVED, WorkError, WorkEvent, WorkFile
 
 MOST_EVENTS = 500
 """Events of one call that are kept."""
+
+MOST_EDITS = 200
+"""Edits of one call up to which its lines are counted; beyond, they are not known."""
 
 VERSION = 1
 
@@ -193,6 +197,9 @@ def _edit(call: Call, outcome: bool | None) -> Iterable[WorkEvent]:
     first = _text(edits[0].get("old_string"))
     kind = "file_modified" if first or "old_string" not in edits[0] else "file_created"
     event = _file_event(call, kind, path, outcome)
+    if len(edits) > MOST_EDITS:
+        yield event
+        return
     added = deleted = 0
     for edit in edits:
         more, less = changes.edited(_text(edit.get("old_string")), _text(edit.get("new_string")))
@@ -276,7 +283,8 @@ def _patch_text(given: Mapping[str, Any]) -> str:
 
 
 def _patched(text: str, cwd: str | None, outcome: bool | None) -> list[WorkEvent]:
-    return [_patched_file(file, cwd, outcome) for file in changes.patches(text)]
+    some = islice(changes.patches(text), MOST_EVENTS)
+    return [_patched_file(file, cwd, outcome) for file in some]
 
 
 _PATCHED = {"add": "file_created", "delete": "file_deleted", "update": "file_modified"}
@@ -318,7 +326,7 @@ def _folder(given: Mapping[str, Any], cwd: str | None) -> str | None:
     for name in ("workdir", "working_directory", "cwd"):
         found = _text(given.get(name))
         if found:
-            return shell.joined(cwd, found)
+            return shell.folder(cwd, found)
     return cwd
 
 
@@ -348,7 +356,7 @@ def _script(script: str, cwd: str | None, ended: Ended) -> list[WorkEvent]:
             lines.append((literal.text, coming))
             coming = cwd
         elif (workdir := _WORKDIR.search(literal.before)) is not None:
-            folder = shell.joined(cwd, literal.text)
+            folder = shell.folder(cwd, literal.text)
             if workdir[1] or not lines:
                 coming = folder
             else:

@@ -4,10 +4,11 @@ deployments. Pure: from a command line, its output, and how the call ended."""
 import posixpath
 import re
 from collections.abc import Sequence
+from functools import cached_property
 
 from msgspec import Struct, field
 
-from agentmon.collab.shell import Simple, joined
+from agentmon.collab.shell import Simple, folder, joined
 from agentmon.collab.tallies import Tally, tallies
 from agentmon.collab.worklog import WorkEvent, WorkFile
 
@@ -15,12 +16,17 @@ MOST_FILES = 500
 """Files of one event that are kept."""
 
 
-class Ended(Struct):
+class Ended(Struct, dict=True):
     """How a call ended."""
 
     outcome: bool | None
     """Whether it succeeded; None: not known, or it still runs."""
     output: str = ""
+
+    @cached_property
+    def had_nothing(self) -> bool:
+        """Git said that there was nothing to commit."""
+        return any(sign in self.output for sign in _NOTHING)
 
 
 class _Doing(Struct):
@@ -52,10 +58,12 @@ def events(commands: Sequence[Simple], ended: Ended) -> list[WorkEvent]:
             evidence = counted.pop(0)
         proved = at if evidence is not None else proved
         found.append((at, one, evidence))
+    chain = proved  # where the commands begin that must have succeeded for that one to run
+    while chain > 0 and commands[chain].before == "&&":
+        chain -= 1
     made: list[WorkEvent] = []
     for at, one, evidence in found:
-        is_reached = at < proved and all(c.before == "&&" for c in commands[at + 1 : proved + 1])
-        fate = True if is_reached else _fate(one.command, ended.outcome)
+        fate = True if chain <= at < proved else _fate(one.command, ended.outcome)
         if one.command.before == "||" and evidence is None and ended.outcome is not False:
             continue  # what stands before it did not fail, as far as anybody knows
         event = _event(one, evidence, fate, ended)
@@ -87,7 +95,7 @@ def _event(
     event.metadata["command"] = words[:500]
     if one.kind == "git_commit":
         found = None if isinstance(evidence, Tally) else evidence
-        return _commit(event, one, found, ended.output)
+        return _commit(event, one, found, ended)
     if one.kind == "test_run":
         _tests(event, evidence if isinstance(evidence, Tally) else None, one)
     elif one.kind in ("file_deleted", "file_moved"):
@@ -123,7 +131,7 @@ def _git(command: Simple, rest: Sequence[str]) -> _Doing | None:
     at = 0
     while at < len(rest) and rest[at].startswith("-"):
         if rest[at] == "-C" and at + 1 < len(rest):
-            command.cwd = joined(command.cwd, rest[at + 1])
+            command.cwd = folder(command.cwd, rest[at + 1])
         at += 2 if rest[at] in _GIT_TAKING else 1
     what, args = (rest[at], list(rest[at + 1 :])) if at < len(rest) else ("", [])
     if {"--dry-run", "--help"} & set(args) or (what in ("rm", "mv") and "-n" in args):
@@ -270,18 +278,18 @@ _CHANGED = re.compile(
 _NOTHING = ("nothing to commit", "nothing added to commit", "no changes added to commit")
 
 
-def _commit(event: WorkEvent, one: _Doing, header: re.Match[str] | None, output: str) -> WorkEvent:
+def _commit(event: WorkEvent, one: _Doing, header: re.Match[str] | None, ended: Ended) -> WorkEvent:
     event.summary = _subject(one.argv)
     if "--amend" in one.argv:
         event.metadata["amend"] = True
     if header is None:
-        if any(sign in output for sign in _NOTHING):
+        if ended.had_nothing:
             event.is_success = False
         return event
     event.is_success = True
     event.commit_hash, event.summary = header[3], header[4].strip()[:500]
     event.metadata["branch"] = header[1]
-    after = _HEADER.search(output, header.end())
+    output, after = ended.output, _HEADER.search(ended.output, header.end())
     found = _CHANGED.search(output, header.end(), after.start() if after else len(output))
     if found is not None:
         event.metadata["files_changed"] = int(found[1])
@@ -333,10 +341,11 @@ def _files(event: WorkEvent, one: _Doing) -> WorkEvent | None:
             if at in command.open:
                 event.metadata["unnamed"] = True
             elif len(words[at]) <= 2000 and "\0" not in words[at]:
-                named.append(joined(command.cwd, words[at]))
+                named.append(words[at])
     if one.kind == "file_moved":
         return _moved(event, one, named)
-    event.files = [WorkFile(path) for path in dict.fromkeys(named[:MOST_FILES])]
+    paths = (joined(command.cwd, name) for name in named[:MOST_FILES])
+    event.files = [WorkFile(path) for path in dict.fromkeys(paths)]
     return event if event.files or "unnamed" in event.metadata else None
 
 
@@ -344,9 +353,10 @@ def _moved(event: WorkEvent, one: _Doing, named: Sequence[str]) -> WorkEvent | N
     """From where to where; into a folder where it is written as one, or there are several."""
     if len(named) < 2 or "unnamed" in event.metadata:
         return event if "unnamed" in event.metadata else None
-    *sources, target = named
-    is_folder = one.argv[-1].endswith("/") or len(sources) > 1
-    for path in sources[: MOST_FILES // 2]:
+    is_folder = one.argv[-1].endswith("/") or len(named) > 2
+    some = (*named[:-1][: MOST_FILES // 2], named[-1])
+    *sources, target = (joined(one.command.cwd, name) for name in some)
+    for path in sources:
         to = posixpath.join(target, posixpath.basename(path)) if is_folder else target
         event.files += [WorkFile(path), WorkFile(to)]
     event.files = list({file.path: file for file in event.files}.values())
