@@ -257,6 +257,16 @@ def test_by_day_and_rebuilt(busy: sqlite3.Connection) -> None:
     assert analytics.per_day(busy, "commits", 0, now) == {}
 
 
+def test_events_of_a_clock_that_goes_ahead_stay_counted(busy: sqlite3.Connection) -> None:
+    work(busy, "api", T0 + 5, "file_modified", 3)
+    work(busy, "api", T0 + 2000, "file_modified", 4)
+    work(busy, "api", T0 + DAY, "file_modified", 8)
+    counted = table(busy)
+    analytics.rebuild(busy, T0, T0 + 1000)
+    assert counted.items() <= table(busy).items()
+    assert table(busy)["2025-11-28", "api", "lines_added"] == 7
+
+
 def test_the_last_week(conn: sqlite3.Connection) -> None:
     empty = analytics.weekly_summary(conn, T0)
     assert (empty.agents, empty.busiest_day) == ([], None)

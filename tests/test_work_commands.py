@@ -104,6 +104,9 @@ def test_who_touched_a_file_and_why(store: Path) -> None:
     assert "rename the" in text
     assert "\x1b" not in text
     assert said(store, "work", "--file", "nothing.py") == ""
+    assert len(asked(store, "work", "--file", "title.ts")) > 0
+    for unmet in (("--kind", "test_run"), ("--since", "1m"), ("--agent", "api")):
+        assert asked(store, "work", "--file", "title.ts", *unmet) == []
 
 
 def test_balance(store: Path) -> None:
@@ -175,6 +178,7 @@ def test_work_by_hand(tmp_path: Path) -> None:
         (("work", "--add", "Bad Kind"), "kind: ", 1),
         (("work", "--add", "note", "--agent", "a\nb"), "agent: ", 1),
         (("work", "--add", "note", "--metadata", "[1]"), "JSON object", 2),
+        (("work", "--add", "note", "--metadata", '{"a": NaN}'), "metadata: ", 1),
         (("work", "--added", "3"), "--add KIND", 2),
         (("work", "--add", "note", "--file", "x"), "give one of them", 2),
         (("balance", "--week", "--days", "2"), "give one of", 2),

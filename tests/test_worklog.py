@@ -100,6 +100,7 @@ def test_pages_are_newest_first_and_meet(conn: sqlite3.Connection) -> None:
         ({"files": [WorkFile("")]}, "files"),
         ({"files": [WorkFile("a", 1, -2)]}, "lines_deleted"),
         ({"metadata": {"a": object()}}, "metadata"),
+        ({"metadata": {"a": [float("nan")]}}, "metadata"),
     ],
 )
 def test_what_is_refused_is_named(
@@ -130,6 +131,10 @@ def test_who_last_touched_a_file_in_which_round_and_why(conn: sqlite3.Connection
     assert (last.lines_added, last.lines_deleted) == (3, 1)
     assert (before.event.event_key, before.round_number, before.why) == ("1", None, None)
     assert worklog.last_touched(conn, "/p/%") == []
+    (of_api,) = worklog.last_touched(conn, "/p/a.py", 1, agent="api")
+    assert of_api.event.event_key == "1", "the limit is one of what is wanted"
+    (late,) = worklog.last_touched(conn, "/p/a.py", since=T0 + 8, kind="file_modified")
+    assert late.event.event_key == "2"
     assert worklog.paths_like(conn, "a.py") == ["/p/a.py"]
     assert worklog.paths_like(conn, "./p/a.py") == ["/p/a.py"]
     assert worklog.paths_like(conn, "%.py") == []

@@ -199,12 +199,17 @@ Sums = Mapping[tuple[str, str, str], float]
 def daily(conn: sqlite3.Connection, since: float, until: float) -> Sums:
     """The sums of whole days, from the one of `since` up to `until`."""
     start = day_start(since)
+    return {**_daily_work(conn, start, until), **_daily_core(conn, start, until)}
+
+
+def _daily_work(conn: sqlite3.Connection, since: float, until: float) -> Sums:
+    """Those that come from the work log."""
     found: dict[tuple[str, str, str], float] = {}
-    for event in _events(conn, start, until):
+    for event in _events(conn, since, until):
         for metric, value in work_sums.of(event).items():
             key = (work_sums.day_of(event.time), event.agent, metric)
             found[key] = found.get(key, 0.0) + value
-    return {**found, **_daily_core(conn, start, until)}
+    return found
 
 
 def _daily_core(conn: sqlite3.Connection, since: float, until: float) -> Sums:
@@ -244,7 +249,9 @@ def day_start(time: float) -> float:
 def rebuild(conn: sqlite3.Connection, since: float, until: float) -> None:
     """Writes the sums of whole days into `daily_metrics` anew, but for what messages count; in the
     caller's transaction."""
-    found = daily(conn, since, until)
+    # events of a clock that goes ahead are of this day as well, and were counted with it
+    start, end = day_start(since), day_start(until) + DAY
+    found = {**_daily_work(conn, start, end), **_daily_core(conn, start, until)}
     marks = ", ".join("?" * len(METRICS))
     conn.execute(
         f"DELETE FROM daily_metrics WHERE day BETWEEN ? AND ? AND metric IN ({marks})",

@@ -138,7 +138,7 @@ def check(event: WorkEvent) -> None:
         if not file.path or len(file.path) > 4096 or "\0" in file.path:
             raise WorkError("files: give paths of 1 to 4096 characters")
     try:
-        json.dumps(event.metadata)
+        json.dumps(event.metadata, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as problem:
         raise WorkError(f"metadata: no JSON object ({problem})") from problem
 
@@ -266,20 +266,28 @@ def recent(
     before: int | None = None,
 ) -> list[WorkEvent]:
     """Events, newest first; `before`: those that come after the event of this id in that order."""
-    wanted: list[tuple[str, tuple[object, ...]]] = []
-    for name, value in (("agent", agent), ("kind", kind), ("session_id", session_id)):
-        if value is not None:
-            wanted.append((f"w.{name} = ?", (plain(value),)))
-    if since is not None:
-        wanted.append(("w.time >= ?", (since,)))
+    where, given = _wanted(agent=agent, kind=kind, session_id=session_id, since=since)
     if until is not None:
-        wanted.append(("w.time < ?", (until,)))
+        where.append("w.time < ?")
+        given.append(until)
     if before is not None:
-        place = "(SELECT time, event_id FROM work_events WHERE event_id = ?)"
-        wanted.append((f"(w.time, w.event_id) < {place}", (before,)))
-    where = " WHERE " + " AND ".join(sql for sql, _ in wanted) if wanted else ""
-    given = [value for _, values in wanted for value in values]
-    return _events(conn, _SELECT + where + _NEWEST, (*given, limit))
+        where.append(f"(w.time, w.event_id) < ({_PLACE})")
+        given.append(before)
+    condition = " WHERE " + " AND ".join(where) if where else ""
+    return _events(conn, _SELECT + condition + _NEWEST, (*given, limit))
+
+
+_PLACE = "SELECT time, event_id FROM work_events WHERE event_id = ?"
+
+
+def _wanted(*, since: float | None, **named: str | None) -> tuple[list[str], list[object]]:
+    """Conditions on columns, where they are given, and their values."""
+    there = {name: plain(value) for name, value in named.items() if value is not None}
+    where, given = [f"w.{name} = ?" for name in there], list[object](there.values())
+    if since is not None:
+        where.append("w.time >= ?")
+        given.append(since)
+    return where, given
 
 
 def get(conn: sqlite3.Connection, event_id: int) -> WorkEvent | None:
@@ -357,16 +365,25 @@ def agent_activity(
 _TOUCHES = f"""
 SELECT {_COLUMNS}, f.path, f.lines_added, f.lines_deleted
 FROM work_files f JOIN work_events w USING (event_id)
-WHERE f.path = ? AND w.is_success IS NOT 0 ORDER BY w.time DESC, w.event_id DESC LIMIT ?
-"""
+WHERE f.path = ? AND w.is_success IS NOT 0"""
 
 
-def last_touched(conn: sqlite3.Connection, path: str, limit: int = 10) -> list[Touch]:
+def last_touched(
+    conn: sqlite3.Connection,
+    path: str,
+    limit: int = 10,
+    *,
+    agent: str | None = None,
+    kind: str | None = None,
+    since: float | None = None,
+) -> list[Touch]:
     """Who worked on a file last, newest first: in which round, and why (its prompt).
 
     Failed calls touched nothing."""
+    where, given = _wanted(agent=agent, kind=kind, since=since)
+    sql = " AND ".join((_TOUCHES, *where)) + _NEWEST
     found: list[Touch] = []
-    for row in conn.execute(_TOUCHES, (plain(path), limit)).fetchall():
+    for row in conn.execute(sql, (plain(path), *given, limit)).fetchall():
         event = _event(row[:16])
         number, why = _round(conn, event)
         found.append(Touch(event, row[16], row[17], row[18], number, why))

@@ -3,10 +3,10 @@
 import json
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -24,6 +24,10 @@ from agentmon.commands.options import (
     since_option,
 )
 from agentmon.core.text import clean
+
+if TYPE_CHECKING:
+    from agentmon.collab.worklog import Touch
+    from agentmon.report.table import Painter
 
 
 @click.command()
@@ -95,7 +99,11 @@ def work(
     with reading(data_dir, ui__ascii=ascii_) as store:
         paint = printing.painter(store.settings)
         if path is not None:
-            _touches(store.conn, path, limit, agent, as_json, paint)
+            known = _file(store.conn, path)
+            found = worklog.last_touched(
+                store.conn, known, limit, agent=agent, kind=kind, since=begin
+            )
+            _show_touches(found, path, as_json, paint)
             return
         found = worklog.recent(store.conn, agent=agent, kind=kind, since=begin, limit=limit)
         if as_json:
@@ -105,18 +113,20 @@ def work(
         printing.print_table(work_lists.EVENTS, rows, paint, nothing="no work is logged")
 
 
-def _touches(
-    conn: sqlite3.Connection, path: str, limit: int, agent: str | None, as_json: bool, paint: Any
-) -> None:
+def _file(conn: sqlite3.Connection, path: str) -> str:
+    """The logged file that is meant. Raises Failure where it may be several."""
     from agentmon.collab import worklog
-    from agentmon.commands import printing, work_lists
 
     known = worklog.paths_like(conn, os.path.abspath(path)) or worklog.paths_like(conn, path)
     if len(known) > 1:
         shown = ", ".join(known[:4])
         raise Failure(f"more than one file answers to {path!r}: {shown}")
-    found = worklog.last_touched(conn, known[0], limit) if known else []
-    found = [touch for touch in found if agent in (None, touch.event.agent)]
+    return known[0] if known else path
+
+
+def _show_touches(found: Sequence["Touch"], path: str, as_json: bool, paint: "Painter") -> None:
+    from agentmon.commands import printing, work_lists
+
     if as_json:
         options.print_rows(map(work_lists.touch_json, found))
         return
