@@ -1,7 +1,7 @@
 """Who is meant where agents name each other: a thread of the same session."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from agentmon.core.text import one_line
 from agentmon.store.read_threads import ThreadName, threads
@@ -18,19 +18,15 @@ def shown_name(name: str, width: int = MOST_NAME) -> str:
     return one_line(name, width)
 
 
-threads_of = threads
-
-
-def of_call(conn: sqlite3.Connection, sid: str, tool_use_id: str) -> ThreadName | None:
-    """The subagent that a call has started, as far as it is known by now."""
-    found = threads(conn, sid)
+def of_call(found: Iterable[ThreadName], tool_use_id: str) -> ThreadName | None:
+    """Of the threads of a session the subagent that a call has started, as far as it is known."""
     return next((one for one in found if one.parent_tool_use_id == tool_use_id), None)
 
 
-def thread_called(conn: sqlite3.Connection, sid: str, caller: str, name: str) -> ThreadName | None:
-    """Whom an agent means: by id, by path (also a relative one), as a teammate (`name@team`), by
-    type or task, or by the name that the board shows; None where that is nobody, or several."""
-    found = threads(conn, sid)
+def thread_called(found: Sequence[ThreadName], caller: str, name: str) -> ThreadName | None:
+    """Whom an agent means, of the threads of its session: by id, by path (also a relative one), as
+    a teammate (`name@team`), by type or task, or by the name that the board shows; None where that
+    is nobody, or several."""
     paths = {name, f"{caller or '/root'}/{name}", f"/root/{name}"}
     ways: tuple[Callable[[ThreadName], bool], ...] = (
         lambda one: one.agent_id in paths,

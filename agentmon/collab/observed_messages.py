@@ -25,11 +25,10 @@ from agentmon.collab.observed_agents import (
     of_call,
     shown_name,
     thread_called,
-    threads_of,
 )
 from agentmon.collab.settling import settle
 from agentmon.core.names import subagent_name
-from agentmon.store.read_threads import ThreadName, next_message, round_at
+from agentmon.store.read_threads import ThreadName, next_message, round_at, threads
 
 _SPAWNS = {"claude": ("Agent", "Task"), "codex": ("spawn_agent",)}
 _SENDS = {"claude": ("SendMessage",), "codex": ("send_message", "followup_task", "send_input")}
@@ -64,7 +63,7 @@ def _spawn(conn: sqlite3.Connection, call: Call) -> None:
     body = text(given.get("prompt") or given.get("message"))
     if not body:
         return
-    started = of_call(conn, call.sid, call.tool_use_id)
+    started = of_call(threads(conn, call.sid), call.tool_use_id)
     subject = _line(given.get("description") or given.get("task_name"))
     if started is not None:
         receiver = shown_name(started.name)
@@ -113,7 +112,7 @@ def _send(conn: sqlite3.Connection, call: Call) -> None:
     if to == "*":
         draft.readers = names_beside(conn, call.sid, call.agent_id or "")
     else:
-        found = thread_called(conn, call.sid, call.agent_id or "", to)
+        found = thread_called(threads(conn, call.sid), call.agent_id or "", to)
         draft.receivers = [shown_name(found.name) if found is not None else to]
     _add(conn, draft)
 
@@ -218,7 +217,7 @@ def _notified(conn: sqlite3.Connection, heard: Heard) -> None:
     task = archive.get(conn, f"call-{call}")
     if not body or task is None or task.type != "task":
         return  # a command that ran in the background, say
-    started = of_call(conn, heard.sid, call)
+    started = of_call(threads(conn, heard.sid), call)
     archive.add(
         conn,
         Draft(
@@ -251,9 +250,9 @@ def _between(conn: sqlite3.Connection, heard: Heard) -> None:
     body = whole[head.end() :] if head is not None else whole
     if not author or not body:
         return
-    sid, threads = heard.sid, threads_of(conn, heard.sid)
-    sender = thread_called(conn, sid, "", author)
-    reader = next((one for one in threads if one.agent_id == (heard.agent_id or "")), None)
+    sid, beside = heard.sid, threads(conn, heard.sid)
+    sender = thread_called(beside, "", author)
+    reader = next((one for one in beside if one.agent_id == (heard.agent_id or "")), None)
     name = shown_name(sender.name) if sender is not None else author
     receiver = shown_name(reader.name) if reader is not None else recipient
     kind = _TYPES.get(head[1] if head is not None else "", "message")

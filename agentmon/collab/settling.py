@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -36,9 +37,12 @@ class _Unread(Struct):
 
 def settle(conn: sqlite3.Connection) -> None:
     """Marks messages as read whose readers went on; in the caller's transaction."""
+    beside: dict[str, list[ThreadName]] = {}
     for row in conn.execute(_OPEN, (RECENT,)).fetchall():
         unread = _Unread(*row)
-        reader = _reader(conn, unread)
+        if unread.sid not in beside:
+            beside[unread.sid] = threads(conn, unread.sid)
+        reader = _reader(conn, unread, beside[unread.sid])
         if reader is None:
             continue
         name = shown_name(reader.name)
@@ -61,15 +65,17 @@ def settle(conn: sqlite3.Connection) -> None:
             )
 
 
-def _reader(conn: sqlite3.Connection, unread: _Unread) -> ThreadName | None:
+def _reader(
+    conn: sqlite3.Connection, unread: _Unread, beside: Sequence[ThreadName]
+) -> ThreadName | None:
     if unread.type == "task":
-        return of_call(conn, unread.sid, unread.tool_use_id or "")
+        return of_call(beside, unread.tool_use_id or "")
     if unread.type == "answer":
         sql = "SELECT COALESCE(thread_agent, '') FROM agent_messages WHERE message_id = ?"
         found = conn.execute(sql, (unread.reply_to,)).fetchone()
         asked = found[0] if found else ""
-        return next((one for one in threads(conn, unread.sid) if one.agent_id == asked), None)
-    return thread_called(conn, unread.sid, unread.sender_thread, unread.receiver)
+        return next((one for one in beside if one.agent_id == asked), None)
+    return thread_called(beside, unread.sender_thread, unread.receiver)
 
 
 _COLUMNS = """
