@@ -15,6 +15,7 @@ from agentmon.store import db
 from tests.asking import oracle
 from tests.differential import ingest
 from tests.near import near
+from tests.retention import NOW, bring_back, clean, gone, small_store
 
 T0 = 1_764_288_000.0
 """2025-11-28 00:00 UTC, a Friday."""
@@ -265,6 +266,27 @@ def test_events_of_a_clock_that_goes_ahead_stay_counted(busy: sqlite3.Connection
     analytics.rebuild(busy, T0, T0 + 1000)
     assert counted.items() <= table(busy).items()
     assert table(busy)["2025-11-28", "api", "lines_added"] == 7
+
+
+def test_what_sessions_did_that_cleanup_took_out_stays_counted(tmp_path: Path) -> None:
+    data_dir = small_store(tmp_path / "store")
+
+    def rebuilt() -> dict[tuple[str, str, str], float]:
+        conn = db.create(data_dir)
+        try:
+            (first,) = conn.execute("SELECT MIN(first_time) FROM removals").fetchone()
+            with db.transaction(conn):
+                analytics.rebuild(conn, first or T0 - 365 * DAY, NOW)
+            return table(conn)
+        finally:
+            conn.close()
+
+    before = rebuilt()
+    assert {metric for _, _, metric in before} >= {"tokens", "tool_calls", "busy_seconds"}
+    sids = gone(clean(data_dir))
+    assert rebuilt() == before
+    bring_back(data_dir, sids)
+    assert rebuilt() == before
 
 
 def test_the_last_week(conn: sqlite3.Connection) -> None:

@@ -248,16 +248,28 @@ def day_start(time: float) -> float:
 
 def rebuild(conn: sqlite3.Connection, since: float, until: float) -> None:
     """Writes the sums of whole days into `daily_metrics` anew, but for what messages count; in the
-    caller's transaction."""
+    caller's transaction. Sums of days from which cleanup took sessions out become no smaller: what
+    these did is told by nothing else any more."""
     # events of a clock that goes ahead are of this day as well, and were counted with it
     start, end = day_start(since), day_start(until) + DAY
     found = {**_daily_work(conn, start, end), **_daily_core(conn, start, until)}
+    days = work_sums.day_of(since), work_sums.day_of(until)
+    for day, agent, metric, value in conn.execute(_OF_GONE, (*days, *CORE)).fetchall():
+        found[day, agent, metric] = max(value, found.get((day, agent, metric), 0.0))
     marks = ", ".join("?" * len(METRICS))
     conn.execute(
         f"DELETE FROM daily_metrics WHERE day BETWEEN ? AND ? AND metric IN ({marks})",
-        (work_sums.day_of(since), work_sums.day_of(until), *METRICS),
+        (*days, *METRICS),
     )
     work_sums.put(conn, ((*key, value) for key, value in found.items()))
+
+
+_OF_GONE = f"""
+SELECT day, agent, metric, value FROM daily_metrics
+WHERE day BETWEEN ? AND ? AND metric IN ({", ".join("?" * len(CORE))}) AND EXISTS (
+  SELECT 1 FROM removals r WHERE r.state IN ('leaving', 'gone')
+    AND day BETWEEN date(r.first_time, 'unixepoch') AND date(r.last_time, 'unixepoch'))
+"""
 
 
 def per_day(conn: sqlite3.Connection, metric: str, days: int, now: float) -> dict[str, list[float]]:
