@@ -21,6 +21,7 @@ from agentmon.collab import presence, work_sums
 from agentmon.collab.presence import Presence, State
 from agentmon.collab.worklog import WorkEvent, decoded
 from agentmon.core.moments import Span, seconds
+from agentmon.store import db
 
 CORE = ("tool_calls", "tokens", "busy_seconds", "blocked_seconds")
 """Daily metrics that come from the sessions."""
@@ -247,12 +248,17 @@ def day_start(time: float) -> float:
 
 
 def rebuild(conn: sqlite3.Connection, since: float, until: float) -> None:
-    """Writes the sums of whole days into `daily_metrics` anew, but for what messages count; in the
-    caller's transaction. Sums of days from which cleanup took sessions out become no smaller: what
-    these did is told by nothing else any more."""
+    """Writes the sums of whole days into `daily_metrics` anew, but for what messages count, in a
+    transaction of its own. Sums of days from which cleanup took sessions out become no smaller:
+    what these did is told by nothing else any more."""
+    core = _daily_core(conn, day_start(since), until)  # long, and nobody else counts it: before
+    with db.transaction(conn):
+        _write(conn, since, until, core)
+
+
+def _write(conn: sqlite3.Connection, since: float, until: float, core: Sums) -> None:
     # events of a clock that goes ahead are of this day as well, and were counted with it
-    start, end = day_start(since), day_start(until) + DAY
-    found = {**_daily_work(conn, start, end), **_daily_core(conn, start, until)}
+    found = {**_daily_work(conn, day_start(since), day_start(until) + DAY), **core}
     days = work_sums.day_of(since), work_sums.day_of(until)
     for day, agent, metric, value in conn.execute(_OF_GONE, (*days, *CORE)).fetchall():
         found[day, agent, metric] = max(value, found.get((day, agent, metric), 0.0))

@@ -3,26 +3,23 @@
 import json
 import os
 import sqlite3
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from agentmon import config
 from agentmon.commands import options
 from agentmon.commands.options import (
     Failure,
     ascii_option,
-    clear_errors,
     data_dir_option,
     json_option,
     parse_since,
     reading,
-    settings,
     since_option,
 )
+from agentmon.commands.writing import speaker, writing
 from agentmon.core.text import clean
 
 if TYPE_CHECKING:
@@ -155,49 +152,25 @@ def _add(
     as_json: bool,
 ) -> None:
     from agentmon.collab import worklog
+    from agentmon.store import db
 
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
-    who = agent or loaded.settings.messages.agent or os.environ.get("USER") or "user"
     files = [worklog.WorkFile(os.path.abspath(path)) for path in paths if path]
     if len(files) == 1:
         files[0].lines_added, files[0].lines_deleted = given["lines_added"], given["lines_deleted"]
-    event = worklog.WorkEvent(agent=who, time=options.now(), files=files, **given)
-    with _writing(loaded) as conn:
-        worklog.add(conn, event)
+    with writing(data_dir) as store:
+        who = speaker(agent or None, store.settings)
+        event = worklog.WorkEvent(agent=who, time=options.now(), files=files, **given)
+        try:
+            with db.transaction(store.conn):
+                worklog.add(store.conn, event)
+        except worklog.WorkError as problem:
+            raise Failure(str(problem)) from problem
     if as_json:
         from agentmon.commands.work_lists import event_json
 
         options.print_json(event_json(event))
     else:
         click.echo(event.event_id)
-
-
-def _rebuild(since: float, until: float, data_dir: Path | None) -> None:
-    from agentmon.collab import analytics
-
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
-    with _writing(loaded) as conn:
-        analytics.rebuild(conn, since, until)
-
-
-@contextmanager
-def _writing(loaded: config.Loaded) -> Generator[sqlite3.Connection, None, None]:
-    """One transaction of the store; what goes wrong is one sentence. Raises Failure."""
-    from agentmon.collab.worklog import WorkError
-    from agentmon.store import db
-
-    where = config.data_dir(loaded.settings, os.environ)
-    with clear_errors():
-        conn = db.create(where)
-        try:
-            with db.transaction(conn):
-                yield conn
-        except WorkError as problem:
-            raise Failure(str(problem)) from problem
-        except sqlite3.Error as problem:
-            raise Failure(db.cannot(where, "write to", problem)) from problem
-        finally:
-            conn.close()
 
 
 @click.command()
@@ -249,7 +222,8 @@ def balance(
     now = options.now()
     begin = parse_since(since, now) if since else now - (days or 7) * 86_400
     if rebuild:
-        _rebuild(begin, now, data_dir)
+        with writing(data_dir) as store:
+            analytics.rebuild(store.conn, begin, now)
     with reading(data_dir, ui__ascii=ascii_) as store:
         paint, width = printing.painter(store.settings), printing.width()
         if week:
