@@ -12,22 +12,31 @@ from agentmon.core.text import clean, wrap
 from agentmon.report.table import Cell, Column, Painter, table
 from agentmon.report.words import UNKNOWN, micros, moment, span, tokens
 
-EVENTS = (
+_HEAD = (
     Column("time", 19, 19, keep=2),
     Column("agent", 6, 28),
     Column("what", 8, 16),
     Column("lines", 8, 14, keep=1),
+)
+EVENTS = (
+    *_HEAD,
     Column("on", 16, 200),
     Column("id", 1, 8, keep=3),
 )
 TOUCHES = (
-    Column("time", 19, 19, keep=2),
-    Column("agent", 6, 28),
-    Column("what", 8, 16),
-    Column("lines", 8, 14, keep=1),
+    *_HEAD,
     Column("round", 5, 14, keep=3),
     Column("why", 16, 200),
 )
+
+
+def _head(event: WorkEvent, added: int | None, deleted: int | None) -> list[Cell]:
+    return [
+        Cell(moment(event.time), "text-muted"),
+        Cell(event.agent),
+        what(event),
+        Cell(lines(added, deleted)),
+    ]
 
 
 def event_cells(event: WorkEvent) -> list[Cell]:
@@ -38,10 +47,7 @@ def event_cells(event: WorkEvent) -> list[Cell]:
     if event.commit_hash:
         about = f"{event.commit_hash[:9]} {about}"
     return [
-        Cell(moment(event.time), "text-muted"),
-        Cell(event.agent),
-        what(event),
-        Cell(lines(event.lines_added, event.lines_deleted)),
+        *_head(event, event.lines_added, event.lines_deleted),
         Cell(about + _counts(event)),
         Cell(str(event.event_id), "text-muted"),
     ]
@@ -75,10 +81,7 @@ def touch_cells(touch: Touch) -> list[Cell]:
     event = touch.event
     number = f" #{touch.round_number}" if touch.round_number is not None else ""
     return [
-        Cell(moment(event.time), "text-muted"),
-        Cell(event.agent),
-        what(event),
-        Cell(lines(touch.lines_added, touch.lines_deleted)),
+        *_head(event, touch.lines_added, touch.lines_deleted),
         Cell(f"{event.session_id[:8]}{number}" if event.session_id else UNKNOWN),
         Cell(touch.why if touch.why is not None else event.summary or UNKNOWN),
     ]
