@@ -135,8 +135,10 @@ deriving.read.MOST_BLOCKS = 20
 data_dir = Path(sys.argv[1])
 conn = db.create(data_dir)
 deriver = deriving.Deriver(data_dir, conn, [recorder()])
-while deriver.step():
-    print("step", flush=True)
+for _ in range(int(sys.argv[2]) + 1):  # not to its end, however late it is killed
+    if deriver.step():
+        print("step", flush=True)
+time.sleep(600)
 """
 
 
@@ -144,7 +146,7 @@ def test_killed_while_it_derives_it_goes_on(tmp_path: Path) -> None:
     ingest(tmp_path, [DEMO])
     prepare(tmp_path)
     for steps in (1, 2, 3):
-        with Running(argv=[sys.executable, "-c", CHILD, str(tmp_path)]) as child:
+        with Running(argv=[sys.executable, "-c", CHILD, str(tmp_path), str(steps)]) as child:
             for _ in range(steps):
                 assert child.line() == b"step\n"
             child.process.kill()  # SIGKILL, somewhere in the next step
@@ -187,7 +189,7 @@ def test_kills_and_two_at_once_change_nothing_of_what_is_derived(tmp_path: Path)
     expected = derived_rows(unbroken)
     assert all(expected[name] for name in ("agent_messages", "work_events", "work_files"))
     for steps in (1, 3, 6):
-        with Running(argv=[sys.executable, "-c", CHILD_OF_ALL, str(killed)]) as child:
+        with Running(argv=[sys.executable, "-c", CHILD_OF_ALL, str(killed), str(steps)]) as child:
             for _ in range(steps):
                 assert child.line() == b"step\n"
             child.process.kill()
