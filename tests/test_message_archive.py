@@ -66,8 +66,20 @@ def test_answers_stay_in_the_thread_and_go_to_who_is_meant(conn: sqlite3.Connect
     assert sorted(to_all.receivers) == ["docs", "web"]
     assert ids(archive.thread(conn, "first")) == ["first", "second", "third", "fourth"]
     assert ids(archive.thread(conn, "first", limit=2)) == ["third", "fourth"]
+    put(conn, draft("api", ["*"], message_id="fifth", thread_id="first"))
+    (again,) = put(conn, draft("web", [], message_id="sixth", thread_id="first"))
+    assert again.receivers == ["*"]
     (lost,) = put(conn, draft(reply_to="elsewhere"))
     assert lost.thread_id == "elsewhere"
+
+
+def test_the_start_of_an_id_is_something(conn: sqlite3.Connection) -> None:
+    put(conn, draft(message_id="one"))
+    assert archive.by_start(conn, "") == []
+    assert archive.by_start(conn, "o") == ["one"]
+    put(conn, draft(message_id="on"), draft(message_id="two"))
+    assert archive.by_start(conn, "on") == ["on"]
+    assert archive.by_start(conn, "o") == ["on", "one"]
 
 
 def test_marks_are_set_once_and_what_is_acknowledged_was_read(conn: sqlite3.Connection) -> None:

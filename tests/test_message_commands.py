@@ -148,6 +148,7 @@ def test_who_speaks_is_a_setting(store: Path, monkeypatch: pytest.MonkeyPatch) -
         ),
         (["send", "--reply-to", "bb", "hi"], "more than one message answers to 'bb'", 1),
         (["send", "--thread", "none", "hi"], "to: nobody else is in the thread", 1),
+        (["send", "--to", "web", "--reply-to", "", "hi"], "reply_to: must not be empty", 1),
         (["send", "web", "hi", "--url", "http://x"], "", 1),
         (["inbox", "--agent", "web", "--ack", "bb2"], "no message bb2 for web", 1),
         (["inbox", "--agent", "*"], "agent: * is everybody", 1),

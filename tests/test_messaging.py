@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -162,11 +163,59 @@ async def test_answers_threads_and_questions(web: MessagingSystem, api: Messagin
         (["web", ""], "x", "to[1]"),
         ("web", {"body": "x"}, "content"),
         ("web", {"content": {"body": "x" * (1 << 20)}}, "message"),
+        ("web", None, "message"),
+        ("web", ["x"], "message"),
+        (5, "x", "to"),
     ]:
         with pytest.raises(MessageError) as caught:
-            await api.send_message(to, message)
+            await api.send_message(to, message)  # pyright: ignore[reportArgumentType]
         assert caught.value.field == field
     assert len(await web.inbox(unread=False)) == 1
+
+
+async def test_a_thread_is_written_to_by_its_id_alone(
+    web: MessagingSystem, api: MessagingSystem, tmp_path: Path, url: str | None
+) -> None:
+    """From another machine, too, where there is one."""
+    folder = tmp_path / "other" if url else tmp_path
+    async with MessagingSystem("docs", data_dir=folder, url=url) as docs:
+        first = await api.send_message(["web", "docs"], "who?")
+        (asked,) = await taken(docs, 1)
+        said = {"thread_id": asked.thread_id, "content": {"body": "me"}}
+        answer = await docs.send_message(None, said)
+        assert (answer.receivers, answer.thread_id) == (["api", "web"], first.thread_id)
+        assert [mail.body for mail in await taken(api, 1)] == ["me"]
+        assert [mail.body for mail in await taken(web, 2)] == ["who?", "me"]
+        assert [mail.body for mail in await api.thread(first.thread_id)] == ["who?", "me"]
+
+
+async def test_a_thread_of_everybody_stays_one(web: MessagingSystem, api: MessagingSystem) -> None:
+    first = await api.send_message("*", "hello")
+    said = {"thread_id": first.thread_id, "content": {"body": "hi"}}
+    assert (await web.send_message(None, said)).receivers == ["*"]
+    assert [mail.body for mail in await taken(api, 1)] == ["hi"]
+
+
+async def test_what_cannot_be_marked_at_the_end_leaves_nothing_open(
+    api: MessagingSystem, tmp_path: Path, url: str | None
+) -> None:
+    """The thread of a store that stays open keeps the process alive."""
+    await api.send_message("web", "x")
+    web = MessagingSystem("web", data_dir=tmp_path, url=url)
+    await web.__aenter__()
+    coming = web.listen()
+    await anext(coming)
+    store = web._store  # pyright: ignore[reportPrivateUsage]
+    assert store is not None
+    await store.run(lambda conn: conn.execute("PRAGMA query_only = 1"))
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await web.__aexit__(None, None, None)
+    await coming.aclose()
+    try:
+        with pytest.raises(ValueError, match="onnection"):
+            await store.run(lambda conn: conn)
+    finally:
+        await store.close()
 
 
 async def test_hostile_agents_talk(tmp_path: Path, url: str | None) -> None:
@@ -277,3 +326,16 @@ async def test_a_command_that_listens_prints_what_a_command_sends(tmp_path: Path
     answer = run("listen", "--agent", "web", "--timeout", "100ms", *options)
     assert (answer.code, answer.out) == (1, "")
     assert "nothing came" in answer.err
+
+
+async def test_what_a_closed_pipe_did_not_take_comes_again(tmp_path: Path) -> None:
+    options = ["--agent", "web", "--data-dir", str(tmp_path), "--json"]
+    run("send", "web", "shown", "--from", "api", "--data-dir", tmp_path)
+    with Running("listen", *options) as running:
+        assert json.loads(running.line())["body"] == "shown"
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+        run("send", "web", "not shown", "--from", "api", "--data-dir", tmp_path)
+        running.process.wait()
+    answer = run("listen", "--count", "1", "--timeout", "60s", *options)
+    assert json.loads(answer.out)["body"] == "not shown"

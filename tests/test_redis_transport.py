@@ -17,6 +17,7 @@ from agentmon.collab.mail import Mail
 from agentmon.collab.messaging import MessagingSystem
 from agentmon.collab.redis_client import connect
 from agentmon.collab.redis_transport import InboxFull, RedisTransport
+from agentmon.logfile import log
 from agentmon.store import db
 from tests.redis_server import Server, running
 
@@ -279,6 +280,34 @@ async def test_the_sender_hears_what_became_of_it(server: Server, tmp_path: Path
             assert await redis.xlen(redis_inbox.key(b"inbox", "api")) == 0
 
 
+async def test_a_sender_that_never_looks_keeps_no_mark_from_others(
+    server: Server, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    async with (
+        pair(tmp_path, server.url) as (api, web),
+        MessagingSystem("hook", data_dir=one, url=server.url) as hook,
+        MessagingSystem("web", data_dir=two, url=server.url, max_inbox=4) as narrow,
+    ):
+        for number in range(205):
+            await hook.send_message("web", str(number))
+        sent = await api.send_message("web", "x")
+        found = await web.inbox(limit=300)
+        transport = narrow.transport
+        assert isinstance(transport, RedisTransport)
+        await narrow.mark_read(*(mail.message_id for mail in found))
+        await transport.flush()
+        await api.inbox()
+        assert marks(one, sent.message_id) == [("web", True, True, False)]
+        async with connect(server.url) as redis:
+            assert await redis.xlen(redis_inbox.key(b"inbox", "hook")) == 2
+        await hook.inbox()
+        await transport.flush()
+        await hook.inbox()
+        with reading(one) as conn:
+            assert archive.counts(conn).unread == 205 - 4  # nothing is lost: the rest is due
+
+
 async def test_receipts_of_others_mark_nothing(server: Server, tmp_path: Path) -> None:
     async with pair(tmp_path, server.url) as (api, web), connect(server.url) as redis:
         sent = await api.send_message("web", "x")
@@ -297,6 +326,51 @@ async def test_receipts_of_others_mark_nothing(server: Server, tmp_path: Path) -
         await redis.xadd(inbox, {"receipt": b"\xff{"})
         assert [mail.body for mail in await take(web, 1)] == ["x"]
         assert marks(tmp_path / "two", sent.message_id) == [("web", True, False, False)]
+
+
+async def test_a_receipt_of_no_agent_adds_no_reader(server: Server, tmp_path: Path) -> None:
+    async with pair(tmp_path, server.url) as (api, _), connect(server.url) as redis:
+        sent = await api.send_message("*", "x")
+        for name in ("", "*", "a\nb", "\ud800", "x" * 201, "docs"):
+            receipt = {"agent": name, "message_id": sent.message_id, "read": 5.0}
+            await redis.xadd(redis_inbox.key(b"inbox", "api"), {"receipt": json.dumps(receipt)})
+        await api.inbox()
+        assert marks(tmp_path / "one", sent.message_id) == [("docs", True, True, False)]
+
+
+async def test_one_that_stood_by_hands_on_nothing_when_it_is_closed(
+    server: Server, tmp_path: Path
+) -> None:
+    first, second = (RedisTransport(server.url, tmp_path) for _ in range(2))
+    async with MessagingSystem("api", data_dir=tmp_path, url=server.url) as api:
+        await api.send_message("web", "in hand")
+    async with contextlib.aclosing(first.listen("web")) as coming:
+        assert (await anext(coming)).body == "in hand"
+
+        async def listen() -> list[str]:
+            return [mail.body async for mail in second.listen("web")]
+
+        task = asyncio.create_task(listen())
+        while not second.is_standby:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await second.close()
+        assert await task == []
+    await first.close()
+
+
+async def test_what_is_logged_of_a_refused_entry_is_one_line(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.addHandler(caplog.handler)
+    try:
+        async with pair(tmp_path, server.url) as (_, web), connect(server.url) as redis:
+            payload = json.dumps({"from\n\x1b[31m\ud800": 1})
+            await redis.xadd(redis_inbox.key(b"inbox", "web"), {"message": payload})
+            await web.inbox()
+    finally:
+        log.removeHandler(caplog.handler)
+    (text,) = caplog.messages
+    assert text.isprintable()
 
 
 async def test_closing_ends_a_listener(server: Server, tmp_path: Path) -> None:

@@ -82,13 +82,15 @@ def get(conn: sqlite3.Connection, message_id: str) -> Mail | None:
 
 def by_start(conn: sqlite3.Connection, start: str, limit: int = 5) -> list[str]:
     """The ids of messages that are, or begin with, what a person typed of one."""
+    if not start:
+        return []
     if get(conn, start) is not None:
         return [start]
     return [
         row[0]
         for row in conn.execute(
             "SELECT message_id FROM agent_messages WHERE message_id >= ? AND message_id < ?"
-            " LIMIT ?",
+            " ORDER BY message_id LIMIT ?",
             (start, start + "\U0010ffff", limit),
         )
     ]

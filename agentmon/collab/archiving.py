@@ -126,8 +126,8 @@ def _others(
     rows = conn.execute(
         "SELECT DISTINCT sender, receivers FROM agent_messages WHERE thread_id = ?", (thread_id,)
     ).fetchall()
-    names = [name for row in rows for name in (row[0], *json.loads(row[1]))]
-    return [name for name in dict.fromkeys(names) if name != sender]
+    names = dict.fromkeys(name for row in rows for name in (row[0], *json.loads(row[1])))
+    return [EVERYBODY] if EVERYBODY in names else [name for name in names if name != sender]
 
 
 def _readers(conn: sqlite3.Connection, receivers: Sequence[str], sender: str) -> list[str]:

@@ -151,14 +151,18 @@ def compose(
     """What an agent says, made a whole message: a bare text is its body, and id, sender, receiver,
     type, time and subject are filled in where they are left out. Raises MessageError."""
     given: dict[str, object] = (
-        {"content": {"body": message}} if isinstance(message, str) else dict(message)
+        {"content": {"body": message}}
+        if isinstance(message, str)
+        else dict(_object(message, "message"))
     )
     if (content := given.get("content")) is not None:
         given["content"] = {"subject": "", **_object(content, "content")}
     if given.setdefault("from", agent) != agent:
         raise MessageError("from", f"is {given['from']!r}, but it is {agent!r} who sends")
     if to is not None:
-        wanted = receivers(to if isinstance(to, str) else list(to))
+        said: object = to  # who calls may not be typed
+        is_several = isinstance(said, Iterable) and not isinstance(said, str)
+        wanted = receivers([*to] if is_several else said)
         if "to" in given and receivers(given["to"]) != wanted:
             raise MessageError("to", "says something else than the receiver that was given")
         given["to"] = list(wanted)

@@ -84,13 +84,15 @@ class MessagingSystem:
     ) -> None:
         """Ends the listeners. What a listener had in hand counts as delivered, unless an error
         leaves this way: then it comes again. Raises what a callback raised."""
-        for task in self._listeners:
-            task.cancel()
-        ended = await asyncio.gather(*self._listeners, return_exceptions=True)
-        if error is None:
-            await self._delivered(*self._in_hand)
-        self._in_hand.clear()
-        await self._close()
+        try:
+            for task in self._listeners:
+                task.cancel()
+            ended = await asyncio.gather(*self._listeners, return_exceptions=True)
+            if error is None:
+                await self._delivered(*self._in_hand)
+        finally:
+            self._in_hand.clear()
+            await self._close()
         for problem in ended:
             if error is None and isinstance(problem, Exception):
                 raise problem
@@ -116,7 +118,7 @@ class MessagingSystem:
         MessageError, naming the field, for what is no message; sqlite3.Error.
         """
         transport = self.transport
-        given = to if to is None or isinstance(to, str) else list(to)
+        given = list(to) if isinstance(to, Iterable) and not isinstance(to, str) else to
         mail = await self._run(
             lambda conn: sending.send(
                 conn,
@@ -141,7 +143,8 @@ class MessagingSystem:
         """Messages for this agent: what came while nobody listened, then each as it comes.
 
         A message counts as delivered when the next one is asked for, or the loop is left without an
-        error. One that is in hand when the process is killed comes again, by the same `message_id`.
+        error (by `aclosing` with any end). One that is in hand when the process is killed, or that
+        was given back (`give_back`), comes again, by the same `message_id`.
         """
         async with contextlib.aclosing(self._incoming()) as incoming:
             async for mail in incoming:
@@ -153,6 +156,11 @@ class MessagingSystem:
                         await self._delivered(mail.message_id)
                     raise
                 await self._delivered(mail.message_id)
+
+    def give_back(self, message_id: str) -> None:
+        """The message that `listen` gave last was not taken: the next listener gets it again. For
+        who leaves the loop then."""
+        self._in_hand.discard(message_id)
 
     def start_listening(self, callback: Callback) -> asyncio.Task[None]:
         """Calls (and awaits) `callback` with each message, one after the other, until the task is
@@ -256,11 +264,13 @@ class MessagingSystem:
         )
 
     async def _close(self) -> None:
-        if self._transport is not None:
-            await self._transport.close()
-        store, self._store = self._store, None
-        if store is not None:
-            await store.close()
+        try:
+            if self._transport is not None:
+                await self._transport.close()
+        finally:
+            store, self._store = self._store, None
+            if store is not None:
+                await store.close()
 
 
 def _default_folder() -> Path:

@@ -7,13 +7,13 @@ transport tells the sender's store of it. Telling twice changes nothing.
 import math
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from agentmon.collab import archive
-from agentmon.collab.form import LONGEST_NAME
+from agentmon.collab.form import MessageError, agent_name, compact
 
 
 class Receipt(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,16 +43,19 @@ def expect(conn: sqlite3.Connection, transport: str, receiver: str, message_id: 
     conn.execute(sql, (receiver, transport, message_id))
 
 
-def due(conn: sqlite3.Connection, transport: str, limit: int = 200) -> list[Due]:
-    """The oldest that are due for a transport."""
+def due(
+    conn: sqlite3.Connection, transport: str, but: Collection[str] = (), limit: int = 200
+) -> list[Due]:
+    """The oldest that are due for a transport, `but` for these senders."""
     sql = """
     SELECT d.seq, m.sender, d.receiver, m.message_id, d.delivered_at, d.read_at, d.acked_at
     FROM agent_receipts AS r
     JOIN agent_deliveries AS d ON d.receiver = r.receiver AND d.seq = r.seq
     JOIN agent_messages AS m ON m.seq = r.seq
-    WHERE r.transport = ? AND r.due = 1 ORDER BY r.seq LIMIT ?
+    WHERE r.transport = ? AND r.due = 1 AND m.sender NOT IN (SELECT value FROM json_each(?))
+    ORDER BY r.seq LIMIT ?
     """
-    rows = conn.execute(sql, (transport, limit))
+    rows = conn.execute(sql, (transport, compact([*but]), limit))
     return [Due(seq, sender, Receipt(*receipt)) for seq, sender, *receipt in rows]
 
 
@@ -78,7 +81,11 @@ def decode(data: bytes) -> Receipt | None:
         return None
     marks = [mark for mark in _marks(found) if mark is not None]
     is_sound = all(math.isfinite(mark) and mark >= 0 for mark in marks)
-    return found if is_sound and marks and len(found.agent) <= LONGEST_NAME else None
+    try:
+        agent_name(found.agent, "agent")
+    except MessageError:
+        return None
+    return found if is_sound and marks else None
 
 
 def take(conn: sqlite3.Connection, sender: str, receipts: Sequence[Receipt]) -> None:

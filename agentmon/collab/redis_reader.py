@@ -136,7 +136,7 @@ class Reader:
             try:
                 arrivals.append(Arrival(form.parse(entry.payload, self._limit), entry.host))
             except form.MessageError as problem:
-                log.warning("an entry in an inbox on Redis was refused: %s", problem.field)
+                log.warning("an entry in an inbox on Redis was refused: %r", problem.field)
                 refused.append(entry.payload)
 
         def put(conn: sqlite3.Connection) -> None:

@@ -212,6 +212,8 @@ class RedisTransport:
         self._retry_later()  # what an earlier process could not send
         turn = listening_turn(self._data_dir, agent, lambda: self._closed, self._stand_by)
         async with turn:
+            if self._closed:  # while it stood by: it has no turn
+                return
             store = await open_async(lambda: db.create(self._data_dir))
             try:
                 async with contextlib.aclosing(self._coming(store, agent)) as coming:
@@ -277,13 +279,19 @@ class RedisTransport:
                     await asyncio.sleep(STAND_BY_SECONDS)
 
     async def _tell_marks(self, redis: Redis, store: AsyncStore) -> None:
-        """Tells other stores what became here of what they sent."""
-        due = await store.run(lambda conn: receipts.due(conn, self.address))
-        if due:
+        """Tells other stores what became here of what they sent, also where the first of them have
+        no room for it."""
+        full, is_first = set[str](), True
+        while is_first or full:
+            due = await store.run(lambda conn: receipts.due(conn, self.address, full))
+            if not due:
+                return
             encoded = [(one.sender, msgspec.json.encode(one.receipt)) for one in due]
             went = await redis_inbox.tell(redis, encoded, most=self._most)
             told = [one for one, has_room in zip(due, went, strict=True) if has_room]
-            await patient(store, lambda conn: _settle_marks(conn, told))
+            await patient(store, lambda conn, told=told: _settle_marks(conn, told))
+            full.update(one.sender for one, has_room in zip(due, went, strict=True) if not has_room)
+            is_first = False
 
     # -- its parts
 

@@ -61,8 +61,12 @@ class Listening:
                     return 1
                 except StopAsyncIteration:
                     break
-                sys.stdout.write(self._form(mail))
-                sys.stdout.flush()
+                try:
+                    sys.stdout.write(self._form(mail))
+                    sys.stdout.flush()
+                except OSError:
+                    system.give_back(mail.message_id)
+                    raise
                 await system.mark_read(mail.message_id)
                 shown += 1
         return 0

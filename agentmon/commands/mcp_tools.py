@@ -1,6 +1,7 @@
 """What an agent can do through `agentmon mcp`, apart from the protocol: each tool is a method, its
 docstring what the agent reads."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -213,7 +214,7 @@ class Tools:
         counts = await self._read(archive.counts)
         sessions: dict[str, object] | None = None
         with suppress(db.StoreError):
-            sessions = _sessions(self._system.data_dir, self._settings)
+            sessions = await asyncio.to_thread(_sessions, self._system.data_dir, self._settings)
         return {
             "you": self._system.agent_id,
             "unread": await self._read(_unread, self._system.agent_id),
