@@ -139,6 +139,13 @@ def parse(raw: str | bytes | Mapping[str, object], limit_bytes: int = LIMIT_BYTE
     return message
 
 
+def _several(to: object) -> object:
+    """Any collection of names as a list; who calls may not be typed."""
+    if isinstance(to, Iterable) and not isinstance(to, str):
+        return list(cast("Iterable[object]", to))
+    return to
+
+
 def compose(
     agent: str,
     to: str | Iterable[str] | None,
@@ -160,9 +167,7 @@ def compose(
     if given.setdefault("from", agent) != agent:
         raise MessageError("from", f"is {given['from']!r}, but it is {agent!r} who sends")
     if to is not None:
-        said: object = to  # who calls may not be typed
-        is_several = isinstance(said, Iterable) and not isinstance(said, str)
-        wanted = receivers([*to] if is_several else said)
+        wanted = receivers(_several(to))
         if "to" in given and receivers(given["to"]) != wanted:
             raise MessageError("to", "says something else than the receiver that was given")
         given["to"] = list(wanted)
