@@ -1,0 +1,1 @@
+"""Recording what agents and models say to each other: the tap, its log, and hooks."""
