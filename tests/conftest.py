@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# a loaded machine generates slowly: that says nothing of what is tested
-settings.register_profile("agentmon", suppress_health_check=[HealthCheck.too_slow])
+# a loaded machine generates and runs slowly: that says nothing of what is tested
+settings.register_profile("agentmon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("agentmon")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -128,7 +128,8 @@ def test_a_running_agentmon_does_it(tmp_path: Path) -> None:
         back = run("restore", sid_of(1)[:30], "--data-dir", store)
         assert back.code == 0, back
         refused = run("restore", sid_of(1), "--data-dir", store)
-        assert_one_sentence(refused, "is in the store")
+        assert (refused.code, "Traceback" in refused.err) == (1, False)
+        assert "is in the store" in refused.err.splitlines()[-1]
         stop = run("cleanup", "--compact", "--data-dir", store)
         assert_one_sentence(stop, f"pid {follower.process.pid}", "stop it first")
         assert follower.end(signal.SIGTERM).code == 0

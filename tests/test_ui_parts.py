@@ -1,6 +1,6 @@
 """The pure parts of the screen: wrapping, columns, filters, arrangement, jumps, words."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentmon.core.names import gist
@@ -19,6 +19,7 @@ TEXT = st.text(st.sampled_from("ab  \n日é-\u0301🚀"), max_size=200).map(clea
 
 @settings(deadline=None)
 @given(st.lists(TEXT, max_size=12), st.integers(2, 30), st.integers(2, 30))
+@example(["   ", "\u0301"], 2, 2)
 def test_wrapping_in_pieces_equals_wrapping_at_once(
     pieces: list[str], width: int, other: int
 ) -> None:

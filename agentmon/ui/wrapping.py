@@ -65,7 +65,7 @@ class WrapIndex:
         if line.isascii() or NARROW.fullmatch(line):
             return [line] if len(line) <= width else _narrow_rows(width).findall(line)
         spans = wrap_spans(line, width)
-        edges = [start for start, _ in spans[1:]]
+        edges = [start for start, _ in spans if start]  # also after blanks that fill a row
         return [line[a:b] for a, b in zip([0, *edges], [*edges, len(line)], strict=True)]
 
     def resize(self, width: int, row: int) -> int:
