@@ -2,13 +2,15 @@
 approved or rejected, questions that were answered, calls that were refused.
 
 Only what a result says in the words of its product is taken. A call that ran says nothing of who
-allowed it, one that a rule or an interruption ended was decided by nobody: none of them is one.
+allowed it (a hook does: `observed_permissions`), one that a rule or an interruption ended was
+decided by nobody: none of them is one.
 Refused calls can be of any tool, but of most only those that failed are looked at.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, cast
 
 from msgspec import Struct
@@ -39,7 +41,7 @@ _AFTER_ANSWERS = '". You can now continue with'
 _ASIDE = ('" selected preview:', '" selected markdown:', '" user notes:')
 
 
-class _Found(Struct):
+class Found(Struct):
     """A decision that a call shows."""
 
     category: str
@@ -59,7 +61,7 @@ def take(conn: sqlite3.Connection, call: Call) -> None:
         _record(conn, call, found)
 
 
-def observed(call: Call) -> Iterator[_Found]:
+def observed(call: Call) -> Iterator[Found]:
     """What people decided by a call. Pure; never raises."""
     if call.result is None:
         return
@@ -69,25 +71,29 @@ def observed(call: Call) -> Iterator[_Found]:
     elif call.name in ("ExitPlanMode", "exit_plan_mode"):
         yield from _plan(call, refusal)
     elif refusal is not None:
-        tried = one_line(_gist(call), 500)
-        yield _Found(
-            PERMISSION,
-            f"Allow {one_line(call.name, 100)}: {tried}",
-            "refused",
-            tried,
-            refusal,
-            "override",
-            [path for path in (call.input.get("file_path"),) if isinstance(path, str) and path],
-        )
+        found = permission(call.name, call.input)
+        found.decision, found.why, found.method = "refused", refusal, "override"
+        yield found
+
+
+def permission(tool: str, given: Mapping[str, Any]) -> Found:
+    """The question whether a tool may be used so; open."""
+    tried = one_line(_gist(given), 500)
+    files = [path for path in (given.get("file_path"),) if isinstance(path, str) and path]
+    return Found(PERMISSION, f"Allow {one_line(tool, 100)}: {tried}", None, tried, files=files)
 
 
 def _refusal(call: Call) -> str | None:
+    return refusal_in(call.product, call.result or "", call.is_error)
+
+
+def refusal_in(product: str, result: str, is_error: bool | None) -> str | None:
     """What the person said as they refused a call, "" for nothing; None: it was not refused."""
-    result = (call.result or "").removeprefix("Error: ")
-    if call.product == "codex":
-        is_refused = call.is_error is not False and result.strip() in _REFUSED_BY_CODEX
+    result = result.removeprefix("Error: ")
+    if product == "codex":
+        is_refused = is_error is not False and result.strip() in _REFUSED_BY_CODEX
         return "" if is_refused else None
-    if not call.is_error or not result.startswith(_REFUSED):
+    if not is_error or not result.startswith(_REFUSED):
         return None  # what a tool printed is no refusal, whatever it reads like
     for mark in _SAID:
         _, found, said = result.partition(mark)
@@ -96,9 +102,9 @@ def _refusal(call: Call) -> str | None:
     return ""
 
 
-def _gist(call: Call) -> str:
+def _gist(given: Mapping[str, Any]) -> str:
     try:
-        text = json.dumps(call.input, ensure_ascii=False)
+        text = json.dumps(given, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         return ""
     return preview(text)
@@ -107,7 +113,7 @@ def _gist(call: Call) -> str:
 # -- plans
 
 
-def _plan(call: Call, refusal: str | None) -> Iterator[_Found]:
+def _plan(call: Call, refusal: str | None) -> Iterator[Found]:
     result = call.result or ""
     given = call.input.get("plan")
     plan = given.strip() if isinstance(given, str) else ""
@@ -116,20 +122,20 @@ def _plan(call: Call, refusal: str | None) -> Iterator[_Found]:
     title = one_line(plan.lstrip("# \n").partition("\n")[0], 200)
     question = f"Approve the plan: {title}" if title else "Approve the plan"
     if refusal is not None:
-        yield _Found(PLAN, question, "rejected", plan, refusal, "override")
+        yield Found(PLAN, question, "rejected", plan, refusal, "override")
     elif call.is_error is not True and result.startswith(_APPROVED):
-        yield _Found(PLAN, question, "approved", plan, "", "consensus")
+        yield Found(PLAN, question, "approved", plan, "", "consensus")
 
 
 # -- questions
 
 
-def _answers(call: Call, refusal: str | None) -> Iterator[_Found]:
+def _answers(call: Call, refusal: str | None) -> Iterator[Found]:
     rows = _tables(call.input.get("questions"))
     asked = list({question: row for row in rows if (question := _text(row, "question"))}.values())
     if refusal is not None:
         for table in asked:
-            yield _Found(QUESTION, _text(table, "question"), None, _options(table), refusal)
+            yield Found(QUESTION, _text(table, "question"), None, _options(table), refusal)
         return
     if call.is_error is True:
         return
@@ -138,7 +144,7 @@ def _answers(call: Call, refusal: str | None) -> Iterator[_Found]:
         question = _text(table, "question")
         answer, aside = told.get(question, ("", ""))
         if answer:
-            yield _Found(QUESTION, question, answer, _options(table), aside)
+            yield Found(QUESTION, question, answer, _options(table), aside)
 
 
 def _told(call: Call, asked: Sequence[Mapping[str, object]]) -> dict[str, tuple[str, str]]:
@@ -207,13 +213,14 @@ def _text(table: Mapping[str, object], name: str) -> str:
 # -- keeping them
 
 
-def _record(conn: sqlite3.Connection, call: Call, found: _Found) -> None:
-    state, key = _state(call, found), _link(call.tool_use_id)
+def _record(conn: sqlite3.Connection, call: Call, found: Found) -> None:
+    state, key = state_of(call.agent, call.sid, found), _link(call.tool_use_id)
     if key is None:
         return
     row = conn.execute(
-        "SELECT decision_id, revision FROM decisions WHERE tool_use_id = ? AND question = ?",
-        (key, state["question"]),
+        "SELECT decision_id, revision FROM decisions"
+        " WHERE tool_use_id = ?1 AND (question = ?2 OR ?3 = category AND ?3 = 'permission')",
+        (key, state["question"], found.category),
     ).fetchone()
     try:
         if row is None:
@@ -223,6 +230,7 @@ def _record(conn: sqlite3.Connection, call: Call, found: _Found) -> None:
                 **state,
                 by=PERSON,
                 origin="observed",
+                decision_id=id_of(key, found),
                 session_id=_link(call.sid),
                 round_id=_link(call.round_id),
                 tool_use_id=key,
@@ -235,9 +243,10 @@ def _record(conn: sqlite3.Connection, call: Call, found: _Found) -> None:
         return  # what cannot be said as a decision is none
 
 
-def _state(call: Call, found: _Found) -> dict[str, Any]:
-    agent = clean(_sound(call.agent, LONGEST_NAME), newline=False)[:LONGEST_NAME].strip()
-    agent = agent or one_line(_sound(call.sid, 64), 64) or "agent"
+def state_of(name: str, sid: str, found: Found) -> dict[str, Any]:
+    """What the registry keeps of a decision that an agent, by its shown name, waited for."""
+    agent = clean(_sound(name, LONGEST_NAME), newline=False)[:LONGEST_NAME].strip()
+    agent = agent or one_line(_sound(sid, 64), 64) or "agent"
     positions = {agent if agent != PERSON else f"{PERSON} (agent)": _sound(found.held)}
     if found.decision is not None:
         positions[PERSON] = _sound(found.decision)
@@ -260,17 +269,23 @@ def _sound(text: str, most: int = LONGEST_TEXT) -> str:
     return sound if len(sound) <= most else sound[: most - 1] + "…"
 
 
+def id_of(tool_use_id: str, found: Found) -> str:
+    """The same whenever it is seen."""
+    about = found.category if found.category == PERMISSION else found.question
+    return sha256(f"{tool_use_id}\n{about}".encode("utf-8", "replace")).hexdigest()[:12]
+
+
 def _link(name: str | None) -> str | None:
     return None if not name else clean(_sound(name, 1_000), newline=False)[:1_000]
 
 
-_ASKING = ("AskUserQuestion", "request_user_input", "ExitPlanMode", "exit_plan_mode")
+ASKING = ("AskUserQuestion", "request_user_input", "ExitPlanMode", "exit_plan_mode")
 
 
 def wants(name: str) -> bool:
     """Whether calls of a tool may show a decision, as far as they say nothing of having failed:
     Codex does not say so of a refused command or patch."""
-    return name in _ASKING or name in SHELLS or name in PATCHES
+    return name in ASKING or name in SHELLS or name in PATCHES
 
 
 def wants_failed(_: str) -> bool:

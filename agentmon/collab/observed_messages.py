@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import cast
 
-from agentmon.collab import archive
+from agentmon.collab import archive, team_inboxes
 from agentmon.collab.archive import Draft
 from agentmon.collab.calls_seen import Call, Heard, Rule
 from agentmon.collab.form import LIMIT_BYTES, compact
@@ -139,7 +139,8 @@ def _add(conn: sqlite3.Connection, draft: Draft) -> None:
     if draft.origin == "codex":
         seq = _same_words(conn, draft.session_id or "", draft.sender, draft.body, draft.sent_at)
     if seq is None:
-        archive.add(conn, draft)
+        if draft.type == "task" or not team_inboxes.sent_by(conn, draft):
+            archive.add(conn, draft)
         return
     conn.execute(
         "UPDATE agent_messages SET tool_use_id = ?, round_id = ?, thread_agent = ?"

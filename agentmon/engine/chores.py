@@ -63,6 +63,7 @@ class Chores:
         yield "retention", self._keep_within()
         yield "index", self._keep_indexing()
         yield "derive", self._keep_deriving()
+        yield "teams", self._keep_hearing_teams()
         for one in self._beside:
             yield "beside", one.run()
 
@@ -100,3 +101,9 @@ class Chores:
         from agentmon.engine.deriving import Deriving
 
         await Deriving(self._feed, RULES).run()
+
+    async def _keep_hearing_teams(self) -> None:
+        await asyncio.sleep(FIRST_SECONDS)
+        from agentmon.engine.teams import Teams
+
+        await Teams().run(self._feed)

@@ -5,14 +5,15 @@ import os
 _MAX_BYTES = 1 << 16
 
 
-def read_small(path: str) -> tuple[bytes, float] | None:
+def read_small(path: str, most: int = _MAX_BYTES) -> tuple[bytes, float] | None:
     """(content, time of the last write); None where there is nothing to read at present.
 
-    Opened without blocking: a pipe under such a name must not hold up the reader.
+    At most `most` bytes are read. Opened without blocking: a pipe under such a name must not hold
+    up the reader.
     """
     try:
         with open(path, "rb", opener=_open_at_once) as file:
-            return file.read(_MAX_BYTES), os.fstat(file.fileno()).st_mtime
+            return file.read(most), os.fstat(file.fileno()).st_mtime
     except (OSError, ValueError):
         return None
 
