@@ -17,7 +17,7 @@ MAX_BYTES = 256 << 20
 MAX_AGE = 7 * 86_400.0
 KEEP_BYTES = 2 << 30
 TAIL = 1 << 20
-"""How far back `mentions` looks."""
+"""How far back `find` looks."""
 
 _FIRST_TIME = re.compile(rb'"t":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)')
 
@@ -71,16 +71,19 @@ class CaptureLog:
         whole = data[:written].count(b"\n") - data.startswith(b"\n")
         self._lose(len(lines) - max(whole, 0), f"{self.path}: the disk took a part of a line only")
 
-    def mentions(self, event: str, sid: str) -> bool:
-        """Whether an event of a session is among the newest lines, whoever wrote it."""
+    def find(self, event: str, sid: str) -> bytes | None:
+        """The newest line of an event of a session, whoever wrote it, if it is not long ago."""
         try:
             with open(self.path, "rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
                 tail = file.read(TAIL)
         except OSError:
-            return False
+            return None
         head, end = b'{"event":"%s"' % event.encode(), b'"sid":"%s"}' % sid.encode()
-        return any(line.startswith(head) and line.endswith(end) for line in tail.split(b"\n"))
+        for line in reversed(tail.split(b"\n")):
+            if line.startswith(head) and line.endswith(end):
+                return line
+        return None
 
     def close(self) -> None:
         """Lets go of the file; the next line opens it again."""

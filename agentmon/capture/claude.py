@@ -1,0 +1,145 @@
+"""Requests to the Anthropic Messages API, as Claude Code and others send them."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+from agentmon.capture.asked import (
+    SIDE,
+    Asked,
+    Came,
+    Object,
+    as_result,
+    header,
+    mapping,
+    objects,
+    read,
+    session_in,
+    text_of,
+    uuid_in,
+    version_of,
+    whole,
+)
+
+COMPACT = "CRITICAL: Respond with TEXT ONLY"
+"""How the last text of a request begins that asks for a summary."""
+
+INTERRUPTED = "[Request interrupted"
+
+_MADE_UP = re.compile(
+    r"\s*(?:<(?:system-reminder|task-notification|local-command-|command-(?:name|message|args)"
+    r"|bash-(?:input|stdout|stderr)|user-memory-input)|\[SYSTEM NOTIFICATION|\[Request interrupted"
+    r"|Your response above was cut off mid-stream|Output token limit hit"
+    r"|This session is being continued|Caveat: The messages below were generated)"
+)
+"""User-role text that nobody typed, by its first words."""
+
+_ADDED = re.compile(
+    r"\n+(?=Your response above was cut off mid-stream|Output token limit hit|\[Request interrupted"
+    r"|<system-reminder>)[\s\S]*"
+)
+"""What a client puts behind a typed text, into the same block."""
+
+_CWD = re.compile(r"Primary working directory: ([^\n]+)")
+
+
+class _Body(Struct):
+    """Of a request only what is needed: a history may be megabytes long."""
+
+    messages: list[Raw]
+    metadata: Raw = Raw(b"null")
+    tools: list[Raw] | None = None
+
+
+_decode = Decoder(_Body, strict=False).decode
+
+
+def asked(headers: Sequence[tuple[str, str]], body: bytes) -> Asked:
+    """What a request to `/v1/messages` tells. Never raises."""
+    messages, metadata, has_tools = _parts(headers, body)
+    version, is_client = version_of(headers, "claude-cli")
+    user = metadata.get("user_id")
+    named = mapping(read(user)) if isinstance(user, str) and user.startswith("{") else {}
+    sid = (
+        uuid_in(header(headers, "x-claude-code-session-id"))
+        or uuid_in(named.get("session_id"))
+        or session_in(user)
+    )
+    agent = header(headers, "x-claude-code-agent-id")[:200]
+    is_side = is_client and not agent and (not has_tools or _wants_summary(messages))
+    return Asked(
+        product="claude",
+        sid=sid,
+        agent=SIDE if is_side else agent,
+        version=version,
+        cwd=_cwd(messages),
+        is_client=is_client,
+        came=[] if is_side else list(_came(messages)),
+    )
+
+
+def _parts(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[Object], Object, bool]:
+    """(messages, metadata, whether there are tools)."""
+    if not header(headers, "content-encoding"):
+        try:
+            found = _decode(body)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            messages = [mapping(read(bytes(one))) for one in found.messages]
+            return messages, mapping(read(bytes(found.metadata))), bool(found.tools)
+    row = mapping(whole(headers, body))
+    return objects(row.get("messages")), mapping(row.get("metadata")), bool(row.get("tools"))
+
+
+def _texts(message: Object) -> list[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    return [text_of(part.get("text")) for part in objects(content) if part.get("type") == "text"]
+
+
+def _wants_summary(messages: list[Object]) -> bool:
+    if not messages or messages[-1].get("role") != "user":
+        return False
+    texts = _texts(messages[-1])
+    return bool(texts) and texts[-1].lstrip().startswith(COMPACT)
+
+
+def _cwd(messages: list[Object]) -> str:
+    for message in messages:
+        if message.get("role") == "system":
+            for text in _texts(message):
+                if found := _CWD.search(text):
+                    return found[1].strip()
+    return ""
+
+
+def _came(messages: list[Object]) -> Iterator[Came]:
+    turn = 0
+    for message in messages:
+        turn += 1
+        role, content = message.get("role"), message.get("content")
+        if role == "assistant":
+            yield Came("reply")
+        elif role == "user":
+            whole = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            for part in objects(whole):
+                for one in _of_part(part):
+                    one.turn = turn
+                    yield one
+                    turn += one.what == "interrupt"
+
+
+def _of_part(part: Object) -> Iterator[Came]:
+    call, text = part.get("tool_use_id"), part.get("text")
+    if part.get("type") == "tool_result" and isinstance(call, str) and call:
+        more = {"is_error": part["is_error"]} if "is_error" in part else {}
+        yield as_result(call, part.get("content"), more)
+    elif part.get("type") == "text" and isinstance(text, str) and text:
+        if _MADE_UP.match(text) is None:
+            yield Came("prompt", _ADDED.sub("", text))
+        elif text.lstrip().startswith(INTERRUPTED):
+            yield Came("interrupt")

@@ -1,0 +1,227 @@
+"""The sessions that a tap hears, and what is new in what they send.
+
+A client sends its whole conversation with each request; a retry sends it again.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from time import time_ns
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from msgspec import Struct, field
+
+from agentmon.capture.asked import SIDE, Asked, Came
+
+MAX_SESSIONS = 1_000
+"""Of more, the one that was silent for longest is forgotten."""
+
+MAX_RESULTS = 10_000
+"""Results whose calls are remembered, per session."""
+
+FORGOTTEN_AFTER = 600.0
+"""Seconds after which a subagent that asked nothing more is no longer taken for running."""
+
+
+class Peer(Protocol):
+    """The process at the other end of a connection."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def cwd(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+class Session(Struct):
+    """What is known of a session."""
+
+    sid: str
+    product: str
+    is_client: bool = False
+    pid: int | None = None
+    cwd: str = ""
+    version: str = ""
+    round: str = ""
+    """The round under way; "" before the first."""
+    last_time: float = 0.0
+    """When it last asked something, epoch seconds."""
+    open: int = 0
+    """Exchanges under way."""
+    is_begun: bool = False
+    """Whether the log says that it began."""
+    is_ended: bool = False
+    is_heard: bool = False
+    """Whether it had a request that was somebody's turn."""
+    has_hooks: bool = False
+    """Whether hooks tell of its beginning, its turns and its end."""
+    prompts: list[int] = field(default_factory=list[int])
+    """The typed texts of the conversation as it was last sent, by their hashes."""
+    results: dict[str, None] = field(default_factory=dict[str, None])
+    """The calls whose results were told."""
+    threads: set[str] = field(default_factory=set[str])
+    """The agents that asked already."""
+    running: dict[str, float] = field(default_factory=dict[str, float])
+    """When each subagent that is not done last asked."""
+
+    def metadata(self, agent: str = "") -> str:
+        """The `metadata` of a line."""
+        found: dict[str, object] = {"ver": self.version}
+        if self.pid is not None:
+            found["pid"] = self.pid
+        if self.cwd:
+            found["cwd"] = self.cwd
+        if agent:
+            found["agent"] = agent
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+
+    def background(self, now: float) -> list[str]:
+        """The subagents that are not done."""
+        return [one for one, since in self.running.items() if now - since < FORGOTTEN_AFTER]
+
+    # -- what is new
+
+    def news(self, asked: Asked) -> list[Came]:
+        """The prompts and results that were not told yet; a typed prompt begins a round."""
+        if asked.agent == SIDE:
+            return []
+        is_first = asked.agent not in self.threads
+        self.threads.add(asked.agent)
+        since_reply = _since_reply(asked.came)
+        if is_first and asked.is_whole:
+            # what was said before anybody listened
+            for one in asked.came[: len(asked.came) - len(since_reply)]:
+                if one.what == "result":
+                    self._is_new_result(one.text)
+        results = [
+            one for one in asked.came if one.what == "result" and self._is_new_result(one.text)
+        ]
+        prompts = [] if asked.agent else self._new_prompts(asked, since_reply, is_first=is_first)
+        if not asked.agent:
+            self._go_on(since_reply, results, prompts)
+        return [*results, *prompts]
+
+    def _go_on(self, since_reply: list[Came], results: list[Came], prompts: list[Came]) -> None:
+        """A prompt that was typed while tools ran goes on with the round, unless it broke it."""
+        is_broken = any(one.what == "interrupt" for one in since_reply)
+        if not self.round or (prompts and (is_broken or not results)):
+            self.round = new_round()
+
+    def _is_new_result(self, call: str) -> bool:
+        if call in self.results:
+            return False
+        self.results[call] = None
+        while len(self.results) > MAX_RESULTS:
+            del self.results[next(iter(self.results))]
+        return True
+
+    def _new_prompts(self, asked: Asked, since_reply: list[Came], *, is_first: bool) -> list[Came]:
+        told = [one for one in asked.came if one.what == "prompt"]
+        latest = [one for one in since_reply if one.what == "prompt"]
+        hashes = [hash(one.text.strip()) for one in told]
+        if not asked.is_whole:
+            self.prompts += hashes
+            return _joined(told)
+        known, self.prompts = self.prompts, hashes
+        if is_first:
+            return _joined(latest)
+        same = _common(known, hashes)
+        if same == len(hashes) < len(known):
+            return _joined(latest)  # taken back to an earlier prompt, and said again
+        if same < len(known):
+            # taken back and said otherwise, or the beginning was summed up
+            same = max(same, _overlap(known, hashes))
+        return _joined(told[same:])
+
+
+def _since_reply(came: list[Came]) -> list[Came]:
+    last = max((n for n, one in enumerate(came) if one.what == "reply"), default=-1)
+    return came[last + 1 :]
+
+
+def _common(known: list[int], hashes: list[int]) -> int:
+    """How many of the first ones are the same."""
+    pairs = enumerate(zip(known, hashes, strict=False))
+    least = min(len(known), len(hashes))
+    return next((n for n, (one, other) in pairs if one != other), least)
+
+
+def _overlap(known: list[int], hashes: list[int]) -> int:
+    """How many of the first ones are the last ones that were known."""
+    most = min(len(known), len(hashes))
+    return next((n for n in range(most, 0, -1) if known[-n:] == hashes[:n]), 0)
+
+
+def _joined(prompts: list[Came]) -> list[Came]:
+    out: list[Came] = []
+    for one in prompts:
+        if out and out[-1].turn == one.turn:
+            out[-1] = Came("prompt", f"{out[-1].text}\n{one.text}", turn=one.turn)
+        else:
+            out.append(one)
+    return out
+
+
+class Sessions:
+    """Every session of one tap."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._made_up: dict[int | None, str] = {}
+        """The sessions of clients that name none: one per process."""
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    def of(self, asked: Asked, peer: Peer | None, now: float) -> Session:
+        """The session of a request, with what it tells of it."""
+        sid = asked.sid or self._sid_of(peer.pid if peer is not None else None)
+        session = self._sessions.pop(sid, None) or Session(sid, asked.product)
+        self._sessions[sid] = session  # the last heard is the last to be forgotten
+        session.last_time, session.is_ended = now, False
+        session.version = asked.version or session.version
+        session.is_client = asked.is_client
+        session.is_heard |= asked.agent != SIDE
+        if peer is not None:
+            session.pid, session.cwd = peer.pid, peer.cwd or session.cwd
+        session.cwd = session.cwd or asked.cwd
+        self._shrink()
+        return session
+
+    def left_by(self, session: Session) -> list[Session]:
+        """The sessions that a client left for another one, within one process."""
+        return [
+            one
+            for one in self
+            if one is not session
+            and one.pid == session.pid is not None
+            and one.is_client
+            and one.product == session.product == "claude"
+            and not (one.open or one.is_ended or not one.is_heard)
+        ]
+
+    def without_process(self, alive: Callable[[int], bool]) -> list[Session]:
+        """The sessions that go on as far as is known, but have no process any more."""
+        gone = {pid for pid in {one.pid for one in self} if pid is not None and not alive(pid)}
+        for pid in gone:
+            self._made_up.pop(pid, None)
+        return [one for one in self if one.pid in gone and one.is_heard and not one.is_ended]
+
+    def _sid_of(self, pid: int | None) -> str:
+        return self._made_up.setdefault(pid, str(uuid4()))
+
+    def _shrink(self) -> None:
+        if len(self._sessions) <= MAX_SESSIONS:
+            return
+        for one in self:
+            if not one.open:
+                del self._sessions[one.sid]
+                return
+
+
+def new_round() -> str:
+    """A UUID of version 7: they sort as they were made."""
+    value = (time_ns() // 1_000_000) << 80 | uuid4().int & ((1 << 80) - 1)
+    value = value & ~(0xF << 76) | 7 << 76
+    return str(UUID(int=value & ~(3 << 62) | 2 << 62))
