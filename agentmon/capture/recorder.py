@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from agentmon.capture import claude, openai
 from agentmon.capture.answer import Answer, unreachable
-from agentmon.capture.asked import SIDE, Asked, Came, Object, mapping, text_of
+from agentmon.capture.asked import SIDE, Asked, Came, Object, mapping, objects, text_of
 from agentmon.capture.envelope import envelope
 from agentmon.capture.log import CaptureLog
 from agentmon.capture.sessions import Peer, Session, Sessions
@@ -106,14 +106,19 @@ class Recorder:
     def _end_session(self, session: Session, reason: str) -> None:
         session.is_ended = True
         told = self.log.find(f"{session.product}.session_end", session.sid)
-        if told is None or _epoch_text(told) < _utc(session.last_time):
-            self._say(session, {"type": "session_end", "reason": reason}, session.round)
+        if told is not None and _stamp(told) >= _utc(session.last_time):
+            return
+        if session.over_at is not None:
+            self._say(session, _stop(session), session.round, session.over_at)
+        self._say(session, {"type": "session_end", "reason": reason}, session.round)
 
-    def _say(self, session: Session, payload: Object, round_id: str) -> None:
+    def _say(
+        self, session: Session, payload: Object, round_id: str, at: float | None = None
+    ) -> None:
         line = envelope(
             f"{session.product}.{payload['type']}",
             payload,
-            time=self.clock(),
+            time=self.clock() if at is None else at,
             flow_id=_own_flow(),
             count=0,
             sid=session.sid,
@@ -203,23 +208,20 @@ class Exchange:
             if kind == "message_delta":
                 reason = text_of(mapping(payload.get("delta")).get("stop_reason"))
                 self._stop_reason = reason or self._stop_reason
-            elif kind == "message":
-                self._stop_reason = text_of(payload.get("stop_reason"))
-            if kind in ("message_stop", "message") and self._stop_reason in _OVER:
+            elif kind in _ENDS and _is_over(payload, self._stop_reason):
                 lines += self._over(session)
         self._write(lines)
 
     def _over(self, session: Session) -> list[Object]:
         """A turn is over; hooks say it of the main thread, where there are any."""
+        now = self._recorder.clock()
         if self._agent:
             session.running.pop(self._agent, None)
-            return []
-        if session.has_hooks or session.product != "claude":
-            return []
-        running = session.background(self._recorder.clock())
-        tasks = [{"id": one, "type": "subagent", "status": "running"} for one in running]
-        stop = {"type": "stop", "agent_id": session.sid, "is_subagent": False}
-        return [{**stop, "background_tasks": tasks} if tasks else stop]
+        elif session.product != "claude":
+            session.over_at = now
+        elif not session.has_hooks:
+            return [_stop(session, session.background(now))]
+        return []
 
     def _write(self, payloads: Sequence[Object]) -> None:
         session = self._session
@@ -274,11 +276,30 @@ def _named(payload: Mapping[str, object]) -> str:
     return ""
 
 
+_ENDS = frozenset({"message_stop", "message", "response.completed"})
+
+
+def _is_over(end: Object, stop_reason: str) -> bool:
+    """Whether after the end of an answer a client does not go on by itself."""
+    if end["type"] == "message_stop":
+        return stop_reason in _OVER
+    if end["type"] == "message":
+        return end.get("stop_reason") in _OVER
+    output = objects(mapping(end.get("response")).get("output"))
+    return not any(text_of(item.get("type")).endswith("_call") for item in output)
+
+
+def _stop(session: Session, background: Sequence[str] = ()) -> Object:
+    stop: Object = {"type": "stop", "agent_id": session.sid, "is_subagent": False}
+    tasks = [{"id": one, "type": "subagent", "status": "running"} for one in background]
+    return {**stop, "background_tasks": tasks} if tasks else stop
+
+
 def _own_flow() -> str:
     return f"msg_in_{uuid4().hex[:12]}"
 
 
-def _epoch_text(line: bytes) -> bytes:
+def _stamp(line: bytes) -> bytes:
     found = _STAMP.search(line)
     return found[1] if found else b""
 

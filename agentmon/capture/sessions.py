@@ -5,7 +5,6 @@ A client sends its whole conversation with each request; a retry sends it again.
 
 import json
 from collections.abc import Callable, Iterator
-from time import time_ns
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -62,6 +61,8 @@ class Session(Struct):
     """The calls whose results were told."""
     threads: set[str] = field(default_factory=set[str])
     """The agents that asked already."""
+    over_at: float | None = None
+    """When the turn was over, where nothing but the session's end will say it."""
     running: dict[str, float] = field(default_factory=dict[str, float])
     """When each subagent that is not done last asked."""
 
@@ -99,6 +100,7 @@ class Session(Struct):
         ]
         prompts = [] if asked.agent else self._new_prompts(asked, since_reply, is_first=is_first)
         if not asked.agent:
+            self.over_at = None
             self._go_on(since_reply, results, prompts)
         return [*results, *prompts]
 
@@ -106,7 +108,7 @@ class Session(Struct):
         """A prompt that was typed while tools ran goes on with the round, unless it broke it."""
         is_broken = any(one.what == "interrupt" for one in since_reply)
         if not self.round or (prompts and (is_broken or not results)):
-            self.round = new_round()
+            self.round = new_round(self.last_time)
 
     def _is_new_result(self, call: str) -> bool:
         if call in self.results:
@@ -220,8 +222,8 @@ class Sessions:
                 return
 
 
-def new_round() -> str:
+def new_round(now: float) -> str:
     """A UUID of version 7: they sort as they were made."""
-    value = (time_ns() // 1_000_000) << 80 | uuid4().int & ((1 << 80) - 1)
+    value = (int(now * 1000) & (1 << 48) - 1) << 80 | uuid4().int & ((1 << 80) - 1)
     value = value & ~(0xF << 76) | 7 << 76
     return str(UUID(int=value & ~(3 << 62) | 2 << 62))
