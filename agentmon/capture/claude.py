@@ -48,12 +48,12 @@ _CWD = re.compile(r"Primary working directory: ([^\n]+)")
 class _Body(Struct):
     """Of a request only what is needed: a history may be megabytes long."""
 
-    messages: list[Raw]
-    metadata: Raw = Raw(b"null")
+    messages: list[Object]
+    metadata: Object | None = None
     tools: list[Raw] | None = None
 
 
-_decode = Decoder(_Body, strict=False).decode
+_decode = Decoder(_Body).decode
 
 
 def asked(headers: Sequence[tuple[str, str]], body: bytes) -> Asked:
@@ -88,8 +88,7 @@ def _parts(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[Object
         except (ValueError, RecursionError):
             pass
         else:
-            messages = [mapping(read(bytes(one))) for one in found.messages]
-            return messages, mapping(read(bytes(found.metadata))), bool(found.tools)
+            return found.messages, found.metadata or {}, bool(found.tools)
     row = mapping(whole(headers, body))
     return objects(row.get("messages")), mapping(row.get("metadata")), bool(row.get("tools"))
 

@@ -5,6 +5,7 @@ Only the standard library: a hook has some milliseconds for everything.
 
 import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring, encode_basestring_ascii
 from time import gmtime, localtime, strftime
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -27,27 +28,24 @@ def envelope(
 ) -> bytes:
     """The line, with its newline, of what happened at `time` (epoch seconds).
 
-    `metadata` may be JSON already. Raises ValueError or RecursionError for a payload that is no
-    JSON.
+    `metadata` may be JSON already. Raises TypeError, ValueError or RecursionError for a payload
+    that is no JSON.
     """
     local, utc = _stamps(time)
-    inner = {"timestamp": utc, "type": "event_msg", "payload": payload}
-    row = {
-        "event": event,
-        "t": local,
-        "line": "data: " + _compact(inner),
-        "round": round,
-        "metadata": metadata if isinstance(metadata, str) else _compact(metadata),
-        "flow_id": flow_id,
-        "data_count": count,
-        "sid": sid,
-    }
-    try:
-        return _compact(row).encode() + b"\n"
-    except UnicodeEncodeError:
-        # lone surrogates; escaped they are read again as they were
-        row["line"] = "data: " + _ascii(inner)
-        return _ascii(row).encode() + b"\n"
+    meta = metadata if isinstance(metadata, str) else _compact(metadata)
+    encoded, quoted = _compact(payload), encode_basestring
+    while True:
+        line = f'data: {{"timestamp":"{utc}","type":"event_msg","payload":{encoded}}}'
+        row = (
+            f'{{"event":{quoted(event)},"t":"{local}","line":{quoted(line)}'
+            f',"round":{quoted(round)},"metadata":{quoted(meta)},"flow_id":{quoted(flow_id)}'
+            f',"data_count":{count},"sid":{quoted(sid)}}}\n'
+        )
+        try:
+            return row.encode()
+        except UnicodeEncodeError:
+            # lone surrogates; escaped they are read again as they were
+            encoded, quoted = _ascii(payload), encode_basestring_ascii
 
 
 def _stamps(time: float) -> tuple[str, str]:
