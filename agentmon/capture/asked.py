@@ -58,7 +58,13 @@ class Asked(Struct, kw_only=True):
 
 def header(headers: Sequence[tuple[str, str]], name: str) -> str:
     """The first header of that name, in any case; "" where there is none."""
-    return next((value for key, value in headers if key.lower() == name), "")
+    found = next((value for key, value in headers if key.lower() == name), "")
+    return clean(found)
+
+
+def clean(text: str) -> str:
+    """A text that can be written; bytes that are no UTF-8 come as lone surrogates."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def version_of(headers: Sequence[tuple[str, str]], *names: str) -> tuple[str, bool]:

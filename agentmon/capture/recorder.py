@@ -16,6 +16,7 @@ from agentmon.capture.answer import Answer, unreachable
 from agentmon.capture.asked import SIDE, Asked, Came, Object, mapping, objects, text_of
 from agentmon.capture.envelope import envelope
 from agentmon.capture.log import CaptureLog
+from agentmon.capture.requests import RequestLog
 from agentmon.capture.sessions import Peer, Session, Sessions
 from agentmon.logfile import log as own_log
 
@@ -28,14 +29,24 @@ _ASKED = {"/messages": claude.asked, "/responses": openai.asked}
 _OVER = frozenset({"end_turn", "stop_sequence", "refusal", "model_context_window_exceeded"})
 """Reasons to stop after which a client does not go on by itself."""
 
+MAX_ID = 200
+"""Characters of what names a message."""
+
 _STAMP = re.compile(rb'timestamp\\":\\"([^"\\]+)')
 
 
 class Recorder:
-    """Records the exchanges of any number of clients to one log."""
+    """Records the exchanges of any number of clients to one log, and if `requests` is given what
+    was asked to that, redacted."""
 
-    def __init__(self, log: CaptureLog, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        log: CaptureLog,
+        clock: Callable[[], float] = time.time,
+        requests: RequestLog | None = None,
+    ) -> None:
         self.log, self.clock = log, clock
+        self.requests = requests
         self.exchanges = 0
         """Requests to a model so far."""
         self.events = 0
@@ -51,6 +62,8 @@ class Recorder:
     ) -> "Exchange":
         """A request came, whole. What it gets must be told of the answer, of interest or not."""
         try:
+            if self.requests is not None:
+                self.requests.add(method, path, headers, body, self.clock())
             asked = _asked(method, path, headers, body)
             if asked is None:
                 return Exchange(self, None, None)
@@ -76,6 +89,8 @@ class Recorder:
         """A last look at the processes; sessions of those that live on are not ended."""
         self.tick(alive or _is_alive)
         self.log.close()
+        if self.requests is not None:
+            self.requests.close()
 
     def write(self, lines: Sequence[bytes]) -> None:
         """For exchanges: puts lines into the log."""
@@ -95,11 +110,9 @@ class Recorder:
         session.is_begun = True
         for left in self._sessions.left_by(session):
             self._end_session(left, "clear")
-        if session.product != "claude":
-            return
-        told = self.log.find("claude.session_start", session.sid)
+        told = self.log.find(f"{session.product}.session_start", session.sid)
         session.has_hooks = told is not None and b"hook_event_name" in told
-        if told is None:
+        if told is None and session.product == "claude":
             source = "resume" if asked.has_history else "new"
             self._say(session, {"type": "session_start", "source": source}, "")
 
@@ -202,7 +215,7 @@ class Exchange:
         request_id = answer.request_id if answer is not None else f"req_{self._own_flow}"
         for payload in payloads:
             kind = payload["type"]
-            if "request_id" not in payload:
+            if not isinstance(payload.get("request_id"), str):
                 payload["request_id"] = request_id
             lines.append(payload)
             if kind == "message_delta":
@@ -217,10 +230,12 @@ class Exchange:
         now = self._recorder.clock()
         if self._agent:
             session.running.pop(self._agent, None)
-        elif session.product != "claude":
-            session.over_at = now
-        elif not session.has_hooks:
+        elif session.has_hooks:
+            pass
+        elif session.product == "claude":
             return [_stop(session, session.background(now))]
+        else:
+            session.over_at = now
         return []
 
     def _write(self, payloads: Sequence[Object]) -> None:
@@ -229,7 +244,7 @@ class Exchange:
             return
         now, lines = self._recorder.clock(), list[bytes]()
         for payload in payloads:
-            self._flow = _named(payload) or self._flow
+            self._flow = _named(payload)[:MAX_ID] or self._flow
             count = self._counts.get(self._flow, 0)
             self._counts[self._flow] = count + 1
             line = envelope(
@@ -284,7 +299,7 @@ def _is_over(end: Object, stop_reason: str) -> bool:
     if end["type"] == "message_stop":
         return stop_reason in _OVER
     if end["type"] == "message":
-        return end.get("stop_reason") in _OVER
+        return text_of(end.get("stop_reason")) in _OVER
     output = objects(mapping(end.get("response")).get("output"))
     return not any(text_of(item.get("type")).endswith("_call") for item in output)
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from msgspec import Struct, field
 
-from agentmon.capture.asked import SIDE, Asked, Came
+from agentmon.capture.asked import SIDE, Asked, Came, clean
 
 MAX_SESSIONS = 1_000
 """Of more, the one that was silent for longest is forgotten."""
@@ -186,8 +186,8 @@ class Sessions:
         session.is_client = asked.is_client
         session.is_heard |= asked.agent != SIDE
         if peer is not None:
-            session.pid, session.cwd = peer.pid, peer.cwd or session.cwd
-        session.cwd = session.cwd or asked.cwd
+            session.pid, session.cwd = peer.pid, clean(peer.cwd) or session.cwd
+        session.cwd = session.cwd or clean(asked.cwd)
         self._shrink()
         return session
 
