@@ -114,7 +114,7 @@ async def test_no_credential_is_in_any_file(scratch_home: Path, tmp_path: Path) 
     assert seen == [secrets[0], f"Bearer {secrets[1]}", f"session={secrets[2]}"]
     files = [path for base in (scratch_home, tmp_path) for path in base.rglob("*")]
     written = [path for path in files if path.is_file()]
-    assert any(path.name == "sse_lines.jsonl" for path in written)
+    assert {path.name for path in written} >= {"sse_lines.jsonl", "requests.jsonl"}
     everything = [said.out, said.err, *(path.read_text("latin-1") for path in written)]
     assert not [text for text in everything if "SECRETSECRET" in text]
 

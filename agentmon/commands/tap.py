@@ -26,8 +26,9 @@ from agentmon.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from agentmon.capture.log import CaptureLog
+    from agentmon.capture.aside import Moment
     from agentmon.capture.proxy import Tap
+    from agentmon.capture.recorder import Recorder
 
 INSTALL = "python3 -m pip install 'agentmon[tap]'"
 
@@ -110,8 +111,8 @@ def tap(
     settings(store__data_dir=None if data_dir is None else str(data_dir))
     where = path or config.state_dir(os.environ) / "capture" / "sse_lines.jsonl"
     with clear_errors():
-        log = _log(where)
-        made = _tap(to or upstream.KINDS[kind], log, host, port, seconds, record_requests)
+        recorder, clock = _recorder(where, record_requests)
+        made = _tap(to or upstream.KINDS[kind], recorder, clock, host, port, seconds)
         if not is_loopback(host):
             complain(
                 f"{host} is reached from other machines: whoever reaches it can ask the model"
@@ -119,17 +120,22 @@ def tap(
             )
         if made.upstream.is_plain:
             complain(f"what goes to {made.upstream.url} is not encrypted, credentials included")
-        asyncio.run(_run(made, log, port_file, quiet, as_json))
+        asyncio.run(_run(made, recorder, port_file, quiet, as_json))
 
 
-def _log(path: Path) -> "CaptureLog":
+def _recorder(path: Path, record_requests: bool) -> tuple["Recorder", "Moment"]:
+    from agentmon.capture.aside import Moment
     from agentmon.capture.log import CaptureLog
+    from agentmon.capture.recorder import Recorder
+    from agentmon.capture.requests import NAME, RequestLog
 
-    return CaptureLog(path)
+    clock = Moment()
+    requests = RequestLog(CaptureLog(path.with_name(NAME))) if record_requests else None
+    return Recorder(CaptureLog(path), clock, requests), clock
 
 
 def _tap(
-    to: str, log: "CaptureLog", host: str, port: int, grace: float, record_requests: bool
+    to: str, recorder: "Recorder", clock: "Moment", host: str, port: int, grace: float
 ) -> "Tap":
     try:
         from agentmon.capture.proxy import Tap
@@ -137,18 +143,14 @@ def _tap(
         if problem.name not in ("aiohttp", "yarl", "multidict"):
             raise
         raise Failure(f"agentmon tap needs the extra agentmon[tap]: {INSTALL}") from problem
-    from agentmon.capture.aside import Moment
-    from agentmon.capture.recorder import Recorder
-
-    clock = Moment()
     try:
-        return Tap(to, Recorder(log, clock), host=host, port=port, grace=grace, clock=clock)
+        return Tap(to, recorder, host=host, port=port, grace=grace, clock=clock)
     except ValueError as problem:
         raise click.BadParameter(str(problem), param_hint="--upstream") from problem
 
 
 async def _run(
-    made: "Tap", log: "CaptureLog", port_file: Path | None, quiet: bool, as_json: bool
+    made: "Tap", recorder: "Recorder", port_file: Path | None, quiet: bool, as_json: bool
 ) -> None:
     """Until SIGTERM or Ctrl+C. Raises Failure, OSError."""
     sys.setswitchinterval(SWITCHING)
@@ -169,9 +171,9 @@ async def _run(
         raise Failure(str(problem)) from problem
     except OSError as problem:
         raise Failure(f"cannot listen: {problem.strerror or problem}") from problem
-    telling = asyncio.ensure_future(_tell_losses(made, log)) if not quiet else None
+    telling = asyncio.ensure_future(_tell_losses(made, recorder)) if not quiet else None
     try:
-        _say(url, made, log, as_json)
+        _say(url, made, recorder.log.path, as_json)
         if port_file is not None:
             _write(port_file, url)
         await ends.wait()
@@ -183,17 +185,17 @@ async def _run(
         await made.stop()
         if telling is not None:
             telling.cancel()
-            _tell(made, log, 0)
+            _tell(made, recorder, 0)
         if port_file is not None:
             _remove(port_file)
 
 
-def _say(url: str, made: "Tap", log: "CaptureLog", as_json: bool) -> None:
+def _say(url: str, made: "Tap", log: str, as_json: bool) -> None:
     if as_json:
-        print_json({"url": url, "upstream": made.upstream.url, "log": str(log.path)})
+        print_json({"url": url, "upstream": made.upstream.url, "log": log})
     else:
         utf8_output()
-        click.echo(f"{url}\n{log.path}")
+        click.echo(f"{url}\n{log}")
     sys.stdout.flush()
 
 
@@ -213,17 +215,18 @@ def _keep_quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
     """What asyncio would print of a connection that broke may hold what a client said."""
 
 
-async def _tell_losses(made: "Tap", log: "CaptureLog") -> None:
+async def _tell_losses(made: "Tap", recorder: "Recorder") -> None:
     told = 0
     while True:
         await asyncio.sleep(TELLING)
-        told = _tell(made, log, told)
+        told = _tell(made, recorder, told)
 
 
-def _tell(made: "Tap", log: "CaptureLog", told: int) -> int:
+def _tell(made: "Tap", recorder: "Recorder", told: int) -> int:
     """Says what was lost since so much had been told of; how much it is now."""
-    lost = log.lost + made.status().lost
+    log = recorder.log
+    lost = log.lost + made.status().lost + recorder.faults + recorder.passed_over
     if lost > told:
-        reason = log.problem or "the disk did not keep up"
-        complain(f"{lost} events were passed on and not recorded: {reason}")
+        waits = "the disk did not keep up" if made.status().lost else "it could not be read"
+        complain(f"{lost} events were passed on and not recorded: {log.problem or waits}")
     return lost
