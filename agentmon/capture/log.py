@@ -74,11 +74,16 @@ class CaptureLog:
     def find(self, event: str, sid: str) -> bytes | None:
         """The newest line of an event of a session, whoever wrote it, if it is not long ago."""
         try:
-            with open(self.path, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-                tail = file.read(TAIL)
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return None
+        try:
+            size = os.fstat(fd).st_size
+            tail = os.pread(fd, TAIL, max(0, size - TAIL))
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
         head, end = b'{"event":"%s"' % event.encode(), b'"sid":"%s"}' % sid.encode()
         for line in reversed(tail.split(b"\n")):
             if line.startswith(head) and line.endswith(end):
@@ -150,11 +155,11 @@ class CaptureLog:
 
     def _free_name(self) -> str:
         stem, suffix = os.path.splitext(self.path)
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.localtime(self._clock()))
-        name, number = f"{stem}-{stamp}{suffix}", 1
-        while os.path.lexists(name):
-            number += 1
-            name = f"{stem}-{stamp}.{number:03d}{suffix}"
+        now = self._clock()
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.localtime(now))
+        micros = int(now * 1e6) % 1_000_000
+        while os.path.lexists(name := f"{stem}-{stamp}.{micros:06d}{suffix}"):
+            micros += 1
         return name
 
     def _clear(self) -> None:
@@ -181,13 +186,17 @@ def put_aside(path: str) -> list[str]:
     """The files that were rotated away from a log, oldest first."""
     folder, name = os.path.split(os.path.abspath(path))
     stem, suffix = os.path.splitext(name)
-    aside = re.compile(rf"{re.escape(stem)}-\d{{8}}T\d{{6}}(\.\d+)?{re.escape(suffix)}")
+    aside = re.compile(rf"{re.escape(stem)}-\d{{8}}T\d{{6}}\.\d+{re.escape(suffix)}")
     try:
         names = os.listdir(folder)
     except OSError:
         return []
-    found = [os.path.join(folder, one) for one in names if aside.fullmatch(one)]
-    return sorted(found, key=lambda one: one.removesuffix(suffix))
+    found: list[tuple[int, str]] = []
+    for one in filter(aside.fullmatch, names):
+        with suppress(OSError):
+            whole = os.path.join(folder, one)
+            found.append((os.stat(whole).st_mtime_ns, whole))
+    return [one for _, one in sorted(found)]
 
 
 def _born(fd: int, default: float) -> float:
