@@ -92,6 +92,16 @@ async def test_killed_it_closes_the_connection_and_its_log_is_whole(tmp_path: Pa
     assert events(log).count("claude.content_block_delta") == 9 + 4
 
 
+async def test_what_could_not_be_recorded_is_told() -> None:
+    async with serving(model.model(["a"])) as server:
+        for more, is_told in (((), True), (("--quiet",), False)):
+            given = ("--upstream", server.url, "--log", "/dev/full", *more)
+            async with running(*given) as (tap, url):
+                assert (await ask(url, ASKED)).body == b"".join(model.message(["a"]))
+                answer = await asyncio.to_thread(tap.end, signal.SIGTERM)
+            assert ("events were passed on and not recorded: /dev/full" in answer.err) is is_told
+
+
 async def test_no_credential_is_in_any_file(scratch_home: Path, tmp_path: Path) -> None:
     secrets = ["sk-ant-api03-SECRETSECRET", "Bearer-SECRETSECRET", "cookie-SECRETSECRET"]
     fields = [

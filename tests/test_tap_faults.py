@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentmon.capture import aside, decoding
+from agentmon.capture import decoding
 from agentmon.capture.aside import Aside, Copy, Moment
 from agentmon.capture.log import CaptureLog
 from agentmon.capture.peer import Peers
@@ -58,10 +58,10 @@ async def test_who_reads_slowly_slows_the_upstream_down() -> None:
     pieces: list[Step] = [model.head([("Content-Length", str(whole))]), *[BIG] * (whole >> 16)]
     async with tapping(lambda _: pieces) as (server, tap), started(tap.url):
         sent = -1
-        while sent != server.sent:  # until nothing moves any more
+        while not sent or sent != server.sent:  # until nothing moves any more
             sent = server.sent
             await asyncio.sleep(0.2)
-        assert 0 < sent < whole // 4
+        assert sent < whole // 4
 
 
 async def test_an_upload_goes_only_as_fast_as_it_is_taken() -> None:
@@ -161,9 +161,8 @@ async def test_an_upstream_that_speaks_something_else(garbage: bytes) -> None:
 
 @pytest.mark.parametrize("recorder", [Failing, Hanging])
 async def test_a_recorder_in_trouble_is_no_trouble_of_the_client(
-    recorder: type[Failing | Hanging], monkeypatch: pytest.MonkeyPatch
+    recorder: type[Failing | Hanging],
 ) -> None:
-    monkeypatch.setattr(aside, "PATIENCE", 0.01)
     made = recorder()
     async with serving(lambda _: model.streamed(model.message(["a"] * 50))) as server:
         tap = Tap(server.url, made)

@@ -9,6 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 from msgspec import Struct
 
 from agentmon.addresses import is_loopback
+from agentmon.logfile import log
 
 KINDS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com"}
 """What a client speaks → where it goes when nobody says otherwise."""
@@ -64,9 +65,11 @@ def proxy_for(upstream: Upstream) -> str | None:
 
 def certificates(environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """Trusts what the system trusts, and what Node clients are told to trust besides: they would
-    have spoken to the upstream with it. Raises OSError: that file can't be read."""
+    have spoken to the upstream with it. What can't be read is passed over, as Node does."""
     context = ssl.create_default_context()
-    more = environ.get("NODE_EXTRA_CA_CERTS")
-    if more:
-        context.load_verify_locations(more)
+    if more := environ.get("NODE_EXTRA_CA_CERTS"):
+        try:
+            context.load_verify_locations(more)
+        except OSError as problem:  # ssl.SSLError is one
+            log.warning("NODE_EXTRA_CA_CERTS could not be read: %s", problem)
     return context
