@@ -242,8 +242,9 @@ def sse(payload: Mapping[str, Any]) -> bytes:
     return f"event: {payload['type']}\ndata: {json.dumps(payload)}\n\n".encode()
 
 
-def message(words: Sequence[str], *, name: str = "msg_01Test") -> list[bytes]:
-    """The events of an Anthropic message: a thought, a text of these deltas, a call of a tool."""
+def message(words: Sequence[str], *, name: str = "msg_01Test", asks: bool = True) -> list[bytes]:
+    """The events of an Anthropic message: a thought, a text of these deltas, and if it `asks` for
+    something, a call of a tool."""
     start: dict[str, Any] = {
         "id": name,
         "type": "message",
@@ -263,13 +264,13 @@ def message(words: Sequence[str], *, name: str = "msg_01Test") -> list[bytes]:
         ({"type": "text", "text": ""}, said),
         (call, asked),
     ]
-    for index, (block, deltas) in enumerate(blocks):
+    for index, (block, deltas) in enumerate(blocks if asks else blocks[:2]):
         out.append({"type": "content_block_start", "index": index, "content_block": block})
         out.extend(
             {"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas
         )
         out.append({"type": "content_block_stop", "index": index})
-    stop = {"stop_reason": "tool_use", "stop_sequence": None}
+    stop = {"stop_reason": "tool_use" if asks else "end_turn", "stop_sequence": None}
     out.append({"type": "message_delta", "delta": stop, "usage": {"output_tokens": len(words)}})
     out.append({"type": "message_stop"})
     return [sse(event) for event in out]
@@ -303,7 +304,7 @@ OVERLOADED = json.dumps(
 ).encode()
 
 
-def model(words: Sequence[str], pause: float = 0.0) -> Script:
+def model(words: Sequence[str], pause: float = 0.0, *, asks: bool = True) -> Script:
     """Both APIs, as a client would find them."""
 
     def play(request: Request) -> Sequence[Step]:
@@ -315,7 +316,7 @@ def model(words: Sequence[str], pause: float = 0.0) -> Script:
         if path.endswith("/messages"):
             asked = json.loads(request.body or b"{}")
             if asked.get("stream", True):
-                return streamed(message(words), pause=pause)
+                return streamed(message(words, asks=asks), pause=pause)
             said = {"type": "text", "text": "".join(words)}
             whole_message = {
                 "id": "msg_01Whole",
@@ -341,7 +342,7 @@ async def _main() -> None:
     parser.add_argument("--pause", type=float, default=0.05)
     given = parser.parse_args()
     words = [f"word{number} " for number in range(given.deltas)]
-    server = ModelServer(model(words, given.pause))
+    server = ModelServer(model(words, given.pause, asks=False))
     await server.start(given.port)
     print(server.url, flush=True)  # noqa: T201
     await asyncio.Event().wait()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests import model_server as model
 from tests.model_server import Step, serving
 from tests.raw_http import Client, Reply, ask, request
-from tests.tapped import Notes, tapping
+from tests.tapped import Notes, tapping, until
 
 WORDS = ["Hel", "lo ", "wörld \u2028", "\x1b[31m", "x" * 200_000]
 STREAM = b"".join(model.message(WORDS))
@@ -201,6 +201,7 @@ async def test_connections_are_kept_at_both_ends() -> None:
         client = await Client.to(tap.url)
         for _ in range(5):
             assert (await client.ask(request())).body == b"ab"
+        await until(lambda: len(notes.told) == 5)
         client.close()
         assert server.connections == 1
     assert {told.peer.pid if told.peer else None for told in notes.told} == {os.getpid()}
@@ -216,6 +217,17 @@ async def test_requests_in_one_go_are_answered_in_order() -> None:
         answers = [(await client.answer()).body for _ in range(5)]
         client.close()
     assert answers == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+
+
+async def test_who_would_rather_speak_otherwise_is_answered_as_it_is() -> None:
+    fields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "a")]
+    async with tapping(lambda _: model.whole(b"no", [], 426, "Upgrade Required")) as (server, tap):
+        client = await Client.to(tap.url)
+        for _ in range(2):
+            reply = await client.ask(request("GET", "/v1/responses", b"", fields))
+            assert (reply.line, reply.body) == (b"HTTP/1.1 426 Upgrade Required", b"no")
+        client.close()
+        assert server.requests[0].field("upgrade") is None
 
 
 async def test_an_older_client_is_told_the_end_by_closing() -> None:

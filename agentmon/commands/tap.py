@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentmon import config
+from agentmon import config, logfile
 from agentmon.addresses import is_loopback, listen_address
 from agentmon.capture import upstream
 from agentmon.commands import options
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from agentmon.capture.recorder import Recorder
 
 INSTALL = "python3 -m pip install 'agentmon[tap]'"
-
-SWITCHING = 0.0005
-"""Seconds after which the recorder's thread gives way to a stream that has something."""
 
 TELLING = 5.0
 """Seconds between two lines about what could not be recorded."""
@@ -109,6 +106,7 @@ def tap(
         raise click.BadParameter(str(problem), param_hint="--listen") from problem
     seconds = 0.0 if grace == "0" else options.seconds(grace, "--grace")
     settings(store__data_dir=None if data_dir is None else str(data_dir))
+    logfile.keep(config.state_dir(os.environ))
     where = path or config.state_dir(os.environ) / "capture" / "sse_lines.jsonl"
     with clear_errors():
         recorder, clock = _recorder(where, record_requests)
@@ -153,7 +151,6 @@ async def _run(
     made: "Tap", recorder: "Recorder", port_file: Path | None, quiet: bool, as_json: bool
 ) -> None:
     """Until SIGTERM or Ctrl+C. Raises Failure, OSError."""
-    sys.setswitchinterval(SWITCHING)
     ends = asyncio.Event()
 
     def end() -> None:
@@ -213,6 +210,8 @@ def _remove(path: Path) -> None:
 
 def _keep_quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """What asyncio would print of a connection that broke may hold what a client said."""
+    del loop
+    logfile.log.warning("tap: %s", type(context.get("exception")).__name__)
 
 
 async def _tell_losses(made: "Tap", recorder: "Recorder") -> None:

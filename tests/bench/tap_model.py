@@ -34,7 +34,13 @@ def _delta() -> bytes:
 
 
 def _before(name: str) -> bytes:
-    said: dict[str, object] = {"id": name, "type": "message", "role": "assistant", "model": "m", "content": []}
+    said: dict[str, object] = {
+        "id": name,
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+    }
     message = json.dumps({"type": "message_start", "message": {**said, "usage": {}}})
     block = '{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}'
     head = (
