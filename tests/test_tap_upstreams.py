@@ -186,6 +186,17 @@ async def test_the_way_to_the_upstream_may_lead_through_a_proxy(
     assert b"mine" not in asked[0]
 
 
+async def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "is_loopback", lambda host: False)  # type: ignore[misc]
+    refusal = model.whole(b"", [], 407, "Proxy Authentication Required")
+    async with serving(lambda _: refusal) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        tap = Tap("https://model.example", Notes())
+        reply = await ask(await tap.start(), request())
+        await tap.stop()
+    assert b"model.example cannot be reached: the proxy answered 407" in reply.body
+
+
 async def test_certificates_that_cannot_be_read_are_passed_over_as_node_does(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -48,12 +48,16 @@ def value(raw: Raw, name: bytes) -> bytes:
 
 
 def text(raw: Raw) -> list[tuple[str, str]]:
-    """The same as text; what is no UTF-8 comes back from it as it was."""
+    """The same as text. What is no UTF-8 is taken for Latin-1, which aiohttp cannot send as such:
+    the upstream gets the same letters."""
     return [(_text(name), _text(value)) for name, value in raw]
 
 
 def _text(part: bytes) -> str:
-    return part.decode("utf-8", "surrogateescape")
+    try:
+        return part.decode()
+    except UnicodeDecodeError:
+        return part.decode("latin-1")
 
 
 def uncompressed(raw: Raw) -> list[tuple[bytes, bytes]]:

@@ -13,7 +13,11 @@ from collections.abc import AsyncGenerator
 from typing import Literal
 
 from aiohttp import ClientError, ClientResponse, ClientResponseError, ClientSession, web
-from aiohttp.client_exceptions import ClientConnectorError, ConnectionTimeoutError, InvalidURL
+from aiohttp.client_exceptions import (
+    ClientConnectorError,
+    ClientHttpProxyError,
+    ConnectionTimeoutError,
+)
 from aiohttp.http import HttpVersion11
 from multidict import CIMultiDict
 from yarl import URL
@@ -103,7 +107,7 @@ class Passage:
             return Answered(keep and not self.is_last)
         except Refused as problem:
             outcome = "complete"
-            await self._say(problem.status, str(problem))
+            self._say(problem.status, str(problem))
             return Answered(keep=False)
         except Broken as problem:
             outcome = "client_gone" if self._is_client_gone() else "upstream_gone"
@@ -141,12 +145,14 @@ class Passage:
                 data=self._body() if request.body_exists else None,
                 allow_redirects=False,
             )
-        except (ClientConnectorError, ConnectionTimeoutError, InvalidURL) as problem:
+        except (ClientConnectorError, ConnectionTimeoutError, ClientHttpProxyError) as problem:
             raise Refused(502, f"{url.host} cannot be reached: {_reason(problem)}") from problem
         except (ClientError, OSError, ValueError) as problem:
             if self._is_bad:
                 raise Refused(400, "the body of the request is not as its header says") from problem
-            if isinstance(problem, ValueError | ClientResponseError):
+            if isinstance(problem, ValueError):
+                raise Refused(400, "the request cannot be passed on as it is") from problem
+            if isinstance(problem, ClientResponseError):
                 raise Refused(502, f"{url.host} answered what is no HTTP") from problem
             raise Broken(_is_reset(problem)) from problem
 
@@ -218,12 +224,10 @@ class Passage:
 
     async def _pass_body(self, response: ClientResponse) -> None:
         closed = _closing(response)
-        content, drain = response.content, self._request.writer.drain
-        is_chunked = self._framing == "chunked"
+        drain = self._request.writer.drain
         try:
-            async for piece in content.iter_any():
-                self._write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
-                self._copy.feed(piece)
+            async for piece in response.content.iter_any():
+                self._pass_piece(piece)
                 await drain()
         except ClientError as problem:
             if not self._is_client_gone():
@@ -239,9 +243,12 @@ class Passage:
         if not content.is_eof():
             content.feed_eof()
         if piece := content.read_nowait(-1):
-            is_chunked = self._framing == "chunked"
-            self._write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
-            self._copy.feed(piece)
+            self._pass_piece(piece)
+
+    def _pass_piece(self, piece: bytes) -> None:
+        is_chunked = self._framing == "chunked"
+        self._write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+        self._copy.feed(piece)
 
     def _write(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -253,7 +260,7 @@ class Passage:
 
     # -- when it is not as it should be
 
-    async def _say(self, status: int, why: str) -> None:
+    def _say(self, status: int, why: str) -> None:
         """An error of the tap itself, in the form of errors of the API."""
         body = error_body(self._request, why)
         phrase = {400: "Bad Request", 502: "Bad Gateway"}[status]
@@ -316,7 +323,9 @@ def _reason(problem: BaseException) -> str:
     if isinstance(problem, ClientConnectorError):
         inner = problem.os_error
         return inner.strerror or str(inner)
-    return "it does not answer" if isinstance(problem, ConnectionTimeoutError) else str(problem)
+    if isinstance(problem, ClientHttpProxyError):
+        return f"the proxy answered {problem.status}"
+    return "it does not answer"
 
 
 def error_body(request: web.BaseRequest, why: str) -> bytes:
