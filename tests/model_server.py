@@ -127,10 +127,9 @@ class ModelServer:
                     return False
             await writer.drain()
         finally:
-            if not listening.done():
-                listening.cancel()
-                with suppress(asyncio.CancelledError):
-                    await listening
+            listening.cancel()
+            with suppress(asyncio.CancelledError, ConnectionError):
+                await listening
         return "close" not in (steps_end(steps)) and not writer.is_closing()
 
     async def _step(
