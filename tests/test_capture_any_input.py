@@ -15,7 +15,7 @@ from agentmon.capture.envelope import envelope
 from agentmon.capture.sse import SseReader
 from tests.captured import Peer
 from tests.oracle import dump_of
-from tests.tapped import SID, Tap, reply, result, stream, user
+from tests.heard import SID, Tap, reply, result, stream, user
 
 Row = dict[str, Any]
 

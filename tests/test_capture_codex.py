@@ -9,7 +9,7 @@ import pytest
 
 from agentmon.capture.recorder import Exchange
 from tests.captured import wire
-from tests.tapped import OTHER, SID, Tap
+from tests.heard import OTHER, SID, Tap
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ import pytest
 
 from agentmon.capture.envelope import envelope
 from tests.captured import Peer, wire
-from tests.tapped import OTHER, SID, Row, Tap, reply, result, stream, user
+from tests.heard import OTHER, SID, Row, Tap, reply, result, stream, user
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from agentmon.capture.log import CaptureLog
 from agentmon.capture.recorder import Recorder
 from agentmon.capture.requests import RequestLog
 from tests.captured import Clock, Peer, wire
-from tests.tapped import SID, stream, user
+from tests.heard import SID, stream, user
 
 KEY = "sk-ant-api03-" + "Zq9" * 20
 OPAQUE = "correct-horse-battery"
