@@ -54,6 +54,7 @@ ROOMS = {
     "ship": "ship",
     "sql": "sql",
     "sums": "dashboard stats",
+    "tap": "tap",
     "timeseries": "timeseries",
     "work": "balance work",
 }
