@@ -14,8 +14,8 @@ from agentmon.capture.asked import read
 from agentmon.capture.envelope import envelope
 from agentmon.capture.sse import SseReader
 from tests.captured import Peer
-from tests.oracle import dump_of
 from tests.heard import SID, Tap, reply, result, stream, user
+from tests.oracle import dump_of
 
 Row = dict[str, Any]
 
