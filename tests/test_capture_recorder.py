@@ -231,6 +231,19 @@ def test_hooks_say_beginning_turns_and_end(tap: Tap) -> None:
     assert tap.kinds() == ["user_prompt", "session_end"]
 
 
+def test_end_that_a_hook_told_is_not_told_again(tap: Tap, tmp_path: Path) -> None:
+    tap.claude([user("one")])
+    tap.claude([user("one")], sid=OTHER, peer=Peer(2, "/b"))
+    tap.said()
+    ends = [
+        {"t": tap.clock.now + 1, "payload": {"hook_event_name": "SessionEnd", "session_id": SID}},
+        {"t": tap.clock.now - 9, "payload": {"hook_event_name": "SessionEnd", "session_id": OTHER}},
+    ]
+    (tmp_path / "hooks.jsonl").write_text("".join(json.dumps(end) + "\n" for end in ends) + "{")
+    tap.recorder.tick(lambda pid: False)
+    assert [line.row["sid"] for line in tap.said()] == [OTHER]
+
+
 def test_process_that_is_gone_ends_its_sessions_once(tap: Tap) -> None:
     tap.claude([user("one")], peer=Peer(1, "/a"))
     tap.claude([user("one")], sid=OTHER, peer=Peer(2, "/b"))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 from uuid import UUID
 
@@ -116,6 +116,24 @@ def objects(value: object) -> list[Object]:
 
 def text_of(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def texts(message: Object) -> list[str]:
+    """The texts of a message, block by block."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    return [text for part in objects(content) if (text := text_of(part.get("text")))]
+
+
+def found_in(messages: Iterable[Object], role: str, pattern: re.Pattern[str]) -> str:
+    """What the pattern's group is in the first message of a role that has it; "" where none is."""
+    for message in messages:
+        if message.get("role") == role:
+            for text in texts(message):
+                if found := pattern.search(text):
+                    return found[1].strip()
+    return ""
 
 
 _LONG = 4_096

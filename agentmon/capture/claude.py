@@ -12,12 +12,13 @@ from agentmon.capture.asked import (
     Came,
     Object,
     as_result,
+    found_in,
     header,
     mapping,
     objects,
     read,
     session_in,
-    text_of,
+    texts,
     uuid_in,
     version_of,
     whole,
@@ -74,7 +75,7 @@ def asked(headers: Sequence[tuple[str, str]], body: bytes) -> Asked:
         sid=sid,
         agent=SIDE if is_side else agent,
         version=version,
-        cwd=_cwd(messages),
+        cwd=found_in(messages, "system", _CWD),
         is_client=is_client,
         came=[] if is_side else list(_came(messages)),
     )
@@ -93,27 +94,11 @@ def _parts(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[Object
     return objects(row.get("messages")), mapping(row.get("metadata")), bool(row.get("tools"))
 
 
-def _texts(message: Object) -> list[str]:
-    content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    return [text_of(part.get("text")) for part in objects(content) if part.get("type") == "text"]
-
-
 def _wants_summary(messages: list[Object]) -> bool:
     if not messages or messages[-1].get("role") != "user":
         return False
-    texts = _texts(messages[-1])
-    return bool(texts) and texts[-1].lstrip().startswith(COMPACT)
-
-
-def _cwd(messages: list[Object]) -> str:
-    for message in messages:
-        if message.get("role") == "system":
-            for text in _texts(message):
-                if found := _CWD.search(text):
-                    return found[1].strip()
-    return ""
+    said = texts(messages[-1])
+    return bool(said) and said[-1].lstrip().startswith(COMPACT)
 
 
 def _came(messages: list[Object]) -> Iterator[Came]:
