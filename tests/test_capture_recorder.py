@@ -123,6 +123,27 @@ def test_prompt_typed_while_tools_run_goes_on_with_the_round(tap: Tap) -> None:
     assert refused.row["round"] == prompt.row["round"] != first
 
 
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_prompt_that_was_queued_is_handed_on_by_the_client(tap: Tap, role: str) -> None:
+    said = [user("one")]
+    tap.claude(said)
+    first = tap.said()[-1].row["round"]
+    queued = "The user sent a new message while you were working:\nand\n\nthis\n\nIMPORTANT: After"
+    text = queued if role == "system" else f"<system-reminder>\n{queued}\n</system-reminder>"
+    added = {"role": role, "content": [{"type": "text", "text": text}]}
+    said += [reply(), user(result("t1")), added]
+    tap.claude(said)
+    tap.claude([*said, reply(), user("two")])
+    lines = [line for line in tap.said() if line.kind == "user_prompt"]
+    assert [line.payload["prompt"] for line in lines] == ["and\n\nthis", "two"]
+    assert [line.row["round"] == first for line in lines] == [True, False]
+
+
+def test_what_the_client_says_as_the_system_is_no_prompt(tap: Tap) -> None:
+    tap.claude([user("one"), {"role": "system", "content": "Today is Monday."}])
+    assert tap.prompts() == ["one"]
+
+
 def test_summary_keeps_what_was_told(tap: Tap) -> None:
     said = [user("one"), reply(), user("two"), reply(), user("three")]
     for end in (1, 3, 5):

@@ -43,6 +43,12 @@ _ADDED = re.compile(
 )
 """What a client puts behind a typed text, into the same block."""
 
+_QUEUED = re.compile(
+    r"(?:<system-reminder>\s*)?The user sent (?:a new|the following) message"
+    r"(?: while you were working)?:\n([\s\S]+?)\n\n(?:IMPORTANT|Please address)"
+)
+"""How a client hands on what was typed while tools ran."""
+
 _CWD = re.compile(r"Primary working directory: ([^\n]+)")
 
 
@@ -108,22 +114,26 @@ def _came(messages: list[Object]) -> Iterator[Came]:
         role, content = message.get("role"), message.get("content")
         if role == "assistant":
             yield Came("reply")
-        elif role == "user":
+        elif role in ("user", "system"):
             whole = [{"type": "text", "text": content}] if isinstance(content, str) else content
             for part in objects(whole):
-                for one in _of_part(part):
+                for one in _of_part(part, is_typed=role == "user"):
                     one.turn = turn
                     yield one
                     turn += one.what == "interrupt"
 
 
-def _of_part(part: Object) -> Iterator[Came]:
+def _of_part(part: Object, *, is_typed: bool) -> Iterator[Came]:
     call, text = part.get("tool_use_id"), part.get("text")
     if part.get("type") == "tool_result" and isinstance(call, str) and call:
         more = {"is_error": part["is_error"]} if "is_error" in part else {}
         yield as_result(call, part.get("content"), more)
     elif part.get("type") == "text" and isinstance(text, str) and text:
-        if _MADE_UP.match(text) is None:
+        if queued := _QUEUED.match(text):
+            yield Came("prompt", queued[1])
+        elif not is_typed:
+            return
+        elif _MADE_UP.match(text) is None:
             yield Came("prompt", _ADDED.sub("", text))
         elif text.lstrip().startswith(INTERRUPTED):
             yield Came("interrupt")
