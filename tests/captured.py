@@ -88,8 +88,10 @@ def wire(payload: Row) -> bytes:
     return f"event: {sent['type']}\ndata: {data}\n\n".encode()
 
 
-def play(scene: Path, log: CaptureLog, clock: Clock, cut: int) -> Recorder:
-    """Plays a recording; each event comes in two pieces, the second `cut` bytes long or shorter."""
+def play(
+    scene: Path, log: CaptureLog, clock: Clock, cut: int, *, has_hooks: bool = True
+) -> Recorder:
+    """Plays a recording; each event comes in two pieces, the second `cut` bytes long."""
     recorder = Recorder(log, clock)
     recorded = lines(scene / "sse_lines.jsonl")
     talk = _Claude(scene) if scene.name.startswith("claude") else _Codex(scene, recorded)
@@ -110,7 +112,8 @@ def play(scene: Path, log: CaptureLog, clock: Clock, cut: int) -> Recorder:
         clock.now = line.time
         request, whose = line.payload.get("request_id"), (line.row["sid"], line.agent)
         if line.is_hook:
-            log.append([line.raw + b"\n"])
+            if has_hooks:
+                log.append([line.raw + b"\n"])
         elif request is None:
             if line.row["flow_id"] not in inputs:
                 inputs.add(line.row["flow_id"])

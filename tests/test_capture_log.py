@@ -6,6 +6,8 @@ import os
 import stat
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,8 @@ def test_two_writers_of_one_file(path: Path) -> None:
 def test_processes_write_together_and_rotate(path: Path) -> None:
     code = """
 import sys
+import time
+from datetime import datetime
 from agentmon.capture.log import CaptureLog
 from tests.test_capture_log import line
 log = CaptureLog(sys.argv[1], max_bytes=20_000)
@@ -211,3 +215,31 @@ def test_newest_line_of_a_session_is_found(path: Path) -> None:
     assert log.find("claude.ping", SID) == line(2, text="x" * 100)[:-1]
     assert log.find("claude.pong", SID) is None
     assert log.find("claude.ping", SID.replace("5", "6")) is None
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "hours"),
+    [
+        ("UTC", 1_795_289_640.4, 0),
+        ("Asia/Bangkok", 1_795_289_640.4, 7),
+        ("Asia/Kathmandu", 1_795_289_640.4, 5.75),
+        ("America/New_York", 1_795_289_640.4, -5),
+        ("America/New_York", 1_783_000_000.999, -4),
+    ],
+)
+def test_zone_can_be_told_from_a_line(
+    zone: str, moment: float, hours: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    line(1, moment - 1)
+    row = json.loads(line(0, moment))
+    monkeypatch.undo()
+    time.tzset()
+    stamp = json.loads(row["line"].removeprefix("data: "))["timestamp"]
+    assert abs(datetime.fromisoformat(stamp).timestamp() - moment) < 0.0011
+    offset = datetime.fromisoformat(row["t"] + "Z") - datetime.fromisoformat(stamp)
+    assert offset.total_seconds() == hours * 3600
+    assert [*row] == [
+        *("event", "t", "line", "round", "metadata", "flow_id", "data_count", "sid"),
+    ]

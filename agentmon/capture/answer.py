@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from uuid import uuid4
 
+from agentmon.capture import decoding
 from agentmon.capture.asked import (
     MAX_BODY,
     Object,
-    Plain,
-    Undecodable,
     header,
     mapping,
     read,
@@ -31,30 +30,33 @@ class Answer:
         self._reader = SseReader()
         self._body = bytearray()
         try:
-            self._plain: Plain | None = Plain(
-                header(headers, "content-encoding"), is_bounded=not self._is_stream
-            )
-        except Undecodable:
-            self._plain = None
+            self._decoder = decoding.decoder(header(headers, "content-encoding"))
+        except decoding.Undecodable:
+            self._decoder = None
 
     @property
     def passed_over(self) -> int:
         """Events too long to be recorded; all of them where the encoding is unknown."""
-        return self._reader.passed_over + (self._plain is None)
+        return self._reader.passed_over + (self._decoder is None)
 
     def feed(self, data: bytes) -> list[Object]:
         """The payloads that became whole."""
-        if self._plain is None:
-            return []
+        out: list[Object] = []
+        if self._decoder is None:
+            return out
         try:
-            data = self._plain.feed(data)
-        except Undecodable:
-            self._plain = None
-            return []
+            for piece in self._decoder.feed(data):
+                out += self._plain(piece)
+        except decoding.Undecodable:
+            self._decoder = None
+        return out
+
+    def _plain(self, piece: bytes) -> list[Object]:
         if self._is_stream:
-            return [_payload(*event) for event in self._reader.feed(data) if event[1] != b"[DONE]"]
+            events = self._reader.feed(piece)
+            return [_payload(name, data) for name, data in events if data != b"[DONE]"]
         if len(self._body) <= MAX_BODY:
-            self._body += data
+            self._body += piece
         return []
 
     def end(self, *, is_whole: bool) -> list[Object]:

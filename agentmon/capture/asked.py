@@ -2,24 +2,20 @@
 
 import json
 import re
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct, field
 
-from agentmon.compression import zstd_library
+from agentmon.capture import decoding
 
 SIDE = "side"
 """The agent of requests that are nobody's turn: titles, summaries, labels."""
 
 MAX_BODY = 64 << 20
 """Bytes of a body, once decompressed, beyond which it is not looked at."""
-
-MAX_STREAM = 1 << 30
-"""The same of a compressed stream, whose events are let go one by one."""
 
 Object: TypeAlias = dict[str, Any]
 
@@ -122,6 +118,24 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def texts(message: Object) -> list[str]:
+    """The texts of a message, block by block."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    return [text for part in objects(content) if (text := text_of(part.get("text")))]
+
+
+def found_in(messages: Iterable[Object], role: str, pattern: re.Pattern[str]) -> str:
+    """What the pattern's group is in the first message of a role that has it; "" where none is."""
+    for message in messages:
+        if message.get("role") == role:
+            for text in texts(message):
+                if found := pattern.search(text):
+                    return found[1].strip()
+    return ""
+
+
 _LONG = 4_096
 
 
@@ -144,50 +158,13 @@ def _short(value: object) -> object:
     return f"[{len(cast(str, value))} bytes cut]" if is_long else value
 
 
-# -- content-encoding
-
-
-class Undecodable(Exception):
-    """A body in an encoding that can't be read here, or that it is not in."""
-
-
-class Plain:
-    """A body, decoded piece by piece from its `content-encoding`."""
-
-    def __init__(self, encoding: str, *, is_bounded: bool = True) -> None:
-        self._left = MAX_BODY if is_bounded else MAX_STREAM
-        name = encoding.strip().lower()
-        self._decoder: Any = None
-        if name in ("", "identity"):
-            return
-        if name in ("gzip", "x-gzip", "deflate"):
-            self._decoder = zlib.decompressobj(wbits=47)
-        elif name == "zstd" and (library := zstd_library()) is not None:
-            self._decoder = library.ZstdDecompressor()
-        else:
-            raise Undecodable(name)
-
-    def feed(self, data: bytes) -> bytes:
-        """What the next bytes stand for. Raises Undecodable."""
-        if self._decoder is None:
-            return data
-        try:
-            out = self._decoder.decompress(data, self._left)
-        except Exception as error:  # each library has its own
-            raise Undecodable(str(error)) from error
-        self._left -= len(out)
-        if self._left <= 0:
-            raise Undecodable("too long")
-        return out
-
-
 def whole(headers: Sequence[tuple[str, str]], body: bytes) -> object:
     """The JSON of a request's body, None where it can't be read."""
     if len(body) > MAX_BODY:
         return None
     try:
-        return read(Plain(header(headers, "content-encoding")).feed(body))
-    except Undecodable:
+        return read(decoding.decoded(body, header(headers, "content-encoding")))
+    except decoding.Undecodable:
         return None
 
 

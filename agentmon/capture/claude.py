@@ -12,12 +12,13 @@ from agentmon.capture.asked import (
     Came,
     Object,
     as_result,
+    found_in,
     header,
     mapping,
     objects,
     read,
     session_in,
-    text_of,
+    texts,
     uuid_in,
     version_of,
     whole,
@@ -41,6 +42,12 @@ _ADDED = re.compile(
     r"|<system-reminder>)[\s\S]*"
 )
 """What a client puts behind a typed text, into the same block."""
+
+_QUEUED = re.compile(
+    r"(?:<system-reminder>\s*)?The user sent (?:a new|the following) message"
+    r"(?: while you were working)?:\n([\s\S]+?)\n\n(?:IMPORTANT|Please address)"
+)
+"""How a client hands on what was typed while tools ran."""
 
 _CWD = re.compile(r"Primary working directory: ([^\n]+)")
 
@@ -74,7 +81,7 @@ def asked(headers: Sequence[tuple[str, str]], body: bytes) -> Asked:
         sid=sid,
         agent=SIDE if is_side else agent,
         version=version,
-        cwd=_cwd(messages),
+        cwd=found_in(messages, "system", _CWD),
         is_client=is_client,
         came=[] if is_side else list(_came(messages)),
     )
@@ -93,27 +100,11 @@ def _parts(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[Object
     return objects(row.get("messages")), mapping(row.get("metadata")), bool(row.get("tools"))
 
 
-def _texts(message: Object) -> list[str]:
-    content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    return [text_of(part.get("text")) for part in objects(content) if part.get("type") == "text"]
-
-
 def _wants_summary(messages: list[Object]) -> bool:
     if not messages or messages[-1].get("role") != "user":
         return False
-    texts = _texts(messages[-1])
-    return bool(texts) and texts[-1].lstrip().startswith(COMPACT)
-
-
-def _cwd(messages: list[Object]) -> str:
-    for message in messages:
-        if message.get("role") == "system":
-            for text in _texts(message):
-                if found := _CWD.search(text):
-                    return found[1].strip()
-    return ""
+    said = texts(messages[-1])
+    return bool(said) and said[-1].lstrip().startswith(COMPACT)
 
 
 def _came(messages: list[Object]) -> Iterator[Came]:
@@ -123,22 +114,26 @@ def _came(messages: list[Object]) -> Iterator[Came]:
         role, content = message.get("role"), message.get("content")
         if role == "assistant":
             yield Came("reply")
-        elif role == "user":
+        elif role in ("user", "system"):
             whole = [{"type": "text", "text": content}] if isinstance(content, str) else content
             for part in objects(whole):
-                for one in _of_part(part):
+                for one in _of_part(part, is_typed=role == "user"):
                     one.turn = turn
                     yield one
                     turn += one.what == "interrupt"
 
 
-def _of_part(part: Object) -> Iterator[Came]:
+def _of_part(part: Object, *, is_typed: bool) -> Iterator[Came]:
     call, text = part.get("tool_use_id"), part.get("text")
     if part.get("type") == "tool_result" and isinstance(call, str) and call:
         more = {"is_error": part["is_error"]} if "is_error" in part else {}
         yield as_result(call, part.get("content"), more)
     elif part.get("type") == "text" and isinstance(text, str) and text:
-        if _MADE_UP.match(text) is None:
+        if queued := _QUEUED.match(text):
+            yield Came("prompt", queued[1])
+        elif not is_typed:
+            return
+        elif _MADE_UP.match(text) is None:
             yield Came("prompt", _ADDED.sub("", text))
         elif text.lstrip().startswith(INTERRUPTED):
             yield Came("interrupt")

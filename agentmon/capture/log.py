@@ -9,15 +9,18 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 NAME = "sse_lines.jsonl"
+HOOKS = "hooks.jsonl"
+"""The log beside it: what clients told their hooks."""
+
 MAX_BYTES = 256 << 20
 MAX_AGE = 7 * 86_400.0
 KEEP_BYTES = 2 << 30
 TAIL = 1 << 20
-"""How far back `find` looks."""
+"""How far back `newest` looks, in bytes."""
 
 _FIRST_TIME = re.compile(rb'"t":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)')
 
@@ -73,22 +76,9 @@ class CaptureLog:
 
     def find(self, event: str, sid: str) -> bytes | None:
         """The newest line of an event of a session, whoever wrote it, if it is not long ago."""
-        try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
-            return None
-        try:
-            size = os.fstat(fd).st_size
-            tail = os.pread(fd, TAIL, max(0, size - TAIL))
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
         head, end = b'{"event":"%s"' % event.encode(), b'"sid":"%s"}' % sid.encode()
-        for line in reversed(tail.split(b"\n")):
-            if line.startswith(head) and line.endswith(end):
-                return line
-        return None
+        lines = newest(self.path)
+        return next((one for one in lines if one.startswith(head) and one.endswith(end)), None)
 
     def close(self) -> None:
         """Lets go of the file; the next line opens it again."""
@@ -180,6 +170,21 @@ class CaptureLog:
     def _lose(self, lines: int, problem: str) -> None:
         self.lost += lines
         self.problem = problem
+
+
+def newest(path: str) -> Iterator[bytes]:
+    """The last lines of a log without their newlines, newest first; none where it can't be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        tail = os.pread(fd, TAIL, max(0, os.fstat(fd).st_size - TAIL))
+    except OSError:
+        tail = b""
+    finally:
+        os.close(fd)
+    yield from reversed(tail.split(b"\n"))
 
 
 def put_aside(path: str) -> list[str]:

@@ -9,11 +9,13 @@ from agentmon.capture.asked import (
     Came,
     Object,
     as_result,
+    found_in,
     header,
     mapping,
     objects,
     read,
     text_of,
+    texts,
     uuid_in,
     version_of,
     whole,
@@ -49,7 +51,7 @@ def asked(headers: Sequence[tuple[str, str]], body: bytes) -> Asked:
         sid=sid,
         agent=agent,
         version=version,
-        cwd=_cwd(items),
+        cwd=found_in(items, "user", _CWD),
         is_client=is_client,
         is_whole=not row.get("previous_response_id"),
         came=[] if agent == SIDE else list(_came(items)),
@@ -71,22 +73,6 @@ def _agent(headers: Sequence[tuple[str, str]], told: Object) -> str:
     return (name if name not in ("", _ROOT) else thread or kind)[:200]
 
 
-def _texts(item: Object) -> list[str]:
-    content = item.get("content")
-    if isinstance(content, str):
-        return [content]
-    return [text_of(part.get("text")) for part in objects(content)]
-
-
-def _cwd(items: list[Object]) -> str:
-    for item in items:
-        if item.get("role") == "user":
-            for text in _texts(item):
-                if found := _CWD.search(text):
-                    return found[1].strip()
-    return ""
-
-
 def _came(items: list[Object]) -> Iterator[Came]:
     for turn, item in enumerate(items):
         kind, role = item.get("type", "message"), item.get("role")
@@ -96,7 +82,7 @@ def _came(items: list[Object]) -> Iterator[Came]:
         elif kind in _REPLIES or role == "assistant":
             yield Came("reply")
         elif kind == "message" and role == "user":
-            for text in _texts(item):
+            for text in texts(item):
                 if text and _MADE_UP.match(text) is None:
                     yield Came("prompt", text, turn=turn)
                 elif text.lstrip().startswith(INTERRUPTED):

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from agentmon.capture import claude, openai
 from agentmon.capture.answer import Answer, unreachable
-from agentmon.capture.asked import SIDE, Asked, Came, Object, mapping, objects, text_of
+from agentmon.capture.asked import SIDE, Asked, Came, Object, mapping, objects, read, text_of
 from agentmon.capture.envelope import envelope
-from agentmon.capture.log import CaptureLog
+from agentmon.capture.log import HOOKS, CaptureLog, newest
 from agentmon.capture.requests import RequestLog
 from agentmon.capture.sessions import Peer, Session, Sessions
 from agentmon.logfile import log as own_log
@@ -118,12 +118,26 @@ class Recorder:
 
     def _end_session(self, session: Session, reason: str) -> None:
         session.is_ended = True
-        told = self.log.find(f"{session.product}.session_end", session.sid)
-        if told is not None and _stamp(told) >= _utc(session.last_time):
+        if self._is_end_told(session):
             return
         if session.over_at is not None:
             self._say(session, _stop(session), session.round, session.over_at)
         self._say(session, {"type": "session_end", "reason": reason}, session.round)
+
+    def _is_end_told(self, session: Session) -> bool:
+        """Whether the log says it, or a hook, which knows the reason."""
+        told = self.log.find(f"{session.product}.session_end", session.sid)
+        if told is not None and _stamp(told) >= _utc(session.last_time):
+            return True
+        sid = session.sid.encode()
+        for line in newest(os.path.join(os.path.dirname(self.log.path), HOOKS)):
+            if b'"SessionEnd"' in line and sid in line:
+                row = mapping(read(line))
+                hook, at = mapping(row.get("payload")), row.get("t")
+                is_end = hook.get("hook_event_name") == "SessionEnd"
+                if is_end and hook.get("session_id") == session.sid:
+                    return isinstance(at, int | float) and at >= session.last_time
+        return False
 
     def _say(
         self, session: Session, payload: Object, round_id: str, at: float | None = None
