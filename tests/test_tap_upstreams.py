@@ -1,9 +1,11 @@
 """Real upstreams: what was recorded of models, encryption, proxies, answers that come early."""
 
 import asyncio
+import gzip
 import json
 import ssl
 import subprocess
+import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +59,27 @@ async def test_recorded_streams_come_as_they_were_and_are_recorded_again(
         await tap.stop()
     again = [line.payload for line in lines(Path(log.path)) if "request_id" in line.payload]
     assert again == [payload for payloads in said.values() for payload in payloads]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_what_comes_compressed_all_the_same_is_recorded_plain(
+    encoding: str, tmp_path: Path
+) -> None:
+    stream = b"".join(model.message(["a", "b"]))
+    packed = gzip.compress(stream) if encoding == "gzip" else zlib.compress(stream)
+    fields = [("Content-Type", "text/event-stream"), ("Content-Encoding", encoding)]
+    log = CaptureLog(tmp_path / "sse_lines.jsonl")
+    body = gzip.compress(b'{"model":"m","stream":true,"tools":[{}],"messages":[]}')
+    asked = [("X-Claude-Code-Session-Id", SID), ("Content-Encoding", "gzip")]
+    pieces = model.cut_anywhere(packed, [7, 30])
+    async with serving(lambda _: model.streamed(pieces, fields)) as server:
+        tap = Tap(server.url, Recorder(log))
+        reply = await ask(await tap.start(), request(body=body, fields=asked))
+        await tap.stop()
+    assert reply.body == packed
+    events = [line.kind for line in lines(Path(log.path)) if "request_id" in line.payload]
+    said = [event.partition(b"data: ")[2] for event in model.message(["a", "b"])]
+    assert events == [json.loads(payload)["type"] for payload in said]
 
 
 async def test_a_path_below_which_everything_is() -> None:

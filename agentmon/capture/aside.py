@@ -14,7 +14,6 @@ from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 from weakref import WeakKeyDictionary
 
-from agentmon.capture import decoding
 from agentmon.capture.peer import Peer, Peers
 from agentmon.logfile import log
 
@@ -89,45 +88,36 @@ class Copy:
     def __init__(self, aside: "Aside") -> None:
         self._aside = aside
         self._exchange: Exchange | None = None
-        self._decoder: decoding.Decoder | None = None
         self._is_cut = False
         """A piece of it was not kept: what follows would make no sense."""
 
     def begin(self, method: str, path: str, headers: Fields, body: bytes, seat: Seat) -> None:
         def work() -> None:
-            plain, fields = _plain_body(body, headers)
             peer = seat.peer()
             self._aside.known_as(peer)
-            self._exchange = self._aside.recorder.begin(method, path, fields, plain, peer)
+            self._exchange = self._aside.recorder.begin(method, path, headers, body, peer)
 
         self._hand_over(work, len(body))
 
     def response(self, status: int, headers: Fields) -> None:
         def work() -> None:
-            self._decoder = _decoder(headers)
             if self._exchange is not None:
-                self._exchange.response(status, _without_encoding(headers))
+                self._exchange.response(status, headers)
 
         self._hand_over(work, 0)
 
     def feed(self, data: bytes) -> None:
         def work() -> None:
-            if self._exchange is None or self._decoder is None:
-                return
-            try:
-                for piece in self._decoder.feed(data):
-                    self._exchange.feed(piece)
-            except decoding.Undecodable as problem:
-                self._decoder = None
-                log.warning("an answer could not be read for the log: %s", problem)
+            if self._exchange is not None:
+                self._exchange.feed(data)
 
         self._hand_over(work, len(data))
 
     def end(self, outcome: Outcome) -> None:
         def work() -> None:
-            if self._exchange is not None:
-                self._exchange.end("upstream_gone" if self._is_cut else outcome)
-            self._exchange = self._decoder = None
+            exchange, self._exchange = self._exchange, None
+            if exchange is not None:
+                exchange.end("upstream_gone" if self._is_cut else outcome)
 
         self._aside.put(work, 0)
 
@@ -135,36 +125,6 @@ class Copy:
         if self._is_cut or not self._aside.put(work, size):
             self._is_cut = True
             self._aside.lost += 1
-
-
-def _value(headers: Fields, name: str) -> str:
-    return next((value for key, value in headers if key.lower() == name), "")
-
-
-def _without_encoding(headers: Fields) -> Fields:
-    """What a recorder is told of a body that it gets decoded."""
-    if not _value(headers, "content-encoding"):
-        return headers
-    gone = ("content-encoding", "content-length")
-    return [(name, value) for name, value in headers if name.lower() not in gone]
-
-
-def _plain_body(body: bytes, headers: Fields) -> tuple[bytes, Fields]:
-    try:
-        return decoding.decoded(body, _value(headers, "content-encoding")), _without_encoding(
-            headers
-        )
-    except decoding.Undecodable as problem:
-        log.warning("a request could not be read for the log: %s", problem)
-        return b"", _without_encoding(headers)
-
-
-def _decoder(headers: Fields) -> decoding.Decoder | None:
-    try:
-        return decoding.decoder(_value(headers, "content-encoding"))
-    except decoding.Undecodable as problem:
-        log.warning("an answer could not be read for the log: %s", problem)
-        return None
 
 
 class Aside:
