@@ -73,7 +73,7 @@ async def test_a_second_signal_ends_at_once() -> None:
         await asyncio.to_thread(tap.process.stderr.readline)
         answer = await asyncio.to_thread(tap.end, signal.SIGTERM)
         assert (await client.chunks())[1] == "closed"
-    assert answer.code == 0
+    assert answer.code == 130
 
 
 async def test_killed_it_closes_the_connection_and_its_log_is_whole(tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 INSTALL = "python3 -m pip install 'agentmon[tap]'"
 
+INTERRUPTED = 130
+"""What a command ends with on Ctrl+C."""
+
 TELLING = 5.0
 """Seconds between two lines about what could not be recorded."""
 
@@ -118,7 +121,7 @@ def tap(
             )
         if made.upstream.is_plain:
             complain(f"what goes to {made.upstream.url} is not encrypted, credentials included")
-        asyncio.run(_run(made, recorder, port_file, quiet, as_json))
+        sys.exit(asyncio.run(_run(made, recorder, port_file, quiet, as_json)))
 
 
 def _recorder(path: Path, record_requests: bool) -> tuple["Recorder", "Moment"]:
@@ -149,19 +152,20 @@ def _tap(
 
 async def _run(
     made: "Tap", recorder: "Recorder", port_file: Path | None, quiet: bool, as_json: bool
-) -> None:
-    """Until SIGTERM or Ctrl+C. Raises Failure, OSError."""
-    ends = asyncio.Event()
-
-    def end() -> None:
-        if ends.is_set():
-            made.hurry()
-        ends.set()
-
+) -> int:
+    """Until SIGTERM or Ctrl+C; the exit code. Raises Failure, OSError."""
     loop = asyncio.get_running_loop()
+    ends: asyncio.Future[int] = loop.create_future()
+
+    def end(code: int) -> None:
+        if ends.done():
+            made.hurry()
+        else:
+            ends.set_result(code)
+
     loop.set_exception_handler(_keep_quiet)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGTERM, end, 0)
+    loop.add_signal_handler(signal.SIGINT, end, INTERRUPTED)
     try:
         url = await made.start()
     except ValueError as problem:
@@ -173,7 +177,7 @@ async def _run(
         _say(url, made, recorder.log.path, as_json)
         if port_file is not None:
             _write(port_file, url)
-        await ends.wait()
+        await ends
         running = made.status().running
         if running and not quiet:
             streams = "stream" if running == 1 else "streams"
@@ -185,6 +189,7 @@ async def _run(
             _tell(made, recorder, 0)
         if port_file is not None:
             _remove(port_file)
+    return ends.result()
 
 
 def _say(url: str, made: "Tap", log: str, as_json: bool) -> None:
