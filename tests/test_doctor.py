@@ -26,7 +26,7 @@ def examine_home(tmp_path: Path, home: Path, *paths: str, data: str = "data") ->
     checks = doctor.examine(
         terminal=GOOD_TERMINAL,
         settings=GOOD_SETTINGS,
-        discovery=discover({}, home, home / "state", paths),
+        discovery=discover({}, home, home / "state" / "capture", paths),
         data_dir=tmp_path / data,
         store=sound_store,
         inotify=tmp_path / "no-inotify",
@@ -215,7 +215,7 @@ def test_what_may_not_be_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     home = tmp_path / "home"
     secret = make(home / ".claude" / "projects" / "-x" / "a.jsonl")
     (home / ".codex" / "sessions").mkdir(parents=True)
-    found = discover({}, home, home / "state")
+    found = discover({}, home, home / "state" / "capture")
     monkeypatch.setattr(places, "_format", refused)
     found.inputs.problems.append(Problem("/closed", "cannot read /closed: permission denied"))
     checks = {check.name: check for check in doctor.check_places(found, NOW)}
