@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -56,7 +57,8 @@ def test_an_event_becomes_a_line_that_the_decoder_knows(scratch_home: Path) -> N
     assert before <= row["t"] <= time.time()
     parents = row["parents"]
     assert isinstance(parents, list)
-    assert os.getpid() in [pid for pid, _ in parents]
+    above = cast("list[tuple[int, str]]", parents)
+    assert os.getpid() in [pid for pid, _ in above]
     assert stat.S_IMODE(log_of(scratch_home).stat().st_mode) == 0o600
     assert stat.S_IMODE(log_of(scratch_home).parent.stat().st_mode) == 0o700
     notice, *_ = HookDecoder(Context("", time.time)).record(row, b"", 0)
@@ -154,13 +156,6 @@ def test_many_hooks_at_once_write_whole_lines(scratch_home: Path) -> None:
     assert sorted(str(payload) for payload in payloads) == sorted(
         str({"hook_event_name": "Stop", "a": text}) for text in texts
     )
-
-
-def test_a_log_that_is_large_makes_room(tmp_path: Path) -> None:
-    path, older = tmp_path / "hooks.jsonl", tmp_path / "hooks.1.jsonl"
-    for number in range(3):
-        hook.append(str(path), b"%d\n" % number, max_bytes=1)
-    assert (older.read_bytes(), path.read_bytes()) == (b"0\n1\n", b"2\n")
 
 
 def test_the_folder_is_that_of_the_settings(

@@ -112,7 +112,7 @@ def without_ours(value: Any) -> Any:
     return {**tree, "hooks": kept}
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(text=settings_texts(), client=st.sampled_from(CLIENTS))
 @example(text="{}", client="claude")
 @example(text="{\n}", client="claude")

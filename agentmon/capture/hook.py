@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from agentmon.capture.log import CaptureLog
+
 NAME = "hooks.jsonl"
-MAX_BYTES = 256 << 20
-"""Size at which the log makes room: the one before is kept as `hooks.1.jsonl`."""
 
 _ANCESTORS = 8
 _CLIENTS = ("claude", "codex")
@@ -116,25 +116,6 @@ def client_of(parents: Sequence[tuple[int, str]]) -> str | None:
     return next((name for name in names if name in _CLIENTS), None)
 
 
-def append(path: str, data: bytes, max_bytes: int = MAX_BYTES) -> None:
-    """One line at the end of a log that others may write to. Raises OSError.
-
-    A line that the disk was too full for is ended first: what is torn stays one bad line.
-    """
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    file = os.open(path, flags, 0o600)
-    try:
-        size = os.fstat(file).st_size
-        if size and os.pread(file, 1, size - 1) != b"\n":
-            data = b"\n" + data
-        os.write(file, data)
-    finally:
-        os.close(file)
-    if size > max_bytes:
-        os.replace(path, path.removesuffix(".jsonl") + ".1.jsonl")
-
-
 def _all(file: int) -> bytes:
     parts: list[bytes] = []
     while part := os.read(file, 1 << 16):
@@ -152,7 +133,7 @@ def record(client: str | None) -> None:
         return
     parents = ancestors(os.getppid())
     data = line(_all(0), client=client or client_of(parents), now=now, parents=parents)
-    append(os.path.join(where, NAME), data)
+    CaptureLog(os.path.join(where, NAME)).append([data])
 
 
 def main(arguments: Sequence[str]) -> None:

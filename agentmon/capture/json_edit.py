@@ -14,6 +14,7 @@ _SPACE = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _PLAIN = re.compile(r"-?\d[\d.eE+-]*|true|false|null")
 _BLANK = " \t\r\n"
+_decode = json.JSONDecoder(strict=False).decode
 
 
 class NotJson(ValueError):
@@ -61,7 +62,7 @@ def data(text: str, node: Node) -> object:
     if node.kind == "array":
         return [data(text, item.value) for item in node.items]
     try:
-        return json.loads(text[node.start : node.end], strict=False)
+        return _decode(text[node.start : node.end])
     except ValueError as problem:
         raise _wrong(text, node.start) from problem
 
@@ -151,7 +152,7 @@ def _key(text: str, at: int) -> tuple[str, int]:
     if match is None or not text.startswith(":", colon):
         raise _wrong(text, at)
     try:
-        name = str(json.loads(match[0], strict=False))
+        name = match[0][1:-1] if "\\" not in match[0] else str(_decode(match[0]))
     except ValueError as problem:
         raise _wrong(text, at) from problem
     return name, _skip(text, colon + 1)
