@@ -50,6 +50,7 @@ ROOMS = {
     "queries": "rounds show tool",
     "retention": "cleanup restore",
     "round": "parallel rate",
+    "run": "run",
     "scripts": "status wait",
     "searching": "search",
     "ship": "ship",

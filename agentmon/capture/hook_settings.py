@@ -62,6 +62,9 @@ EVENTS: Mapping[Client, tuple[str, ...]] = {
 TIMEOUT = 10
 """Seconds after which a client gives up on the hook; it takes a twentieth of one."""
 
+LAST_TIMEOUT = 3
+"""The same at the end of a session, where Codex grants no more."""
+
 BACKUP = ".before-agentmon"
 """What the file before a change is called, behind its own name."""
 
@@ -174,7 +177,7 @@ def installed(client: Client, text: str, wanted: str) -> str:
         if groups is None:
             text = json_edit.add(text, hooks.value, style.event(event, wanted), style.lead(2))
         else:
-            text = json_edit.add(text, groups.value, style.group(wanted), style.lead(3))
+            text = json_edit.add(text, groups.value, style.group(event, wanted), style.lead(3))
     return text
 
 
@@ -267,11 +270,12 @@ class _Style(Struct, frozen=True):
         return f'"hooks": {{{inside}{self.lead(1)}}}'
 
     def event(self, event: str, command: str) -> str:
-        group = self.lead(3) + self.group(command)
+        group = self.lead(3) + self.group(event, command)
         return f"{json.dumps(event)}: [{group}{self.lead(2)}]"
 
-    def group(self, command: str) -> str:
-        handler = {"type": "command", "command": command, "timeout": TIMEOUT}
+    def group(self, event: str, command: str) -> str:
+        timeout = LAST_TIMEOUT if event == "SessionEnd" else TIMEOUT
+        handler = {"type": "command", "command": command, "timeout": timeout}
         said = json.dumps(handler, ensure_ascii=False)
         return f'{{"hooks": [{said}]}}'
 

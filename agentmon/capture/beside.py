@@ -1,0 +1,137 @@
+"""A tap beside one process: it listens before that begins, and is gone when that is.
+
+The process becomes the client itself, so that terminal, signals, job control and exit code are
+those of the client; the tap is nobody's child, in a session of its own.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from agentmon.capture.aside import Moment
+from agentmon.capture.log import CaptureLog
+from agentmon.capture.peer import Peer
+from agentmon.capture.recorder import Exchange, Headers, Recorder
+from agentmon.capture.sessions import Peer as SomePeer
+
+POLL = 0.25
+"""Seconds between two looks at the client, where the system does not tell when it ends."""
+
+GRACE = 5.0
+"""Seconds that streams of what the client started, and left behind, have to finish."""
+
+
+class CannotTap(Exception):
+    """No tap could be started; the message says why."""
+
+
+def start(upstream: str, log: Callable[[], CaptureLog]) -> str:
+    """Starts a tap for this process, whatever it becomes; the tap's address. Raises CannotTap."""
+    client = Peer(os.getpid(), os.getcwd(), "")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _between(upstream, log, client, writing)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading, "rb") as said:
+        word, _, rest = said.read().decode("utf-8", "replace").partition(" ")
+    if word != "url":
+        raise CannotTap(rest or "it ended at once")
+    return rest
+
+
+def _between(upstream: str, log: Callable[[], CaptureLog], client: Peer, writing: int) -> None:
+    """In a child of this process, which ends so that the tap has no parent. Does not return."""
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _let_go(writing)
+            asyncio.run(_serve(upstream, log(), client, writing))
+    finally:
+        os._exit(0)
+
+
+def _let_go(writing: int) -> None:
+    """Lets go of everything that was the client's: its terminal, its pipes, its folder."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    most = os.sysconf("SC_OPEN_MAX")
+    os.closerange(3, writing)
+    os.closerange(writing + 1, min(most, 1 << 16) if most > 0 else 1 << 16)
+    os.chdir("/")
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class _OneClient(Recorder):
+    """Whose connection was gone before it was looked for was this client, or of its making."""
+
+    def __init__(self, log: CaptureLog, clock: Callable[[], float], client: Peer) -> None:
+        super().__init__(log, clock)
+        self._client = client
+
+    def begin(
+        self, method: str, path: str, headers: Headers, body: bytes, peer: SomePeer | None
+    ) -> Exchange:
+        return super().begin(method, path, headers, body, peer or self._client)
+
+    def close(self, alive: Callable[[int], bool] | None = None) -> None:
+        """One that has ended and that nobody asked for yet is no process any more."""
+        super().close(alive or (lambda pid: Peer(pid, "", "").is_alive()))
+
+
+async def _serve(upstream: str, log: CaptureLog, client: Peer, writing: int) -> None:
+    from agentmon.capture.proxy import Tap
+
+    try:
+        clock = Moment()
+        recorder = _OneClient(log, clock, client)
+        tap = Tap(upstream, recorder, grace=GRACE, clock=clock)
+        said = f"url {await tap.start()}"
+    except (OSError, ValueError) as problem:
+        os.write(writing, f"problem {problem}".encode())
+        return
+    os.write(writing, said.encode())
+    os.close(writing)
+    try:
+        await _ended(client.pid)
+    finally:
+        await tap.stop()
+
+
+async def _ended(pid: int) -> None:
+    """Waits until a process is gone, or this one is told to end."""
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, over.set)
+    if sys.platform == "linux":
+        try:
+            file = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        except OSError:  # an old kernel
+            pass
+        else:
+            loop.add_reader(file, over.set)
+            await over.wait()
+            loop.remove_reader(file)
+            os.close(file)
+            return
+    while not over.is_set() and _is_there(pid):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), POLL)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
