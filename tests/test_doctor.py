@@ -263,7 +263,7 @@ def test_the_empty_state_says_what_to_do() -> None:
         "  Codex rollouts: ~/.codex/sessions (not there)",
     ]
     text = "\n".join(lines)
-    for words in ("--demo", "agentmon PATH", "agentmon doctor", "CLAUDE_CODE_LOG_DIR"):
+    for words in ("--demo", "agentmon PATH", "agentmon doctor", "run -- claude", "hooks install"):
         assert words in text
     assert "\x1b" not in text
     assert all(cells(line) <= 60 for line in lines)
