@@ -14,6 +14,8 @@ import pytest
 
 from agentmon.capture import clients
 from agentmon.capture.clients import Unclear
+from agentmon.engine.feed import Status
+from agentmon.ui import health, owner
 from tests.cli_run import Answer, assert_one_sentence, command, environment, run
 from tests.model_server import model, serving
 from tests.tapped import until
@@ -249,3 +251,62 @@ def test_codex_keeps_the_provider_that_it_has(tmp_path: Path) -> None:
     assert led("codex", "-c", 'model_provider="other"', home=tmp_path)[0] == "https://other/v1"
     with pytest.raises(Unclear, match="ollama"):
         led("codex", "-c", "model_provider=ollama", home=tmp_path)
+
+
+# -- taps beside the screen
+
+BESIDE = """
+import sys
+from agentmon import config
+from agentmon.commands.run import beside_the_screen
+print(*beside_the_screen(config.Settings()), sep="\\n", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_taps_beside_the_screen_end_with_it(scratch_home: Path) -> None:
+    """Each client of this machine has one; what to paste is told."""
+    log = scratch_home / "state" / "agentmon" / "capture" / "sse_lines.jsonl"
+    async with serving(model(["a "])) as server:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            BESIDE,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment({"ANTHROPIC_BASE_URL": server.url}),
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        claude, codex = [(await process.stdout.readline()).decode().split() for _ in range(2)]
+        url, name = claude[0].removeprefix("ANTHROPIC_BASE_URL="), claude[1]
+        assert name == "claude"
+        assert codex[:3] == ["agentmon", "run", "--tap"]
+        assert codex[4:] == ["--", "codex"]
+        argv = [sys.executable, "-c", CLIENT, SID]
+        client = await asyncio.create_subprocess_exec(
+            *argv, env=environment({"ANTHROPIC_BASE_URL": url}), stdout=subprocess.DEVNULL
+        )
+        assert await client.wait() == 7
+        await until(lambda: "claude.message_stop" in [row["event"] for row in rows_of(log)])
+        assert listens(codex[3])
+        process.stdin.close()
+        assert await process.wait() == 0
+    await until(lambda: not listens(url) and not listens(codex[3]))
+
+
+def test_taps_need_a_screen() -> None:
+    for args in (["--with-tap"], ["--with-tap", "--demo"], ["--with-tap", "--once"]):
+        assert_one_sentence(run(*args), "needs a screen", code=2)
+
+
+def test_what_to_paste_is_shown() -> None:
+    status = Status(taps=("ANTHROPIC_BASE_URL=http://tap claude", "second"))
+    shown = ["".join(part.text for part in line) for line in owner.hints(status)]
+    assert shown[1:4] == [
+        " Paste into another pane:",
+        "   ANTHROPIC_BASE_URL=http://tap claude",
+        "   second",
+    ]
+    facts = {fact.text for fact in health.answer(status, "~/x").facts}
+    assert set(status.taps) <= facts

@@ -65,16 +65,17 @@ def told(sid: str) -> list[str]:
     answer = {"type": "assistant", "uuid": "u2", "parentUuid": "u1", "timestamp": T % 2, **common}
     text = [{"type": "text", "text": "hello"}]
     message = {"id": "msg_1", "role": "assistant", "model": "m", "content": text}
+    usage: dict[str, int] = {}
     rows = [
         {**ask, "message": {"role": "user", "content": "hi"}},
-        {**answer, "message": {**message, "stop_reason": "end_turn", "usage": {}}},
+        {**answer, "message": {**message, "stop_reason": "end_turn", "usage": usage}},
     ]
     return [json.dumps(row) for row in rows]
 
 
 def hooked(sid: str) -> list[str]:
     payload = {"session_id": sid, "cwd": "/q", "hook_event_name": "SessionStart"}
-    row = {"t": 1795255201.0, "source": "claude", "parents": [], "payload": payload}
+    row = {"t": 1795255201.0, "source": "claude", "payload": payload}
     return [json.dumps(row)]
 
 

@@ -28,13 +28,17 @@ class CannotTap(Exception):
     """No tap could be started; the message says why."""
 
 
-def start(upstream: str, log: Callable[[], CaptureLog]) -> str:
-    """Starts a tap for this process, whatever it becomes; the tap's address. Raises CannotTap."""
-    client = Peer(os.getpid(), os.getcwd(), "")
+def start(upstream: str, log: Callable[[], CaptureLog], *, is_client: bool = True) -> str:
+    """Starts a tap that ends with this process, whatever it becomes; the tap's address.
+
+    `is_client`: it becomes the client; otherwise others will be. Raises CannotTap.
+    """
+    beside = os.getpid()
+    client = Peer(beside, os.getcwd(), "") if is_client else None
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _between(upstream, log, client, writing)
+        _between(upstream, log(), beside, client, writing)
     os.close(writing)
     os.waitpid(child, 0)
     with os.fdopen(reading, "rb") as said:
@@ -44,13 +48,15 @@ def start(upstream: str, log: Callable[[], CaptureLog]) -> str:
     return rest
 
 
-def _between(upstream: str, log: Callable[[], CaptureLog], client: Peer, writing: int) -> None:
+def _between(
+    upstream: str, log: CaptureLog, beside: int, client: Peer | None, writing: int
+) -> None:
     """In a child of this process, which ends so that the tap has no parent. Does not return."""
     try:
         os.setsid()
         if os.fork() == 0:
             _let_go(writing)
-            asyncio.run(_serve(upstream, log(), client, writing))
+            asyncio.run(_serve(upstream, _OneClient(log, client), beside, writing))
     finally:
         os._exit(0)
 
@@ -71,8 +77,9 @@ def _let_go(writing: int) -> None:
 class _OneClient(Recorder):
     """Whose connection was gone before it was looked for was this client, or of its making."""
 
-    def __init__(self, log: CaptureLog, clock: Callable[[], float], client: Peer) -> None:
-        super().__init__(log, clock)
+    def __init__(self, log: CaptureLog, client: Peer | None) -> None:
+        self.moment = Moment()
+        super().__init__(log, self.moment)
         self._client = client
 
     def begin(
@@ -85,13 +92,11 @@ class _OneClient(Recorder):
         super().close(alive or (lambda pid: Peer(pid, "", "").is_alive()))
 
 
-async def _serve(upstream: str, log: CaptureLog, client: Peer, writing: int) -> None:
+async def _serve(upstream: str, recorder: _OneClient, beside: int, writing: int) -> None:
     from agentmon.capture.proxy import Tap
 
     try:
-        clock = Moment()
-        recorder = _OneClient(log, clock, client)
-        tap = Tap(upstream, recorder, grace=GRACE, clock=clock)
+        tap = Tap(upstream, recorder, grace=GRACE, clock=recorder.moment)
         said = f"url {await tap.start()}"
     except (OSError, ValueError) as problem:
         os.write(writing, f"problem {problem}".encode())
@@ -99,7 +104,7 @@ async def _serve(upstream: str, log: CaptureLog, client: Peer, writing: int) -> 
     os.write(writing, said.encode())
     os.close(writing)
     try:
-        await _ended(client.pid)
+        await _ended(beside)
     finally:
         await tap.stop()
 

@@ -138,7 +138,7 @@ def _each(
 
     rows: list[dict[str, object]] = []
     failed: list[str] = []
-    for client in clients or _present():
+    for client in clients or present_clients():
         path = hook_settings.settings_file(client, scope, os.environ, Path.cwd())
         try:
             with clear_errors():
@@ -160,7 +160,7 @@ def _each(
         raise SystemExit(1)
 
 
-def _present() -> "tuple[Client, ...]":
+def present_clients() -> "tuple[Client, ...]":
     """The clients of this machine; Claude Code where there is none."""
     import shutil
 

@@ -98,6 +98,31 @@ def run(
     _become(program, argv, {**os.environ, **clients.beside_proxies(os.environ), **told})
 
 
+def beside_the_screen(given: "Settings") -> tuple[str, ...]:
+    """Starts a tap for each client of this machine, which ends with this process; the lines that
+    start these clients through them. Raises Failure."""
+    import shlex
+
+    from agentmon.capture import clients
+    from agentmon.commands.hooks import present_clients
+
+    log = (config.capture_dir(given, os.environ) / "sse_lines.jsonl").absolute()
+    lines: list[str] = []
+    for client in present_clients():
+        try:
+            way = clients.way([client], os.environ, Path.cwd())
+        except clients.Unclear as problem:
+            complain(str(problem))
+            continue
+        url = _start(way.upstream, log, given, is_client=False)
+        argv, told = way.lead(url)
+        said = [f"{name}={shlex.quote(value)}" for name, value in told.items()]
+        if argv != [client] or clients.beside_proxies(os.environ):
+            said, argv = [], ["agentmon", "run", "--tap", url, "--", client]
+        lines.append(" ".join([*said, *map(shlex.quote, argv)]))
+    return tuple(lines)
+
+
 def _says(word: str, upstream: str, url: str, log: Path | None) -> str:
     where = "" if log is None else f", recorded in {log}"
     return f"{os.path.basename(word)} speaks to {upstream} through {url}{where}"
@@ -113,7 +138,7 @@ def _program(word: str) -> str:
     raise SystemExit(NOT_RUNNABLE if is_there else NOT_FOUND)
 
 
-def _start(upstream: str, log: Path, given: "Settings") -> str:
+def _start(upstream: str, log: Path, given: "Settings", *, is_client: bool = True) -> str:
     from agentmon.capture import beside
     from agentmon.capture.log import CaptureLog
     from agentmon.capture.upstream import parse
@@ -137,7 +162,7 @@ def _start(upstream: str, log: Path, given: "Settings") -> str:
         )
 
     try:
-        return beside.start(upstream, opened)
+        return beside.start(upstream, opened, is_client=is_client)
     except (beside.CannotTap, OSError) as problem:
         raise Failure(f"no tap could be started: {problem}") from problem
 

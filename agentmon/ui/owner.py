@@ -102,6 +102,9 @@ def hints(status: Status) -> list[Line]:
     if status.backlog is not None:
         words = one_line(status.note or "reading what was found", 60)
         lines = [(Part(f" {words.capitalize()}: {100 * status.backlog:.0f} %", "accent"),)]
+    if status.taps:
+        lines.append((Part(" Paste into another pane:", "text-muted"),))
+        lines += [(Part(f"   {one_line(line, 200)}", "accent"),) for line in status.taps]
     if status.looked_for:
         lines.append((Part(" Looked for:", "text-muted"),))
         lines += [(Part(f"   {short_path(place)}"),) for place in status.looked_for]
