@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from agentmon import config, logfile
 from agentmon.capture.aside import Moment
 from agentmon.capture.log import CaptureLog
 from agentmon.capture.peer import Peer
@@ -56,6 +57,7 @@ def _between(
         os.setsid()
         if os.fork() == 0:
             _let_go(writing)
+            logfile.keep(config.state_dir(os.environ))
             asyncio.run(_serve(upstream, _OneClient(log, client), beside, writing))
     finally:
         os._exit(0)
