@@ -6,7 +6,7 @@ import re
 _HOST = re.compile(r"\[([0-9A-Fa-f:.%]+)\]:(\d{1,5})|([^:\s\[\]]+):(\d{1,5})")
 
 
-def listen_address(given: str, example: str) -> tuple[str, int]:
+def listen_address(given: str, example: str = "127.0.0.1:9464") -> tuple[str, int]:
     """Host and port of "127.0.0.1:9464" or "[::1]:9464". Raises ValueError with a reason."""
     match = _HOST.fullmatch(given.strip())
     port = int(match[2] or match[4]) if match is not None else -1

@@ -159,10 +159,15 @@ def test_without_its_extra_it_says_what_to_install(tmp_path: Path) -> None:
     assert_one_sentence(ran(command("tap"), env=env), "agentmon[tap]")
 
 
-async def test_it_says_so_when_others_can_reach_it() -> None:
+async def test_it_says_so_when_others_can_reach_it(scratch_home: Path, tmp_path: Path) -> None:
+    folder = scratch_home / "config" / "agentmon"
+    folder.mkdir()
+    (folder / "config.toml").write_text(f'[capture]\nfolder = "{tmp_path}"\n')
     async with running("--listen", "0.0.0.0:0", "--upstream", "http://example.com") as (tap, url):
+        log = (await asyncio.to_thread(tap.line)).decode().strip()
         answer = await asyncio.to_thread(tap.end, signal.SIGTERM)
     assert url.startswith("http://0.0.0.0:")
+    assert log == f"{tmp_path}/sse_lines.jsonl"
     reached, plain = answer.err.splitlines()
     assert reached.startswith("agentmon: 0.0.0.0 is reached from other machines")
     assert plain.startswith("agentmon: what goes to http://example.com is not encrypted")

@@ -55,7 +55,7 @@ def serve_metrics(
     from agentmon.report import prometheus
 
     try:
-        host, port = listen_address(listen, "127.0.0.1:9464")
+        host, port = listen_address(listen)
     except ValueError as problem:
         raise click.BadParameter(str(problem), param_hint="--listen") from problem
     loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))

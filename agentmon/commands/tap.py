@@ -27,8 +27,10 @@ from agentmon.commands.options import (
 
 if TYPE_CHECKING:
     from agentmon.capture.aside import Moment
+    from agentmon.capture.log import CaptureLog
     from agentmon.capture.proxy import Tap
     from agentmon.capture.recorder import Recorder
+    from agentmon.config.table import Capture
 
 INSTALL = "python3 -m pip install 'agentmon[tap]'"
 
@@ -59,7 +61,7 @@ TELLING = 5.0
     "--log",
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="What is recorded (default: $XDG_STATE_HOME/agentmon/capture/sse_lines.jsonl).",
+    help="Where it is recorded (default: sse_lines.jsonl in capture.folder).",
 )
 @click.option("--record-requests", is_flag=True, help="Record requests too, redacted.")
 @click.option(
@@ -108,11 +110,11 @@ def tap(
     except ValueError as problem:
         raise click.BadParameter(str(problem), param_hint="--listen") from problem
     seconds = 0.0 if grace == "0" else options.seconds(grace, "--grace")
-    settings(store__data_dir=None if data_dir is None else str(data_dir))
+    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir)).settings
     logfile.keep(config.state_dir(os.environ))
-    where = path or config.state_dir(os.environ) / "capture" / "sse_lines.jsonl"
+    where = path or config.capture_dir(loaded, os.environ) / "sse_lines.jsonl"
     with clear_errors():
-        recorder, clock = _recorder(where, record_requests)
+        recorder, clock = _recorder(where, loaded.capture, record_requests)
         made = _tap(to or upstream.KINDS[kind], recorder, clock, host, port, seconds)
         if not is_loopback(host):
             complain(
@@ -124,15 +126,24 @@ def tap(
         sys.exit(asyncio.run(_run(made, recorder, port_file, quiet, as_json)))
 
 
-def _recorder(path: Path, record_requests: bool) -> tuple["Recorder", "Moment"]:
+def _recorder(path: Path, sizes: "Capture", record_requests: bool) -> tuple["Recorder", "Moment"]:
     from agentmon.capture.aside import Moment
-    from agentmon.capture.log import CaptureLog
     from agentmon.capture.recorder import Recorder
     from agentmon.capture.requests import NAME, RequestLog
 
     clock = Moment()
-    requests = RequestLog(CaptureLog(path.with_name(NAME))) if record_requests else None
-    return Recorder(CaptureLog(path), clock, requests), clock
+    beside = path.with_name(NAME)
+    requests = RequestLog(capture_log(beside, sizes)) if record_requests else None
+    return Recorder(capture_log(path, sizes), clock, requests), clock
+
+
+def capture_log(path: Path, sizes: "Capture") -> "CaptureLog":
+    """A log that is put aside and deleted as the settings say."""
+    from agentmon.capture.log import CaptureLog
+
+    return CaptureLog(
+        path, max_bytes=sizes.max_bytes, max_age=sizes.max_age, keep_bytes=sizes.keep_bytes
+    )
 
 
 def _tap(
