@@ -16,7 +16,7 @@ from agentmon.capture import clients, running
 from agentmon.capture.clients import Unclear
 from agentmon.engine.feed import Status
 from agentmon.ui import health, owner
-from tests.cli_run import Answer, assert_one_sentence, command, environment, run
+from tests.cli_run import Answer, Running, assert_one_sentence, command, environment, run
 from tests.model_server import model, serving
 from tests.tapped import until
 
@@ -165,6 +165,17 @@ async def test_a_tap_that_runs_is_found(scratch_home: Path) -> None:
     for text in (*other, "{}", "[]", '"x"', ""):
         path.write_text(text)
         assert running.find("https://api.anthropic.com", log) is None
+
+
+async def test_a_tap_tells_that_it_runs(scratch_home: Path) -> None:
+    folder = scratch_home / "state" / "agentmon" / "capture"
+    async with serving(model(["a"])) as server:
+        with Running("tap", "--upstream", server.url) as tap:
+            url = await asyncio.to_thread(lambda: tap.line().decode().strip())
+            await asyncio.to_thread(tap.line)
+            assert running.find(server.url, folder / "sse_lines.jsonl") == url
+            await asyncio.to_thread(tap.end, signal.SIGTERM)
+    assert list((folder / "taps").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class CannotTap(Exception):
     """No tap could be started; the message says why."""
 
 
-def start(upstream: str, log: Callable[[], CaptureLog], *, is_client: bool = True) -> str:
+def start(upstream: str, log: CaptureLog, *, is_client: bool = True) -> str:
     """Starts a tap that ends with this process, whatever it becomes; the tap's address.
 
     `is_client`: it becomes the client; otherwise others will be. Raises CannotTap.
@@ -39,7 +39,7 @@ def start(upstream: str, log: Callable[[], CaptureLog], *, is_client: bool = Tru
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _between(upstream, log(), beside, client, writing)
+        _between(upstream, log, beside, client, writing)
     os.close(writing)
     os.waitpid(child, 0)
     with os.fdopen(reading, "rb") as said:

@@ -156,22 +156,15 @@ def _upstream(given: str) -> str:
 
 def _start(upstream: str, log: Path, given: "Settings", *, is_client: bool = True) -> str:
     from agentmon.capture import beside
-    from agentmon.capture.log import CaptureLog
-    from agentmon.commands.tap import INSTALL
+    from agentmon.commands.tap import INSTALL, capture_log
 
     try:
         import_module("aiohttp")  # before the tap is on its own: what is missing is said here
     except ImportError as problem:
         raise Failure(f"agentmon run needs the extra agentmon[tap]: {INSTALL}") from problem
 
-    def opened() -> CaptureLog:
-        sizes = given.capture
-        return CaptureLog(
-            log, max_bytes=sizes.max_bytes, max_age=sizes.max_age, keep_bytes=sizes.keep_bytes
-        )
-
     try:
-        return beside.start(upstream, opened, is_client=is_client)
+        return beside.start(upstream, capture_log(log, given.capture), is_client=is_client)
     except (beside.CannotTap, OSError) as problem:
         raise Failure(f"no tap could be started: {problem}") from problem
 
