@@ -168,7 +168,7 @@ def present_clients() -> "tuple[Client, ...]":
 
     from agentmon.capture.hook_settings import CLIENTS, has_home
 
-    found: "list[Client]" = [
+    found: list[Client] = [
         one for one in CLIENTS if has_home(one, os.environ) or shutil.which(one) is not None
     ]
     return tuple(found or CLIENTS[:1])
