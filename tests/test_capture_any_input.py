@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agentmon.capture.asked import read
 from agentmon.capture.envelope import envelope
 from agentmon.capture.sse import SseReader
-from tests.captured import Peer
+from tests.captured import process
 from tests.heard import SID, Tap, reply, result, stream, user
 from tests.oracle import dump_of
 
@@ -148,7 +148,7 @@ def test_nothing_raises_and_every_line_is_one(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tap = Tap(Path(folder))
-        exchange = tap.recorder.begin("POST", path, asked, body, Peer(1, "/\udcff"))
+        exchange = tap.recorder.begin("POST", path, asked, body, process(1, "/\udcff"))
         exchange.response(status, answered)
         for piece in data:
             exchange.feed(piece)

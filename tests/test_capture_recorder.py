@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentmon.capture.envelope import envelope
-from tests.captured import Peer, wire
+from tests.captured import process, wire
 from tests.heard import OTHER, SID, Row, Tap, reply, result, stream, user
 
 
@@ -60,6 +60,24 @@ def test_prompts_and_results_come_once(tap: Tap) -> None:
     assert len({line.row["round"] for line in prompts}) == 3
     assert {line.row["round"] for line in results} == {prompts[0].row["round"]}
     assert sorted(line.row["round"] for line in prompts) == [line.row["round"] for line in prompts]
+
+
+def test_results_of_a_request_that_was_missed_come_late(tap: Tap) -> None:
+    tap.claude([user("one")])
+    tap.said()
+    tap.claude([user("one"), reply(), user(result("t1")), reply(), user(result("t2"))])
+    assert tap.results() == ["t1", "t2"]
+
+
+def test_more_results_than_are_remembered(tap: Tap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentmon.capture.sessions.MAX_RESULTS", 4)
+    said = [user("one")]
+    for number in range(10):
+        tap.claude(said)
+        said += [reply(), user(result(f"t{number}"))]
+        tap.claude(said)
+        tap.claude(said)
+    assert tap.results() == [f"t{number}" for number in range(10)]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +272,7 @@ def test_hooks_say_beginning_turns_and_end(tap: Tap) -> None:
 
 def test_end_that_a_hook_told_is_not_told_again(tap: Tap, tmp_path: Path) -> None:
     tap.claude([user("one")])
-    tap.claude([user("one")], sid=OTHER, peer=Peer(2, "/b"))
+    tap.claude([user("one")], sid=OTHER, peer=process(2, "/b"))
     tap.said()
     ends = [
         {"t": tap.clock.now + 1, "payload": {"hook_event_name": "SessionEnd", "session_id": SID}},
@@ -266,8 +284,8 @@ def test_end_that_a_hook_told_is_not_told_again(tap: Tap, tmp_path: Path) -> Non
 
 
 def test_process_that_is_gone_ends_its_sessions_once(tap: Tap) -> None:
-    tap.claude([user("one")], peer=Peer(1, "/a"))
-    tap.claude([user("one")], sid=OTHER, peer=Peer(2, "/b"))
+    tap.claude([user("one")], peer=process(1, "/a"))
+    tap.claude([user("one")], sid=OTHER, peer=process(2, "/b"))
     tap.said()
     tap.recorder.tick(lambda pid: pid != 2)
     tap.recorder.tick(lambda pid: pid != 2)
@@ -372,14 +390,14 @@ def test_session_by_the_body_alone(tap: Tap) -> None:
         [json.dumps({"device_id": "d", "session_id": SID}), f"user_ab_account__session_{OTHER}"]
     ):
         body: Row = {"messages": [user("one")], "metadata": {"user_id": user_id}, "tools": [{}]}
-        peer = Peer(number, "/p")
+        peer = process(number, "/p")
         tap.begin("/v1/messages", [("user-agent", "x/1")], json.dumps(body).encode(), peer)
     assert [line.row["sid"] for line in tap.said() if line.kind == "user_prompt"] == [SID, OTHER]
 
 
 def test_client_that_names_no_session_has_one_per_process(tap: Tap) -> None:
     for pid in (7, 8, 7):
-        peer = Peer(pid, "/p")
+        peer = process(pid, "/p")
         tap.claude([user(f"of {pid}")], sid=None, client="python-httpx/0.27", tools=[], peer=peer)
     sids = {line.row["sid"]: line.meta["pid"] for line in tap.said()}
     assert sorted(sids.values()) == [7, 8]

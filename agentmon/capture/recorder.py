@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 from agentmon.capture import claude, openai
@@ -17,8 +17,11 @@ from agentmon.capture.asked import SIDE, Asked, Came, Object, mapping, objects, 
 from agentmon.capture.envelope import envelope
 from agentmon.capture.log import HOOKS, CaptureLog, newest
 from agentmon.capture.requests import RequestLog
-from agentmon.capture.sessions import Peer, Session, Sessions
+from agentmon.capture.sessions import Session, Sessions
 from agentmon.logfile import log as own_log
+
+if TYPE_CHECKING:
+    from agentmon.capture.peer import Peer
 
 Headers = Sequence[tuple[str, str]]
 Outcome = Literal["complete", "client_gone", "upstream_gone"]
@@ -58,7 +61,7 @@ class Recorder:
         self._sessions = Sessions()
 
     def begin(
-        self, method: str, path: str, headers: Headers, body: bytes, peer: Peer | None
+        self, method: str, path: str, headers: Headers, body: bytes, peer: "Peer | None"
     ) -> "Exchange":
         """A request came, whole. What it gets must be told of the answer, of interest or not."""
         try:
