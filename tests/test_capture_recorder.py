@@ -194,13 +194,20 @@ def test_session_that_was_there_before_the_tap(tap: Tap) -> None:
     assert tap.results() == ["t1"]
 
 
-@pytest.mark.parametrize("way", ["title", "summary"])
-def test_side_requests_are_nobodys_turn(tap: Tap, way: str) -> None:
-    compact = "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools."
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.",
+        "Your task is to create a detailed summary of the conversation so far",
+        "[SUGGESTION MODE: Suggest what the user might type next]",
+    ],
+)
+def test_side_requests_are_nobodys_turn(tap: Tap, text: str) -> None:
     tap.answer(
-        tap.claude([user("a title for: x")], tools=[])
-        if way == "title"
-        else tap.claude([user("x"), reply(), user(result("t1")), reply(), user(compact)])
+        tap.claude([user("x"), reply(), user(result("t1")), reply(), user(text)])
+        if text
+        else tap.claude([user("a title for: x")], tools=[])
     )
     first, *lines = tap.said()
     assert first.kind == "session_start"
@@ -417,6 +424,7 @@ def test_what_asks_no_model_is_not_recorded(tap: Tap) -> None:
         ("GET", "/v1/messages"),
         ("POST", "/v1/messages/count_tokens"),
         ("POST", "/v1/messages/batches"),
+        ("POST", "/v1/threads/thread_1/messages"),
     ):
         exchange = tap.recorder.begin(method, path, [], b"{}", None)
         exchange.response(200, [("content-type", "text/event-stream")])

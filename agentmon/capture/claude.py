@@ -24,8 +24,12 @@ from agentmon.capture.asked import (
     whole,
 )
 
-COMPACT = "CRITICAL: Respond with TEXT ONLY"
-"""How the last text of a request begins that asks for a summary."""
+_ASIDES = (
+    "CRITICAL: Respond with TEXT ONLY",
+    "Your task is to create a detailed summary of the conversation",
+    "[SUGGESTION MODE",
+)
+"""How the last text of a request begins that asks for a summary, or for what to type next."""
 
 INTERRUPTED = "[Request interrupted"
 
@@ -75,7 +79,7 @@ def asked(headers: Sequence[tuple[str, str]], body: bytes) -> Asked:
         or session_in(user)
     )
     agent = header(headers, "x-claude-code-agent-id")[:200]
-    is_side = is_client and not agent and (not has_tools or _wants_summary(messages))
+    is_side = is_client and not agent and (not has_tools or _is_aside(messages))
     return Asked(
         product="claude",
         sid=sid,
@@ -100,11 +104,11 @@ def _parts(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[Object
     return objects(row.get("messages")), mapping(row.get("metadata")), bool(row.get("tools"))
 
 
-def _wants_summary(messages: list[Object]) -> bool:
+def _is_aside(messages: list[Object]) -> bool:
     if not messages or messages[-1].get("role") != "user":
         return False
     said = texts(messages[-1])
-    return bool(said) and said[-1].lstrip().startswith(COMPACT)
+    return bool(said) and said[-1].lstrip().startswith(_ASIDES)
 
 
 def _came(messages: list[Object]) -> Iterator[Came]:

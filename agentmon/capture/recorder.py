@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Headers = Sequence[tuple[str, str]]
 Outcome = Literal["complete", "client_gone", "upstream_gone"]
 
-_ASKED = {"/messages": claude.asked, "/responses": openai.asked}
+_ASKED = {"/v1/messages": claude.asked, "/responses": openai.asked}
 """Who reads a request, by the end of its path."""
 
 _OVER = frozenset({"end_turn", "stop_sequence", "refusal", "model_context_window_exceeded"})
@@ -208,7 +208,13 @@ class Exchange:
         self._close()
 
     def came(self, news: Sequence[Came]) -> None:
-        """For the recorder: what is new in the request. Raises whatever goes wrong."""
+        """For the recorder: what is new in the request."""
+        try:
+            self._came(news)
+        except Exception:
+            self._give_up()
+
+    def _came(self, news: Sequence[Came]) -> None:
         session = self._session
         if session is None:
             return
@@ -291,8 +297,8 @@ def _asked(method: str, path: str, headers: Headers, body: bytes) -> Asked | Non
     """What a request asks of a model; None for one that asks nothing."""
     if method != "POST":
         return None
-    end = path.split("?", 1)[0].rstrip("/").rsplit("/", 1)
-    ask = _ASKED.get("/" + end[-1])
+    plain = path.split("?", 1)[0].rstrip("/")
+    ask = next((ask for end, ask in _ASKED.items() if plain.endswith(end)), None)
     return ask(headers, body) if ask is not None else None
 
 

@@ -194,10 +194,14 @@ class Sessions:
 
     def without_process(self, alive: Callable[[int], bool]) -> list[Session]:
         """The sessions that go on as far as is known, but have no process any more."""
-        gone = {pid for pid in {one.pid for one in self} if pid is not None and not alive(pid)}
+        running = [one for one in self if one.pid is not None and not one.is_ended]
+        gone = {pid for one in running if (pid := one.pid) is not None and not alive(pid)}
         for pid in gone:
             self._made_up.pop(pid, None)
-        return [one for one in self if one.pid in gone and one.is_heard and not one.is_ended]
+        over = [one for one in running if one.pid in gone]
+        for one in over:
+            one.is_ended = True
+        return [one for one in over if one.is_heard]
 
     def _sid_of(self, pid: int | None) -> str:
         return self._made_up.setdefault(pid, str(uuid4()))
