@@ -173,6 +173,14 @@ def test_summary_keeps_what_was_told(tap: Tap) -> None:
     assert tap.prompts() == ["four", "five"]
 
 
+def test_client_that_writes_what_came_before_anew(tap: Tap) -> None:
+    """Some put a map of the files first, which is another one each time."""
+    for number, text in enumerate(["one", "two", "two", "three"]):
+        before = [user(f"map {number}"), reply("Ok."), user("0"), reply()]
+        tap.claude([*before, user(text)], client="aider/1")
+    assert tap.prompts() == ["one", "two", "three"]
+
+
 def test_taken_back_and_said_again_or_otherwise(tap: Tap) -> None:
     said = [user("one"), reply(), user("two"), reply(), user("three")]
     for end in (1, 3, 5):

@@ -49,6 +49,8 @@ class Session(Struct):
     """Whether hooks tell of its beginning, its turns and its end."""
     prompts: list[int] = field(default_factory=list[int])
     """The typed texts of the conversation as it was last sent, by their hashes."""
+    replies: int = 0
+    """The model's replies in that conversation."""
     results: dict[int, None] = field(default_factory=dict[int, None])
     """The calls whose results were told, by their hashes, oldest first."""
     threads: set[str] = field(default_factory=set[str])
@@ -115,15 +117,16 @@ class Session(Struct):
             self.prompts += hashes
             return _joined(told)
         known, self.prompts = self.prompts, hashes
-        if is_first:
-            return _joined(latest)
+        before, self.replies = self.replies, sum(one.what == "reply" for one in asked.came)
         same = _common(known, hashes)
-        if same == len(hashes) < len(known):
-            return _joined(latest)  # taken back to an earlier prompt, and said again
-        if same < len(known):
-            # taken back and said otherwise, or the beginning was summed up
-            same = max(same, _overlap(known, hashes))
-        return _joined(told[same:])
+        if is_first or same == len(hashes) < len(known):
+            return _joined(latest)  # or taken back to an earlier prompt, and said again
+        if same == len(known):
+            return _joined(told[same:])
+        # taken back and said otherwise, or what came before was summed up or written anew
+        same = max(same, _overlap(known, hashes), len(told) - len(latest))
+        is_again = self.replies == before and hashes[same:] == known[len(known) - len(latest) :]
+        return [] if is_again else _joined(told[same:])
 
 
 def _since_reply(came: list[Came]) -> list[Came]:
