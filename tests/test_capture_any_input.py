@@ -28,8 +28,9 @@ values = st.recursive(
     max_leaves=8,
 )
 NAMES = (
-    "type role content text tool_use_id is_error message id delta stop_reason index messages"
-    " metadata user_id session_id tools system input call_id output response request_id error usage"
+    "type role content text choices tool_calls function name arguments tool_use_id is_error message"
+    " id delta stop_reason index messages metadata user_id session_id tools system input call_id"
+    " output response request_id error usage"
 )
 KINDS = (
     "message_start content_block_delta message_delta message_stop error message response.created"
@@ -117,7 +118,7 @@ requests = objects | st.fixed_dictionaries(
     },
 )
 bodies = st.binary(max_size=60) | requests.map(lambda value: json.dumps(value).encode())
-paths = st.sampled_from(["/v1/messages", "/v1/messages?beta=true", "/v1/responses", "//", ""])
+paths = st.sampled_from(["/v1/messages?beta=true", "/v1/responses", "/v1/chat/completions", "//"])
 HEADERS = (
     "User-Agent X-Claude-Code-Session-Id x-claude-code-agent-id session-id x-codex-turn-metadata"
     " x-openai-subagent content-encoding content-type request-id"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from agentmon.capture import claude, openai
+from agentmon.capture import chat, claude, openai
 from agentmon.capture.answer import Answer, unreachable
 from agentmon.capture.asked import SIDE, Asked, Came, Object, mapping, objects, read, text_of
 from agentmon.capture.envelope import envelope
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 Headers = Sequence[tuple[str, str]]
 Outcome = Literal["complete", "client_gone", "upstream_gone"]
 
-_ASKED = {"/v1/messages": claude.asked, "/responses": openai.asked}
+_ASKED = {
+    "/v1/messages": claude.asked,
+    "/responses": openai.asked,
+    "/chat/completions": chat.asked,
+}
 """Who reads a request, by the end of its path."""
 
 _OVER = frozenset({"end_turn", "stop_sequence", "refusal", "model_context_window_exceeded"})
@@ -165,6 +169,7 @@ class Exchange:
         self._recorder = recorder
         self._session = session
         self._agent = asked.agent if asked is not None else ""
+        self._is_chat = asked is not None and asked.is_chat
         self._answer: Answer | None = None
         self._own_flow = self._flow = _own_flow()
         self._counts: dict[str, int] = {}
@@ -179,7 +184,8 @@ class Exchange:
         if self._session is None:
             return
         try:
-            self._answer = Answer(self._session.product, status, headers)
+            product = self._session.product
+            self._answer = Answer(product, status, headers, is_chat=self._is_chat)
         except Exception:
             self._give_up()
 
@@ -309,7 +315,7 @@ def _named(payload: Mapping[str, object]) -> str:
         return text_of(mapping(payload.get("message")).get("id"))
     if kind == "message":
         return text_of(payload.get("id"))
-    if kind in ("response.created", "response.completed"):
+    if kind in ("response.created", "response.completed", "response.incomplete"):
         return text_of(mapping(payload.get("response")).get("id"))
     return ""
 
