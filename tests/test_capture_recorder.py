@@ -9,6 +9,7 @@ import pytest
 
 from agentmon.capture.envelope import envelope
 from tests.captured import process, wire
+from tests.differential import of_file
 from tests.heard import OTHER, SID, Row, Tap, reply, result, stream, user
 
 
@@ -465,3 +466,41 @@ def test_fault_of_ours_ends_one_recording(tap: Tap, monkeypatch: pytest.MonkeyPa
     tap.recorder.faults = 0
     tap.answer(other)
     assert {line.agent for line in tap.said() if line.kind == "message_stop"} == {"a1"}
+
+
+def test_program_knows_every_line(tap: Tap, tmp_path: Path) -> None:
+    """Errors, retries, a cut, silence that ends in an answer without streaming, a subagent."""
+    said = [user("one")]
+    refused = tap.claude(said)
+    refused.response(529, [("content-type", "application/json")])
+    refused.feed(
+        b'{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}'
+    )
+    refused.end("complete")
+    cut = tap.claude(said)
+    cut.response(200, [("content-type", "text/event-stream"), ("request-id", "req_2")])
+    cut.feed(b"".join(map(wire, stream("msg_2")[:3])))
+    cut.end("upstream_gone")
+    tap.claude(said).end("upstream_gone")
+    tap.answer(tap.claude([user("count")], agent="a1"), stream("msg_3"))
+    whole = tap.claude(said, stream=False)
+    whole.response(200, [("content-type", "application/json"), ("request-id", "req_4")])
+    content = [{"type": "text", "text": "Late."}]
+    answer = {"id": "msg_4", "type": "message", "role": "assistant", "content": content}
+    whole.feed(json.dumps({**answer, "stop_reason": "end_turn"}).encode())
+    whole.end("complete")
+    tap.recorder.tick(lambda pid: False)
+    assert tap.kinds() == [
+        *("session_start", "user_prompt", "error", "stream", "error", "stream", "message", "stop"),
+        "session_end",
+    ]
+    found = of_file(tmp_path / "store", Path(tap.log.path))
+    of_kind = {kind: [row for row in found if row["kind"] == kind] for kind in KINDS}
+    (counts,), (one,) = of_kind["counts"], of_kind["round"]
+    assert (counts["unknown_events"], counts["bad_lines"], counts["duplicates"]) == (0, 0, 0)
+    assert (one["user_prompt"], one["is_complete"]) == ("one", True)
+    assert [row["flow_id"] for row in of_kind["message"]] == ["msg_2", "msg_3", "msg_4"]
+    assert [row["agent_id"] for row in of_kind["message"]] == [None, "a1", None]
+
+
+KINDS = ("counts", "round", "message")
