@@ -213,8 +213,9 @@ def test_session_that_was_there_before_the_tap(tap: Tap) -> None:
     ],
 )
 def test_side_requests_are_nobodys_turn(tap: Tap, text: str) -> None:
+    said_last = {"role": "system", "content": "Today is Monday."}
     tap.answer(
-        tap.claude([user("x"), reply(), user(result("t1")), reply(), user(text)])
+        tap.claude([user("x"), reply(), user(result("t1")), reply(), user(text), said_last])
         if text
         else tap.claude([user("a title for: x")], tools=[])
     )

@@ -42,8 +42,8 @@ _MADE_UP = re.compile(
 """User-role text that nobody typed, by its first words."""
 
 _ADDED = re.compile(
-    r"\n+(?=Your response above was cut off mid-stream|Output token limit hit|\[Request interrupted"
-    r"|<system-reminder>)[\s\S]*"
+    r"\n(?:Your response above was cut off mid-stream|Output token limit hit|\[Request interrupted"
+    r"|<system-reminder>)"
 )
 """What a client puts behind a typed text, into the same block."""
 
@@ -105,9 +105,8 @@ def _parts(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[Object
 
 
 def _is_aside(messages: list[Object]) -> bool:
-    if not messages or messages[-1].get("role") != "user":
-        return False
-    said = texts(messages[-1])
+    last = next((one for one in reversed(messages) if one.get("role") != "system"), {})
+    said = texts(last) if last.get("role") == "user" else []
     return bool(said) and said[-1].lstrip().startswith(_ASIDES)
 
 
@@ -138,6 +137,7 @@ def _of_part(part: Object, *, is_typed: bool) -> Iterator[Came]:
         elif not is_typed:
             return
         elif _MADE_UP.match(text) is None:
-            yield Came("prompt", _ADDED.sub("", text))
+            added = _ADDED.search(text)
+            yield Came("prompt", text if added is None else text[: added.start()].rstrip("\n"))
         elif text.lstrip().startswith(INTERRUPTED):
             yield Came("interrupt")
