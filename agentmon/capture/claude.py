@@ -105,7 +105,8 @@ def _parts(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[Object
 
 
 def _is_aside(messages: list[Object]) -> bool:
-    last = next((one for one in reversed(messages) if one.get("role") != "system"), {})
+    said_last = (one for one in reversed(messages) if one.get("role") != "system")
+    last = next(said_last, Object())
     said = texts(last) if last.get("role") == "user" else []
     return bool(said) and said[-1].lstrip().startswith(_ASIDES)
 
