@@ -93,6 +93,8 @@ def test_more_results_than_are_remembered(tap: Tap, monkeypatch: pytest.MonkeyPa
         "<command-name>/clear</command-name>",
         "This session is being continued from a previous conversation",
         "[Request interrupted by user]",
+        "<ide_opened_file>a.py</ide_opened_file>",
+        "Stop hook feedback:\nnot yet",
     ],
 )
 def test_what_nobody_typed_is_no_prompt(tap: Tap, text: str) -> None:
@@ -118,6 +120,19 @@ def test_prompt_of_several_texts_is_one(tap: Tap) -> None:
     image = {"type": "image", "source": {"type": "base64", "data": "aa"}}
     tap.claude([user("<system-reminder>x</system-reminder>", "look", image, "at this")])
     assert tap.prompts() == ["look\nat this"]
+
+
+def test_command_is_told_as_it_was_typed(tap: Tap) -> None:
+    command = (
+        "<command-message>review</command-message>\n<command-name>/review</command-name>"
+        "\n<command-args>the parser</command-args>"
+    )
+    tap.claude([user(command, "Look at the parser with care.", "and this")])
+    assert tap.prompts() == ["/review the parser\nand this"]
+    local = "<command-name>/model</command-name>\n<command-message>model</command-message>"
+    out = "<local-command-stdout>Set</local-command-stdout>"
+    tap.claude([user(command, "Look at the parser with care."), reply(), user(local, out, "on")])
+    assert tap.prompts() == ["on"]
 
 
 def test_prompt_after_an_interrupt_stands_for_itself(tap: Tap) -> None:
@@ -210,6 +225,7 @@ def test_session_that_was_there_before_the_tap(tap: Tap) -> None:
         "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.",
         "Your task is to create a detailed summary of the conversation so far",
         "[SUGGESTION MODE: Suggest what the user might type next]",
+        "Warmup",
     ],
 )
 def test_side_requests_are_nobodys_turn(tap: Tap, text: str) -> None:
