@@ -175,6 +175,18 @@ async def test_a_recorder_in_trouble_is_no_trouble_of_the_client(
         await stopping
 
 
+async def test_a_disk_that_hangs_for_ever_does_not_keep_it_from_ending() -> None:
+    notes = Hanging()
+    async with serving(lambda _: model.whole(b"ok")) as server:
+        tap = Tap(server.url, notes)
+        assert (await ask(await tap.start(), request())).body == b"ok"
+        tap.hurry()
+        await tap.stop()
+    notes.comes_back.set()
+    await until(lambda: notes.is_closed)
+    assert [told.outcome for told in notes.told] == ["complete"]
+
+
 async def test_what_does_not_fit_while_the_disk_hangs_is_counted() -> None:
     notes = Hanging()
     lot = Aside(notes, Moment(), room=10_000)
@@ -186,7 +198,7 @@ async def test_what_does_not_fit_while_the_disk_hangs_is_counted() -> None:
         copy.feed(b"x" * 1000)
     copy.end("complete")
     notes.comes_back.set()
-    await asyncio.to_thread(lot.close)
+    await lot.close(asyncio.Event())
     [told] = notes.told
     assert told.outcome == "upstream_gone"
     assert 0 < len(told.body) < 10_000

@@ -142,7 +142,7 @@ class Tap:
         await self._server.shutdown(1.0)
         if self._session is not None:
             await self._session.close()
-        await asyncio.to_thread(self._aside.close)
+        await self._aside.close(self._hurried)
         self._listening = None
 
     async def _wait(self) -> None:
@@ -155,7 +155,7 @@ class Tap:
             waiting.cancel()
 
     def hurry(self) -> None:
-        """Ends the grace of a tap that stops."""
+        """Makes a tap that stops do so at once."""
         self._hurried.set()
 
     def status(self) -> Status:
