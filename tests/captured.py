@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from agentmon.capture.log import CaptureLog
+from agentmon.capture.peer import Peer
 from agentmon.capture.recorder import Exchange, Outcome, Recorder
 
 Row = dict[str, Any]
@@ -51,10 +52,9 @@ class Line(Struct):
         return "hook_event_name" in self.payload
 
 
-class Peer(Struct):
-    pid: int
-    cwd: str
-    name: str = "claude"
+def process(pid: int, cwd: str = "/p") -> Peer:
+    """A client."""
+    return Peer(pid, cwd, "claude")
 
 
 class Clock:
@@ -104,7 +104,7 @@ def play(
 
     def begin(line: Line) -> Exchange:
         path, headers, body = talk.request(line)
-        peer = Peer(line.meta["pid"], line.meta["cwd"])
+        peer = process(line.meta["pid"], line.meta["cwd"])
         headers = [*headers, ("x-api-key", SECRET), ("Authorization", f"Bearer {SECRET}")]
         return recorder.begin("POST", path, headers, body, peer)
 

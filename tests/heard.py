@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from agentmon.capture.log import CaptureLog
+from agentmon.capture.peer import Peer
 from agentmon.capture.recorder import Exchange, Recorder
-from tests.captured import Clock, Headers, Line, Peer, lines, wire
+from tests.captured import Clock, Headers, Line, lines, process, wire
 
 Row = dict[str, Any]
 
@@ -85,7 +86,7 @@ class Tap:
 
     def begin(self, path: str, headers: Headers, body: bytes, peer: Peer | None = None) -> Exchange:
         self.clock.now += 1
-        return self.recorder.begin("POST", path, headers, body, peer or Peer(4_000, "/home/u/p"))
+        return self.recorder.begin("POST", path, headers, body, peer or process(4_000, "/home/u/p"))
 
     def answer(self, exchange: Exchange, events: Sequence[Row] | None = None) -> None:
         """A stream, whole."""

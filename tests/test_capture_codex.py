@@ -118,6 +118,10 @@ def test_subagents_and_the_clients_own_requests(tap: Tap) -> None:
     tap.answer(ask(tap, "count", **counter), stream("resp_2"))
     tap.answer(ask(tap, "a title", sid=OTHER, thread_source="thread_title"), stream("resp_3"))
     lines = tap.said()
+    tap.answer(ask(tap, "sum up", request_kind="compaction"), stream("resp_4"))
+    assert {(line.agent, line.row["sid"], line.row["round"]) for line in tap.said()} == {
+        ("side", SID, "")
+    }
     assert {(line.agent, line.row["sid"], line.row["round"]) for line in lines} == {
         ("/root/counter", SID, round_id),
         ("side", OTHER, ""),

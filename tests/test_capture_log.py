@@ -86,6 +86,27 @@ assert log.lost == 0, log.problem
     assert all(os.path.getsize(one) < 100_000 for one in written)
 
 
+def test_killed_writer_leaves_whole_lines(path: Path) -> None:
+    code = """
+import itertools, sys
+from agentmon.capture.log import CaptureLog
+from tests.test_capture_log import line
+log = CaptureLog(sys.argv[1])
+for number in itertools.count():
+    log.append([line(number, text="x" * 3_000)])
+    if number == 100:
+        print("well begun", flush=True)
+"""
+    argv = [sys.executable, "-c", code, str(path)]
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"well begun\n"
+        writer.kill()
+    found = numbers(path)
+    assert found == list(range(len(found)))
+
+
 def test_deleted_log_is_begun_again(path: Path) -> None:
     log = CaptureLog(path)
     log.append([line(0)])

@@ -5,13 +5,16 @@ Equal line by line, but for the ids that are made up: rounds, and the flows of w
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentmon.capture.log import CaptureLog
-from tests.captured import SECRET, Clock, Line, lines, play
+from agentmon.capture.recorder import Recorder
+from tests.captured import SECRET, Clock, Line, lines, play, process, wire
 from tests.differential import assert_same, of_file
 
 SHARED = Path(__file__).parents[1].parent / "shared"
@@ -101,3 +104,41 @@ def test_without_hooks_only_beginnings_and_ends_are_at_other_times(
         [row for row in ours if row["kind"] != "counts"],
         [row for row in theirs if row["kind"] != "counts"],
     )
+
+
+def events_of(sample: Path) -> Iterator[dict[str, Any]]:
+    """The events in a public sample: lines of an event stream, or only the JSON of each."""
+    for line in sample.read_text("utf-8").split("\n"):
+        with suppress(ValueError):  # one of them is broken
+            event = json.loads(line.removeprefix("data:"))
+            if isinstance(event, dict) and "type" in event:
+                yield event
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("folder", "path"), [("anthropic_sse", "/v1/messages"), ("openai_sse", "/v1/responses")]
+)
+def test_public_samples_come_into_the_log_as_they_are(
+    folder: str, path: str, tmp_path: Path
+) -> None:
+    samples = sorted((SHARED / "samples" / folder).glob("*.txt"))
+    assert len(samples) > 30
+    log = CaptureLog(tmp_path / "sse_lines.jsonl")
+    recorder, sent = Recorder(log), list[dict[str, Any]]()
+    for number, sample in enumerate(samples):
+        events = list(events_of(sample))
+        exchange = recorder.begin("POST", path, [], b"{}", process(number + 1))
+        exchange.response(200, [("content-type", "text/event-stream"), ("request-id", "r")])
+        data = b"".join(map(wire, events))
+        for start in range(0, len(data), 4_099):
+            exchange.feed(data[start : start + 4_099])
+        exchange.end("complete")
+        sent += events
+    assert (recorder.faults, recorder.passed_over, log.lost) == (0, 0, 0)
+    made_up = ("session_start", "stop")
+    found = [line.payload for line in lines(Path(log.path)) if line.kind not in made_up]
+    assert found == [{**event, "request_id": event.get("request_id", "r")} for event in sent]
+    dumped = of_file(tmp_path / "store", Path(log.path))
+    (counts,) = [row for row in dumped if row["kind"] == "counts"]
+    assert counts["bad_lines"] == counts["torn"] == 0

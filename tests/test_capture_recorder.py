@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agentmon.capture.envelope import envelope
-from tests.captured import Peer, wire
+from tests.captured import process, wire
+from tests.differential import of_file
 from tests.heard import OTHER, SID, Row, Tap, reply, result, stream, user
 
 
@@ -62,6 +63,24 @@ def test_prompts_and_results_come_once(tap: Tap) -> None:
     assert sorted(line.row["round"] for line in prompts) == [line.row["round"] for line in prompts]
 
 
+def test_results_of_a_request_that_was_missed_come_late(tap: Tap) -> None:
+    tap.claude([user("one")])
+    tap.said()
+    tap.claude([user("one"), reply(), user(result("t1")), reply(), user(result("t2"))])
+    assert tap.results() == ["t1", "t2"]
+
+
+def test_more_results_than_are_remembered(tap: Tap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentmon.capture.sessions.MAX_RESULTS", 4)
+    said = [user("one")]
+    for number in range(10):
+        tap.claude(said)
+        said += [reply(), user(result(f"t{number}"))]
+        tap.claude(said)
+        tap.claude(said)
+    assert tap.results() == [f"t{number}" for number in range(10)]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -74,6 +93,8 @@ def test_prompts_and_results_come_once(tap: Tap) -> None:
         "<command-name>/clear</command-name>",
         "This session is being continued from a previous conversation",
         "[Request interrupted by user]",
+        "<ide_opened_file>a.py</ide_opened_file>",
+        "Stop hook feedback:\nnot yet",
     ],
 )
 def test_what_nobody_typed_is_no_prompt(tap: Tap, text: str) -> None:
@@ -99,6 +120,19 @@ def test_prompt_of_several_texts_is_one(tap: Tap) -> None:
     image = {"type": "image", "source": {"type": "base64", "data": "aa"}}
     tap.claude([user("<system-reminder>x</system-reminder>", "look", image, "at this")])
     assert tap.prompts() == ["look\nat this"]
+
+
+def test_command_is_told_as_it_was_typed(tap: Tap) -> None:
+    command = (
+        "<command-message>review</command-message>\n<command-name>/review</command-name>"
+        "\n<command-args>the parser</command-args>"
+    )
+    tap.claude([user(command, "Look at the parser with care.", "and this")])
+    assert tap.prompts() == ["/review the parser\nand this"]
+    local = "<command-name>/model</command-name>\n<command-message>model</command-message>"
+    out = "<local-command-stdout>Set</local-command-stdout>"
+    tap.claude([user(command, "Look at the parser with care."), reply(), user(local, out, "on")])
+    assert tap.prompts() == ["on"]
 
 
 def test_prompt_after_an_interrupt_stands_for_itself(tap: Tap) -> None:
@@ -155,6 +189,14 @@ def test_summary_keeps_what_was_told(tap: Tap) -> None:
     assert tap.prompts() == ["four", "five"]
 
 
+def test_client_that_writes_what_came_before_anew(tap: Tap) -> None:
+    """Some put a map of the files first, which is another one each time."""
+    for number, text in enumerate(["one", "two", "two", "three"]):
+        before = [user(f"map {number}"), reply("Ok."), user("0"), reply()]
+        tap.claude([*before, user(text)], client="aider/1")
+    assert tap.prompts() == ["one", "two", "three"]
+
+
 def test_taken_back_and_said_again_or_otherwise(tap: Tap) -> None:
     said = [user("one"), reply(), user("two"), reply(), user("three")]
     for end in (1, 3, 5):
@@ -176,13 +218,22 @@ def test_session_that_was_there_before_the_tap(tap: Tap) -> None:
     assert tap.results() == ["t1"]
 
 
-@pytest.mark.parametrize("way", ["title", "summary"])
-def test_side_requests_are_nobodys_turn(tap: Tap, way: str) -> None:
-    compact = "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools."
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.",
+        "Your task is to create a detailed summary of the conversation so far",
+        "[SUGGESTION MODE: Suggest what the user might type next]",
+        "Warmup",
+    ],
+)
+def test_side_requests_are_nobodys_turn(tap: Tap, text: str) -> None:
+    said_last = {"role": "system", "content": "Today is Monday."}
     tap.answer(
-        tap.claude([user("a title for: x")], tools=[])
-        if way == "title"
-        else tap.claude([user("x"), reply(), user(result("t1")), reply(), user(compact)])
+        tap.claude([user("x"), reply(), user(result("t1")), reply(), user(text), said_last])
+        if text
+        else tap.claude([user("a title for: x")], tools=[])
     )
     first, *lines = tap.said()
     assert first.kind == "session_start"
@@ -254,7 +305,7 @@ def test_hooks_say_beginning_turns_and_end(tap: Tap) -> None:
 
 def test_end_that_a_hook_told_is_not_told_again(tap: Tap, tmp_path: Path) -> None:
     tap.claude([user("one")])
-    tap.claude([user("one")], sid=OTHER, peer=Peer(2, "/b"))
+    tap.claude([user("one")], sid=OTHER, peer=process(2, "/b"))
     tap.said()
     ends = [
         {"t": tap.clock.now + 1, "payload": {"hook_event_name": "SessionEnd", "session_id": SID}},
@@ -266,8 +317,8 @@ def test_end_that_a_hook_told_is_not_told_again(tap: Tap, tmp_path: Path) -> Non
 
 
 def test_process_that_is_gone_ends_its_sessions_once(tap: Tap) -> None:
-    tap.claude([user("one")], peer=Peer(1, "/a"))
-    tap.claude([user("one")], sid=OTHER, peer=Peer(2, "/b"))
+    tap.claude([user("one")], peer=process(1, "/a"))
+    tap.claude([user("one")], sid=OTHER, peer=process(2, "/b"))
     tap.said()
     tap.recorder.tick(lambda pid: pid != 2)
     tap.recorder.tick(lambda pid: pid != 2)
@@ -372,14 +423,14 @@ def test_session_by_the_body_alone(tap: Tap) -> None:
         [json.dumps({"device_id": "d", "session_id": SID}), f"user_ab_account__session_{OTHER}"]
     ):
         body: Row = {"messages": [user("one")], "metadata": {"user_id": user_id}, "tools": [{}]}
-        peer = Peer(number, "/p")
+        peer = process(number, "/p")
         tap.begin("/v1/messages", [("user-agent", "x/1")], json.dumps(body).encode(), peer)
     assert [line.row["sid"] for line in tap.said() if line.kind == "user_prompt"] == [SID, OTHER]
 
 
 def test_client_that_names_no_session_has_one_per_process(tap: Tap) -> None:
     for pid in (7, 8, 7):
-        peer = Peer(pid, "/p")
+        peer = process(pid, "/p")
         tap.claude([user(f"of {pid}")], sid=None, client="python-httpx/0.27", tools=[], peer=peer)
     sids = {line.row["sid"]: line.meta["pid"] for line in tap.said()}
     assert sorted(sids.values()) == [7, 8]
@@ -399,6 +450,7 @@ def test_what_asks_no_model_is_not_recorded(tap: Tap) -> None:
         ("GET", "/v1/messages"),
         ("POST", "/v1/messages/count_tokens"),
         ("POST", "/v1/messages/batches"),
+        ("POST", "/v1/threads/thread_1/messages"),
     ):
         exchange = tap.recorder.begin(method, path, [], b"{}", None)
         exchange.response(200, [("content-type", "text/event-stream")])
@@ -431,3 +483,41 @@ def test_fault_of_ours_ends_one_recording(tap: Tap, monkeypatch: pytest.MonkeyPa
     tap.recorder.faults = 0
     tap.answer(other)
     assert {line.agent for line in tap.said() if line.kind == "message_stop"} == {"a1"}
+
+
+def test_program_knows_every_line(tap: Tap, tmp_path: Path) -> None:
+    """Errors, retries, a cut, silence that ends in an answer without streaming, a subagent."""
+    said = [user("one")]
+    refused = tap.claude(said)
+    refused.response(529, [("content-type", "application/json")])
+    refused.feed(
+        b'{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}'
+    )
+    refused.end("complete")
+    cut = tap.claude(said)
+    cut.response(200, [("content-type", "text/event-stream"), ("request-id", "req_2")])
+    cut.feed(b"".join(map(wire, stream("msg_2")[:3])))
+    cut.end("upstream_gone")
+    tap.claude(said).end("upstream_gone")
+    tap.answer(tap.claude([user("count")], agent="a1"), stream("msg_3"))
+    whole = tap.claude(said, stream=False)
+    whole.response(200, [("content-type", "application/json"), ("request-id", "req_4")])
+    content = [{"type": "text", "text": "Late."}]
+    answer = {"id": "msg_4", "type": "message", "role": "assistant", "content": content}
+    whole.feed(json.dumps({**answer, "stop_reason": "end_turn"}).encode())
+    whole.end("complete")
+    tap.recorder.tick(lambda pid: False)
+    assert tap.kinds() == [
+        *("session_start", "user_prompt", "error", "stream", "error", "stream", "message", "stop"),
+        "session_end",
+    ]
+    found = of_file(tmp_path / "store", Path(tap.log.path))
+    of_kind = {kind: [row for row in found if row["kind"] == kind] for kind in KINDS}
+    (counts,), (one,) = of_kind["counts"], of_kind["round"]
+    assert (counts["unknown_events"], counts["bad_lines"], counts["duplicates"]) == (0, 0, 0)
+    assert (one["user_prompt"], one["is_complete"]) == ("one", True)
+    assert [row["flow_id"] for row in of_kind["message"]] == ["msg_2", "msg_3", "msg_4"]
+    assert [row["agent_id"] for row in of_kind["message"]] == [None, "a1", None]
+
+
+KINDS = ("counts", "round", "message")

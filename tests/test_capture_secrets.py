@@ -10,7 +10,7 @@ import pytest
 from agentmon.capture.log import CaptureLog
 from agentmon.capture.recorder import Recorder
 from agentmon.capture.requests import RequestLog
-from tests.captured import Clock, Peer, wire
+from tests.captured import Clock, process, wire
 from tests.heard import SID, stream, user
 
 KEY = "sk-ant-api03-" + "Zq9" * 20
@@ -47,7 +47,7 @@ def test_no_file_has_a_credential(recorder: Recorder, tmp_path: Path) -> None:
         "note": f"the key is {KEY}",
     }
     path = f"/v1/messages?beta=true&api_key={OPAQUE}&key={KEY}"
-    exchange = recorder.begin("POST", path, headers, json.dumps(body).encode(), Peer(1, "/p"))
+    exchange = recorder.begin("POST", path, headers, json.dumps(body).encode(), process(1, "/p"))
     exchange.response(200, [("content-type", "text/event-stream"), ("set-cookie", OPAQUE)])
     for event in stream():
         exchange.feed(wire(event))

@@ -11,6 +11,7 @@ from agentmon.capture.asked import (
     mapping,
     read,
 )
+from agentmon.capture.chat import Chat
 from agentmon.capture.sse import SseReader
 
 MAX_TYPE = 100
@@ -23,8 +24,16 @@ _REQUEST_ID = ("request-id", "x-request-id", "x-amzn-requestid", "cf-ray")
 class Answer:
     """One response, as its bytes come. Gives payloads of events, each with its `type`."""
 
-    def __init__(self, product: str, status: int, headers: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        product: str,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        *,
+        is_chat: bool = False,
+    ) -> None:
         self.request_id = _request_id(headers)
+        self._chat = Chat() if is_chat else None
         self._product, self._status = product, status
         self._is_stream = header(headers, "content-type").lower().startswith("text/event-stream")
         self._reader = SseReader()
@@ -54,19 +63,29 @@ class Answer:
     def _plain(self, piece: bytes) -> list[Object]:
         if self._is_stream:
             events = self._reader.feed(piece)
-            return [_payload(name, data) for name, data in events if data != b"[DONE]"]
+            return [one for name, data in events for one in self._event(name, data)]
         if len(self._body) <= MAX_BODY:
             self._body += piece
         return []
 
+    def _event(self, name: str, data: bytes) -> list[Object]:
+        is_end = data == b"[DONE]"
+        if self._chat is None:
+            return [] if is_end else [_payload(name, data)]
+        return self._chat.end() if is_end else self._chat.chunk(mapping(read(data)))
+
     def end(self, *, is_whole: bool) -> list[Object]:
-        """The payload of an answer that is no stream."""
+        """The payloads of an answer that is no stream, or that did not say its end."""
         body, self._body = bytes(self._body), bytearray()
-        if self._is_stream or not is_whole or len(body) > MAX_BODY:
+        if self._is_stream:
+            return self._chat.end() if self._chat is not None else []
+        if not is_whole or len(body) > MAX_BODY:
             return []
         row = mapping(read(body))
         if self._status >= 400:
             return [_error(row, body, self._status)]
+        if self._chat is not None and row:
+            return [*self._chat.chunk(row), *self._chat.end()]
         if row.get("type") == "message" and self._product == "claude":
             return [row]
         if row.get("object") == "response":

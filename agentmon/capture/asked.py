@@ -43,6 +43,8 @@ class Asked(Struct, kw_only=True):
     cwd: str = ""
     is_client: bool = False
     """Whether it is the product's own command line client, one session per process."""
+    is_chat: bool = False
+    """Whether the answer comes as chat completions."""
     is_whole: bool = True
     """Whether `came` is the whole conversation, not only what is new in it."""
     came: list[Came] = field(default_factory=list[Came])

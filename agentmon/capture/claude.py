@@ -24,22 +24,30 @@ from agentmon.capture.asked import (
     whole,
 )
 
-COMPACT = "CRITICAL: Respond with TEXT ONLY"
-"""How the last text of a request begins that asks for a summary."""
+_ASIDES = (
+    "CRITICAL: Respond with TEXT ONLY",
+    "Your task is to create a detailed summary of the conversation",
+    "[SUGGESTION MODE",
+)
+"""How the last text of a request begins that asks for a summary, or for what to type next."""
+
+_WARM_UP = "Warmup"
+"""The whole text of a request that only fills a cache."""
 
 INTERRUPTED = "[Request interrupted"
 
 _MADE_UP = re.compile(
     r"\s*(?:<(?:system-reminder|task-notification|local-command-|command-(?:name|message|args)"
-    r"|bash-(?:input|stdout|stderr)|user-memory-input)|\[SYSTEM NOTIFICATION|\[Request interrupted"
+    r"|bash-(?:input|stdout|stderr)|user-memory-input|ide_opened_file|ide_selection)"
+    r"|\[SYSTEM NOTIFICATION|\[Request interrupted|Stop hook feedback:"
     r"|Your response above was cut off mid-stream|Output token limit hit"
     r"|This session is being continued|Caveat: The messages below were generated)"
 )
 """User-role text that nobody typed, by its first words."""
 
 _ADDED = re.compile(
-    r"\n+(?=Your response above was cut off mid-stream|Output token limit hit|\[Request interrupted"
-    r"|<system-reminder>)[\s\S]*"
+    r"\n(?:Your response above was cut off mid-stream|Output token limit hit|\[Request interrupted"
+    r"|<system-reminder>)"
 )
 """What a client puts behind a typed text, into the same block."""
 
@@ -48,6 +56,13 @@ _QUEUED = re.compile(
     r"(?: while you were working)?:\n([\s\S]+?)\n\n(?:IMPORTANT|Please address)"
 )
 """How a client hands on what was typed while tools ran."""
+
+_COMMAND = re.compile(
+    r"\s*<command-message>[^<]*</command-message>\s*<command-name>([^<]+)</command-name>"
+    r"(?:\s*<command-args>([^<]*)</command-args>)?"
+)
+"""A command of the user's own; the text that it stands for comes next. Commands of the client
+itself name themselves first, and ask nothing of the model."""
 
 _CWD = re.compile(r"Primary working directory: ([^\n]+)")
 
@@ -75,7 +90,7 @@ def asked(headers: Sequence[tuple[str, str]], body: bytes) -> Asked:
         or session_in(user)
     )
     agent = header(headers, "x-claude-code-agent-id")[:200]
-    is_side = is_client and not agent and (not has_tools or _wants_summary(messages))
+    is_side = is_client and not agent and (not has_tools or _is_aside(messages))
     return Asked(
         product="claude",
         sid=sid,
@@ -100,11 +115,11 @@ def _parts(headers: Sequence[tuple[str, str]], body: bytes) -> tuple[list[Object
     return objects(row.get("messages")), mapping(row.get("metadata")), bool(row.get("tools"))
 
 
-def _wants_summary(messages: list[Object]) -> bool:
-    if not messages or messages[-1].get("role") != "user":
-        return False
-    said = texts(messages[-1])
-    return bool(said) and said[-1].lstrip().startswith(COMPACT)
+def _is_aside(messages: list[Object]) -> bool:
+    said_last = (one for one in reversed(messages) if one.get("role") != "system")
+    last = next(said_last, Object())
+    said = texts(last) if last.get("role") == "user" else []
+    return bool(said) and (said[-1].lstrip().startswith(_ASIDES) or said[-1].strip() == _WARM_UP)
 
 
 def _came(messages: list[Object]) -> Iterator[Came]:
@@ -116,24 +131,30 @@ def _came(messages: list[Object]) -> Iterator[Came]:
             yield Came("reply")
         elif role in ("user", "system"):
             whole = [{"type": "text", "text": content}] if isinstance(content, str) else content
-            for part in objects(whole):
-                for one in _of_part(part, is_typed=role == "user"):
-                    one.turn = turn
-                    yield one
-                    turn += one.what == "interrupt"
+            for one in _of_parts(objects(whole), is_typed=role == "user"):
+                one.turn = turn
+                yield one
+                turn += one.what == "interrupt"
 
 
-def _of_part(part: Object, *, is_typed: bool) -> Iterator[Came]:
-    call, text = part.get("tool_use_id"), part.get("text")
-    if part.get("type") == "tool_result" and isinstance(call, str) and call:
-        more = {"is_error": part["is_error"]} if "is_error" in part else {}
-        yield as_result(call, part.get("content"), more)
-    elif part.get("type") == "text" and isinstance(text, str) and text:
-        if queued := _QUEUED.match(text):
+def _of_parts(parts: list[Object], *, is_typed: bool) -> Iterator[Came]:
+    stands_for = False
+    for part in parts:
+        call, text = part.get("tool_use_id"), part.get("text")
+        if part.get("type") == "tool_result" and isinstance(call, str) and call:
+            more = {"is_error": part["is_error"]} if "is_error" in part else {}
+            yield as_result(call, part.get("content"), more)
+        elif part.get("type") != "text" or not isinstance(text, str) or not text:
+            continue
+        elif queued := _QUEUED.match(text):
             yield Came("prompt", queued[1])
-        elif not is_typed:
-            return
-        elif _MADE_UP.match(text) is None:
-            yield Came("prompt", _ADDED.sub("", text))
-        elif text.lstrip().startswith(INTERRUPTED):
+        elif is_typed and (command := _COMMAND.match(text)):
+            stands_for = True
+            yield Came("prompt", f"{command[1]} {command[2] or ''}".strip())
+        elif is_typed and _MADE_UP.match(text) is None:
+            if not stands_for:
+                added = _ADDED.search(text)
+                yield Came("prompt", text if added is None else text[: added.start()].rstrip("\n"))
+            stands_for = False
+        elif is_typed and text.lstrip().startswith(INTERRUPTED):
             yield Came("interrupt")

@@ -62,7 +62,8 @@ def _agent(headers: Sequence[tuple[str, str]], told: Object) -> str:
     """The subagent's name ("/root/counter"), its thread where it has none, `SIDE`, or ""."""
     source = text_of(told.get("thread_source"))
     kind = header(headers, "x-openai-subagent")
-    if source not in ("", "user", "subagent"):
+    request = text_of(told.get("request_kind"))
+    if source not in ("", "user", "subagent") or request not in ("", "turn"):
         return SIDE
     if source != "subagent" and not kind:
         return ""

@@ -8,22 +8,29 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from agentmon.capture import claude, openai
+from agentmon.capture import chat, claude, openai
 from agentmon.capture.answer import Answer, unreachable
 from agentmon.capture.asked import SIDE, Asked, Came, Object, mapping, objects, read, text_of
 from agentmon.capture.envelope import envelope
 from agentmon.capture.log import HOOKS, CaptureLog, newest
 from agentmon.capture.requests import RequestLog
-from agentmon.capture.sessions import Peer, Session, Sessions
+from agentmon.capture.sessions import Session, Sessions
 from agentmon.logfile import log as own_log
+
+if TYPE_CHECKING:
+    from agentmon.capture.peer import Peer
 
 Headers = Sequence[tuple[str, str]]
 Outcome = Literal["complete", "client_gone", "upstream_gone"]
 
-_ASKED = {"/messages": claude.asked, "/responses": openai.asked}
+_ASKED = {
+    "/v1/messages": claude.asked,
+    "/responses": openai.asked,
+    "/chat/completions": chat.asked,
+}
 """Who reads a request, by the end of its path."""
 
 _OVER = frozenset({"end_turn", "stop_sequence", "refusal", "model_context_window_exceeded"})
@@ -58,7 +65,7 @@ class Recorder:
         self._sessions = Sessions()
 
     def begin(
-        self, method: str, path: str, headers: Headers, body: bytes, peer: Peer | None
+        self, method: str, path: str, headers: Headers, body: bytes, peer: "Peer | None"
     ) -> "Exchange":
         """A request came, whole. What it gets must be told of the answer, of interest or not."""
         try:
@@ -162,6 +169,7 @@ class Exchange:
         self._recorder = recorder
         self._session = session
         self._agent = asked.agent if asked is not None else ""
+        self._is_chat = asked is not None and asked.is_chat
         self._answer: Answer | None = None
         self._own_flow = self._flow = _own_flow()
         self._counts: dict[str, int] = {}
@@ -176,7 +184,8 @@ class Exchange:
         if self._session is None:
             return
         try:
-            self._answer = Answer(self._session.product, status, headers)
+            product = self._session.product
+            self._answer = Answer(product, status, headers, is_chat=self._is_chat)
         except Exception:
             self._give_up()
 
@@ -205,7 +214,13 @@ class Exchange:
         self._close()
 
     def came(self, news: Sequence[Came]) -> None:
-        """For the recorder: what is new in the request. Raises whatever goes wrong."""
+        """For the recorder: what is new in the request."""
+        try:
+            self._came(news)
+        except Exception:
+            self._give_up()
+
+    def _came(self, news: Sequence[Came]) -> None:
         session = self._session
         if session is None:
             return
@@ -288,8 +303,8 @@ def _asked(method: str, path: str, headers: Headers, body: bytes) -> Asked | Non
     """What a request asks of a model; None for one that asks nothing."""
     if method != "POST":
         return None
-    end = path.split("?", 1)[0].rstrip("/").rsplit("/", 1)
-    ask = _ASKED.get("/" + end[-1])
+    plain = path.split("?", 1)[0].rstrip("/")
+    ask = next((ask for end, ask in _ASKED.items() if plain.endswith(end)), None)
     return ask(headers, body) if ask is not None else None
 
 
@@ -300,7 +315,7 @@ def _named(payload: Mapping[str, object]) -> str:
         return text_of(mapping(payload.get("message")).get("id"))
     if kind == "message":
         return text_of(payload.get("id"))
-    if kind in ("response.created", "response.completed"):
+    if kind in ("response.created", "response.completed", "response.incomplete"):
         return text_of(mapping(payload.get("response")).get("id"))
     return ""
 

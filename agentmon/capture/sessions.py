@@ -5,32 +5,24 @@ A client sends its whole conversation with each request; a retry sends it again.
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from msgspec import Struct, field
 
 from agentmon.capture.asked import SIDE, Asked, Came, clean
 
+if TYPE_CHECKING:
+    from agentmon.capture.peer import Peer
+
 MAX_SESSIONS = 1_000
 """Of more, the one that was silent for longest is forgotten."""
 
 MAX_RESULTS = 10_000
-"""Results whose calls are remembered, per session."""
+"""Results that are remembered, per session. Of more, only those are told that came last."""
 
 FORGOTTEN_AFTER = 600.0
 """Seconds after which a subagent that asked nothing more is no longer taken for running."""
-
-
-class Peer(Protocol):
-    """The process at the other end of a connection."""
-
-    @property
-    def pid(self) -> int: ...
-    @property
-    def cwd(self) -> str: ...
-    @property
-    def name(self) -> str: ...
 
 
 class Session(Struct):
@@ -57,8 +49,10 @@ class Session(Struct):
     """Whether hooks tell of its beginning, its turns and its end."""
     prompts: list[int] = field(default_factory=list[int])
     """The typed texts of the conversation as it was last sent, by their hashes."""
-    results: dict[str, None] = field(default_factory=dict[str, None])
-    """The calls whose results were told."""
+    replies: int = 0
+    """The model's replies in that conversation."""
+    results: dict[int, None] = field(default_factory=dict[int, None])
+    """The calls whose results were told, by their hashes, oldest first."""
     threads: set[str] = field(default_factory=set[str])
     """The agents that asked already."""
     over_at: float | None = None
@@ -90,14 +84,11 @@ class Session(Struct):
         is_first = asked.agent not in self.threads
         self.threads.add(asked.agent)
         since_reply = _since_reply(asked.came)
-        if is_first and asked.is_whole:
-            # what was said before anybody listened
-            for one in asked.came[: len(asked.came) - len(since_reply)]:
-                if one.what == "result":
-                    self._is_new_result(one.text)
-        results = [
-            one for one in asked.came if one.what == "result" and self._is_new_result(one.text)
-        ]
+        before = asked.came[: len(asked.came) - len(since_reply)] if asked.is_whole else []
+        # what was said before anybody listened is known; what was missed since is told late
+        late = self._new_results(before) if len(self.results) < MAX_RESULTS else []
+        last = since_reply if asked.is_whole else asked.came
+        results = [*([] if is_first else late), *self._new_results(last)]
         prompts = [] if asked.agent else self._new_prompts(asked, since_reply, is_first=is_first)
         if not asked.agent:
             self.over_at = None
@@ -110,13 +101,13 @@ class Session(Struct):
         if not self.round or (prompts and (is_broken or not results)):
             self.round = new_round(self.last_time)
 
-    def _is_new_result(self, call: str) -> bool:
-        if call in self.results:
-            return False
-        self.results[call] = None
+    def _new_results(self, came: list[Came]) -> list[Came]:
+        found = [one for one in came if one.what == "result" and hash(one.text) not in self.results]
+        for one in found:
+            self.results[hash(one.text)] = None
         while len(self.results) > MAX_RESULTS:
             del self.results[next(iter(self.results))]
-        return True
+        return found
 
     def _new_prompts(self, asked: Asked, since_reply: list[Came], *, is_first: bool) -> list[Came]:
         told = [one for one in asked.came if one.what == "prompt"]
@@ -126,15 +117,16 @@ class Session(Struct):
             self.prompts += hashes
             return _joined(told)
         known, self.prompts = self.prompts, hashes
-        if is_first:
-            return _joined(latest)
+        before, self.replies = self.replies, sum(one.what == "reply" for one in asked.came)
         same = _common(known, hashes)
-        if same == len(hashes) < len(known):
-            return _joined(latest)  # taken back to an earlier prompt, and said again
-        if same < len(known):
-            # taken back and said otherwise, or the beginning was summed up
-            same = max(same, _overlap(known, hashes))
-        return _joined(told[same:])
+        if is_first or same == len(hashes) < len(known):
+            return _joined(latest)  # or taken back to an earlier prompt, and said again
+        if same == len(known):
+            return _joined(told[same:])
+        # taken back and said otherwise, or what came before was summed up or written anew
+        same = max(same, _overlap(known, hashes), len(told) - len(latest))
+        is_again = self.replies == before and hashes[same:] == known[len(known) - len(latest) :]
+        return [] if is_again else _joined(told[same:])
 
 
 def _since_reply(came: list[Came]) -> list[Came]:
@@ -176,7 +168,7 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
-    def of(self, asked: Asked, peer: Peer | None, now: float) -> Session:
+    def of(self, asked: Asked, peer: "Peer | None", now: float) -> Session:
         """The session of a request, with what it tells of it."""
         sid = asked.sid or self._sid_of(peer.pid if peer is not None else None)
         session = self._sessions.pop(sid, None) or Session(sid, asked.product)
@@ -205,10 +197,14 @@ class Sessions:
 
     def without_process(self, alive: Callable[[int], bool]) -> list[Session]:
         """The sessions that go on as far as is known, but have no process any more."""
-        gone = {pid for pid in {one.pid for one in self} if pid is not None and not alive(pid)}
+        running = [one for one in self if one.pid is not None and not one.is_ended]
+        gone = {pid for one in running if (pid := one.pid) is not None and not alive(pid)}
         for pid in gone:
             self._made_up.pop(pid, None)
-        return [one for one in self if one.pid in gone and one.is_heard and not one.is_ended]
+        over = [one for one in running if one.pid in gone]
+        for one in over:
+            one.is_ended = True
+        return [one for one in over if one.is_heard]
 
     def _sid_of(self, pid: int | None) -> str:
         return self._made_up.setdefault(pid, str(uuid4()))
