@@ -180,7 +180,19 @@ def test_the_folder_is_that_of_the_settings(
     for ours, theirs in found:
         assert ours == theirs
     monkeypatch.delenv("AGENTMON_CAPTURE__FOLDER")
-    file.write_text("[capture\n")
+    for text in (
+        "capture.folder = '/a'",
+        'capture = { folder = "/b" }',
+        '[capture]\nmax_bytes = 9\n# why\nfolder = "/c"\n[ui]\nascii = true\n',
+        "[capture]\nmax_age = 9\n[store]\ndata_dir = '/d'\n",
+        '[capture]\nfolder = "/e\\u0066"  # odd\n',
+        'paths = ["""\n[capture]\nfolder = "/no"\n"""]\n[capture]\nfolder = "/g"\n',
+        '[capture]\r\nfolder = "/h"\r\n',
+    ):
+        file.write_bytes(text.encode())
+        ours, theirs = both()
+        assert ours == theirs, text
+    file.write_text("[capture\nfolder")
     assert hook.folder(os.environ) == str(Path.home() / ".local/state/agentmon/capture")
 
 

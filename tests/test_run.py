@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from agentmon.capture import clients
+from agentmon.capture import clients, running
 from agentmon.capture.clients import Unclear
 from agentmon.engine.feed import Status
 from agentmon.ui import health, owner
-from tests.cli_run import Answer, assert_one_sentence, command, environment, run
+from tests.cli_run import Answer, Running, assert_one_sentence, command, environment, run
 from tests.model_server import model, serving
 from tests.tapped import until
 
@@ -144,6 +144,38 @@ def test_a_running_tap_is_used(scratch_home: Path) -> None:
     done = run("run", *given, "--", "sh", "-c", "echo $ANTHROPIC_BASE_URL")
     assert (done.code, done.out) == (0, "http://127.0.0.1:4711\n")
     assert not (scratch_home / "state" / "agentmon").exists()
+
+
+async def test_a_tap_that_runs_is_found(scratch_home: Path) -> None:
+    """It is asked for the same model and records to the same log; one that is gone is not."""
+    log = scratch_home / "state" / "agentmon" / "capture" / "sse_lines.jsonl"
+    taken = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    path = running.announce(url, "https://api.anthropic.com", log)
+    assert path.stat().st_mode & 0o777 == 0o600
+    shown = ["--client", "claude", "--", "sh", "-c", "echo $ANTHROPIC_BASE_URL"]
+    _, done = await ran(*shown)
+    assert (done.code, done.out) == (0, f"{url}\n")
+    assert running.find("https://api.openai.com", log) is None
+    assert running.find("https://api.anthropic.com", log.with_name("other.jsonl")) is None
+    taken.close()
+    assert running.find("https://api.anthropic.com", log) is None
+    row = json.loads(path.read_text())
+    other = json.dumps({**row, "started": 1.0}), json.dumps({**row, "url": "http://8.8.8.8:1"})
+    for text in (*other, "{}", "[]", '"x"', ""):
+        path.write_text(text)
+        assert running.find("https://api.anthropic.com", log) is None
+
+
+async def test_a_tap_tells_that_it_runs(scratch_home: Path) -> None:
+    folder = scratch_home / "state" / "agentmon" / "capture"
+    async with serving(model(["a"])) as server:
+        with Running("tap", "--upstream", server.url) as tap:
+            url = await asyncio.to_thread(lambda: tap.line().decode().strip())
+            await asyncio.to_thread(tap.line)
+            assert running.find(server.url, folder / "sse_lines.jsonl") == url
+            await asyncio.to_thread(tap.end, signal.SIGTERM)
+    assert list((folder / "taps").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from agentmon import config, logfile
 from agentmon.capture.aside import Moment
 from agentmon.capture.log import CaptureLog
 from agentmon.capture.peer import Peer
@@ -28,7 +29,7 @@ class CannotTap(Exception):
     """No tap could be started; the message says why."""
 
 
-def start(upstream: str, log: Callable[[], CaptureLog], *, is_client: bool = True) -> str:
+def start(upstream: str, log: CaptureLog, *, is_client: bool = True) -> str:
     """Starts a tap that ends with this process, whatever it becomes; the tap's address.
 
     `is_client`: it becomes the client; otherwise others will be. Raises CannotTap.
@@ -38,7 +39,7 @@ def start(upstream: str, log: Callable[[], CaptureLog], *, is_client: bool = Tru
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _between(upstream, log(), beside, client, writing)
+        _between(upstream, log, beside, client, writing)
     os.close(writing)
     os.waitpid(child, 0)
     with os.fdopen(reading, "rb") as said:
@@ -56,6 +57,7 @@ def _between(
         os.setsid()
         if os.fork() == 0:
             _let_go(writing)
+            logfile.keep(config.state_dir(os.environ))
             asyncio.run(_serve(upstream, _OneClient(log, client), beside, writing))
     finally:
         os._exit(0)

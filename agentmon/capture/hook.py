@@ -6,6 +6,7 @@ does not need, nothing is printed, and the exit code is 0 whatever happens.
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,14 @@ from contextlib import suppress
 from agentmon.capture.log import CaptureLog
 
 NAME = "hooks.jsonl"
+
+_PLAIN = re.compile(
+    rb"^\[capture\][ \t]*\n(?:(?!\[|folder\b).*\n)*folder[ \t]*=[ \t]*"
+    rb"""["']([^"'\\\n]+)["'][ \t]*$""",
+    re.MULTILINE,
+)
+_LONG = re.compile(rb"""\"{3}|'{3}""")
+"""The setting as most people write it, and strings of several lines, which may hold anything."""
 
 _ANCESTORS = 8
 _CLIENTS = ("claude", "codex")
@@ -48,9 +57,11 @@ def _configured(environ: Mapping[str, str]) -> str | None:
     try:
         with open(os.path.join(base, "agentmon", "config.toml"), "rb") as file:
             data = file.read()
-        if b"capture" not in data:
+        if b"capture" not in data or b"folder" not in data:
             return None
-        import tomllib  # only where something is said of it
+        if (plain := _PLAIN.search(data)) and not _LONG.search(data):
+            return plain[1].decode()
+        import tomllib  # it takes longer than the rest together
 
         given = tomllib.loads(data.decode()).get("capture", {}).get("folder")
     except (OSError, ValueError, AttributeError, RecursionError):

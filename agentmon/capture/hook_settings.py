@@ -90,7 +90,10 @@ class Found(Struct, frozen=True):
 
 
 def settings_file(client: Client, scope: Scope, environ: Mapping[str, str], cwd: Path) -> Path:
-    """Where a client reads its hooks: for this user everywhere, or for the project in `cwd`."""
+    """Where a client reads its hooks: for this user everywhere, or for the project in `cwd`.
+
+    Raises Refused where there is no home.
+    """
     if scope == "project":
         return cwd / (".claude/settings.json" if client == "claude" else ".codex/hooks.json")
     if client == "claude":
@@ -98,8 +101,19 @@ def settings_file(client: Client, scope: Scope, environ: Mapping[str, str], cwd:
     return _home(environ.get("CODEX_HOME") or "~/.codex") / "hooks.json"
 
 
+def has_home(client: Client, environ: Mapping[str, str]) -> bool:
+    """Whether a client keeps settings on this machine."""
+    try:
+        return settings_file(client, "user", environ, Path()).parent.is_dir()
+    except Refused:
+        return False
+
+
 def _home(path: str) -> Path:
-    return Path(path).expanduser().absolute()
+    found = os.path.expanduser(path)
+    if found.startswith("~"):
+        raise Refused("it is not known where the home folder of this user is")
+    return Path(found).absolute()
 
 
 # -- the command

@@ -139,14 +139,16 @@ def _each(
     rows: list[dict[str, object]] = []
     failed: list[str] = []
     for client in clients or present_clients():
-        path = hook_settings.settings_file(client, scope, os.environ, Path.cwd())
+        path: Path | None = None
         try:
             with clear_errors():
+                path = hook_settings.settings_file(client, scope, os.environ, Path.cwd())
                 said = act(client, path)
                 found = hook_settings.examine(client, path)
         except (hook_settings.Refused, Failure) as problem:
             failed.append(str(problem))
-            rows.append({"client": client, "path": str(path), "problem": str(problem)})
+            where = None if path is None else str(path)
+            rows.append({"client": client, "path": where, "problem": str(problem)})
             continue
         rows.append(_record(found, said))
         if not as_json:
@@ -164,13 +166,12 @@ def present_clients() -> "tuple[Client, ...]":
     """The clients of this machine; Claude Code where there is none."""
     import shutil
 
-    from agentmon.capture.hook_settings import CLIENTS, settings_file
+    from agentmon.capture.hook_settings import CLIENTS, has_home
 
-    def is_here(client: "Client") -> bool:
-        home = settings_file(client, "user", os.environ, Path.cwd()).parent
-        return home.is_dir() or shutil.which(client) is not None
-
-    return tuple(client for client in CLIENTS if is_here(client)) or ("claude",)
+    found: list[Client] = [
+        one for one in CLIENTS if has_home(one, os.environ) or shutil.which(one) is not None
+    ]
+    return tuple(found or CLIENTS[:1])
 
 
 def _record(found: "Found", said: str) -> dict[str, object]:

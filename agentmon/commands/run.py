@@ -66,8 +66,8 @@ def run(
     """Run an agent and record what it and its model say, live, for the screen.
 
     CMD runs as if it were started by itself: terminal, keys, signals and exit code are its own. Its
-    requests pass through a tap on this machine, byte for byte, which ends with it. Other settings,
-    also a gateway that is set already, stay. Needs the extra agentmon[tap].
+    requests pass byte for byte through a tap on this machine: a running `agentmon tap`, or one that
+    ends with it. A gateway that is set already stays. Needs the extra agentmon[tap].
 
     \b
     agentmon run -- claude
@@ -75,7 +75,7 @@ def run(
     agentmon run --env OPENAI_BASE_URL={url}/v1 -- aider
     """
     del as_json
-    from agentmon.capture import clients
+    from agentmon.capture import clients, running
 
     loaded = settings(store__data_dir=None if data_dir is None else str(data_dir)).settings
     log = (path or config.capture_dir(loaded, os.environ) / "sse_lines.jsonl").absolute()
@@ -91,10 +91,13 @@ def run(
         )
     except clients.Unclear as problem:
         raise click.UsageError(str(problem)) from problem
-    url = _start(way.upstream, log, loaded) if tap is None else tap.rstrip("/")
+    to = _upstream(way.upstream)
+    url = running.find(to, log) if tap is None else tap.rstrip("/")
+    if url is None:
+        url = _start(to, log, loaded)
     argv, told = way.lead(url)
     if not quiet:
-        complain(_says(words[0], way.upstream, url, None if tap is not None else log))
+        complain(_says(words[0], to, url, None if tap is not None else log))
     _become(program, argv, {**os.environ, **clients.beside_proxies(os.environ), **told})
 
 
@@ -114,7 +117,7 @@ def beside_the_screen(given: "Settings") -> tuple[str, ...]:
         except clients.Unclear as problem:
             complain(str(problem))
             continue
-        url = _start(way.upstream, log, given, is_client=False)
+        url = _start(_upstream(way.upstream), log, given, is_client=False)
         argv, told = way.lead(url)
         said = [f"{name}={shlex.quote(value)}" for name, value in told.items()]
         if argv != [client] or clients.beside_proxies(os.environ):
@@ -138,31 +141,30 @@ def _program(word: str) -> str:
     raise SystemExit(NOT_RUNNABLE if is_there else NOT_FOUND)
 
 
+def _upstream(given: str) -> str:
+    """An upstream's address as taps tell it. Raises BadParameter."""
+    from agentmon.capture.upstream import parse
+
+    try:
+        found = parse(given)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem), param_hint="--upstream") from problem
+    if found.is_plain:
+        complain(f"what goes to {found.url} is not encrypted, credentials included")
+    return found.url
+
+
 def _start(upstream: str, log: Path, given: "Settings", *, is_client: bool = True) -> str:
     from agentmon.capture import beside
-    from agentmon.capture.log import CaptureLog
-    from agentmon.capture.upstream import parse
-    from agentmon.commands.tap import INSTALL
+    from agentmon.commands.tap import INSTALL, capture_log
 
     try:
         import_module("aiohttp")  # before the tap is on its own: what is missing is said here
     except ImportError as problem:
         raise Failure(f"agentmon run needs the extra agentmon[tap]: {INSTALL}") from problem
-    try:
-        is_plain = parse(upstream).is_plain
-    except ValueError as problem:
-        raise click.BadParameter(str(problem), param_hint="--upstream") from problem
-    if is_plain:
-        complain(f"what goes to {upstream} is not encrypted, credentials included")
-
-    def opened() -> CaptureLog:
-        sizes = given.capture
-        return CaptureLog(
-            log, max_bytes=sizes.max_bytes, max_age=sizes.max_age, keep_bytes=sizes.keep_bytes
-        )
 
     try:
-        return beside.start(upstream, opened, is_client=is_client)
+        return beside.start(upstream, capture_log(log, given.capture), is_client=is_client)
     except (beside.CannotTap, OSError) as problem:
         raise Failure(f"no tap could be started: {problem}") from problem
 

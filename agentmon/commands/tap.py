@@ -183,8 +183,10 @@ async def _run(
         raise Failure(str(problem)) from problem
     except OSError as problem:
         raise Failure(f"cannot listen: {problem.strerror or problem}") from problem
+    announced: Path | None = None
     telling = asyncio.ensure_future(_tell_losses(made, recorder)) if not quiet else None
     try:
+        announced = _announce(url, made, recorder)
         _say(url, made, recorder.log.path, as_json)
         if port_file is not None:
             _write(port_file, url)
@@ -194,6 +196,8 @@ async def _run(
             streams = "stream" if running == 1 else "streams"
             complain(f"waiting for {running} running {streams}; once more to end at once")
     finally:
+        if announced is not None:
+            _remove(announced)
         await made.stop()
         if telling is not None:
             telling.cancel()
@@ -201,6 +205,17 @@ async def _run(
         if port_file is not None:
             _remove(port_file)
     return ends.result()
+
+
+def _announce(url: str, made: "Tap", recorder: "Recorder") -> Path | None:
+    """Lets `agentmon run` find it; without that it is a tap all the same."""
+    from agentmon.capture import running
+
+    try:
+        return running.announce(url, made.upstream.url, Path(recorder.log.path))
+    except OSError as problem:
+        logfile.log.warning("tap: cannot be announced: %s", problem.strerror)
+        return None
 
 
 def _say(url: str, made: "Tap", log: str, as_json: bool) -> None:

@@ -43,7 +43,7 @@ def check_hooks(environ: Mapping[str, str], cwd: Path) -> list[Check]:
     return [
         _check_client(client, environ, cwd)
         for client in CLIENTS
-        if hook_settings.settings_file(client, "user", environ, cwd).parent.is_dir()
+        if hook_settings.has_home(client, environ)
     ]
 
 
