@@ -1,6 +1,7 @@
 """A plain HTTP client on the level of bytes: what exactly came back, and how it ended."""
 
 import asyncio
+import socket
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -42,9 +43,15 @@ class Client:
         self.writer = writer
 
     @classmethod
-    async def to(cls, url: str) -> "Client":
+    async def to(cls, url: str, *, is_slow: bool = False) -> "Client":
+        """One that is slow has the system take next to nothing for it."""
         parts = urlsplit(url)
-        return cls(*await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 20))
+        if not is_slow:
+            return cls(*await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 20))
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((parts.hostname, parts.port))
+        return cls(*await asyncio.open_connection(sock=connection, limit=4096))
 
     def close(self) -> None:
         self.writer.close()

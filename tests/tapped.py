@@ -31,9 +31,11 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def started(url: str, asked: bytes | None = None) -> AsyncGenerator[Client]:
+async def started(
+    url: str, asked: bytes | None = None, *, is_slow: bool = False
+) -> AsyncGenerator[Client]:
     """A client whose answer has begun."""
-    client = await Client.to(url)
+    client = await Client.to(url, is_slow=is_slow)
     try:
         client.writer.write(asked or request())
         async with asyncio.timeout(PATIENCE):

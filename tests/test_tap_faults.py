@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from aiohttp.http import StreamWriter
 
 from agentmon.capture import decoding
 from agentmon.capture.aside import Aside, Copy, Moment
@@ -56,7 +57,7 @@ async def test_a_client_that_leaves_while_nothing_is_answered_yet() -> None:
 async def test_who_reads_slowly_slows_the_upstream_down() -> None:
     whole = 256 * (1 << 20)
     pieces: list[Step] = [model.head([("Content-Length", str(whole))]), *[BIG] * (whole >> 16)]
-    async with tapping(lambda _: pieces) as (server, tap), started(tap.url):
+    async with tapping(lambda _: pieces) as (server, tap), started(tap.url, is_slow=True):
         sent = -1
         while not sent or sent != server.sent:  # until nothing moves any more
             sent = server.sent
@@ -113,17 +114,18 @@ async def test_a_reset_within_chunks_is_no_end() -> None:
     assert notes.told[0].outcome == "upstream_gone"
 
 
-async def test_what_came_before_a_cut_comes_to_a_slow_reader() -> None:
-    body = b"".join(BIG for _ in range(64))
-    steps: list[Step] = [model.head([("Content-Length", str(len(body) + 1))]), body, "cut"]
-    async with tapping(lambda _: steps) as (server, tap):
-        client = await Client.to(tap.url)
-        client.writer.write(request())
-        await until(lambda: server.sent > 0)
-        await asyncio.sleep(0.05)
-        reply = await client.answer()
-        client.close()
-    assert (len(reply.body), reply.end) == (len(body), "closed")
+async def test_what_came_before_a_cut_comes_to_a_slow_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def slowly(writer: StreamWriter) -> None:
+        del writer
+        await asyncio.sleep(0.2)  # meanwhile comes what is left, and the cut
+
+    monkeypatch.setattr(StreamWriter, "drain", slowly)
+    head = model.head([("Content-Length", "100")])
+    async with tapping(lambda _: [head + b"one ", 0.05, b"two ", "cut"]) as (_, tap):
+        reply = await ask(tap.url, request(body=b""))
+    assert (reply.body, reply.end) == (b"one two ", "closed")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +177,18 @@ async def test_a_recorder_in_trouble_is_no_trouble_of_the_client(
         await stopping
 
 
+async def test_a_disk_that_hangs_for_ever_does_not_keep_it_from_ending() -> None:
+    notes = Hanging()
+    async with serving(lambda _: model.whole(b"ok")) as server:
+        tap = Tap(server.url, notes)
+        assert (await ask(await tap.start(), request())).body == b"ok"
+        tap.hurry()
+        await tap.stop()
+    notes.comes_back.set()
+    await until(lambda: notes.is_closed)
+    assert [told.outcome for told in notes.told] == ["complete"]
+
+
 async def test_what_does_not_fit_while_the_disk_hangs_is_counted() -> None:
     notes = Hanging()
     lot = Aside(notes, Moment(), room=10_000)
@@ -186,7 +200,7 @@ async def test_what_does_not_fit_while_the_disk_hangs_is_counted() -> None:
         copy.feed(b"x" * 1000)
     copy.end("complete")
     notes.comes_back.set()
-    await asyncio.to_thread(lot.close)
+    await lot.close(asyncio.Event())
     [told] = notes.told
     assert told.outcome == "upstream_gone"
     assert 0 < len(told.body) < 10_000

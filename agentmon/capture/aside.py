@@ -29,6 +29,9 @@ TICK = 2.0
 PATIENCE = 5.0
 """Seconds that an ending tap gives what waits to be recorded."""
 
+HURRY = 0.5
+"""The same of one that is to end at once."""
+
 GIVES_WAY = 0.0005
 """Seconds after which the recorder's thread lets a stream that has something go before it."""
 
@@ -157,12 +160,17 @@ class Aside:
         self._queue.put((work, size, time.time()))
         return True
 
-    def close(self, patience: float = PATIENCE) -> None:
-        """Waits for what is still to be recorded, but not for ever: a disk may hang."""
-        if self._thread.ident is None:
-            return
+    async def close(self, hurried: asyncio.Event) -> None:
+        """Waits for what is still to be recorded, but not for ever: a disk may hang. What is not
+        recorded then goes with the process."""
         self._queue.put(None)
-        self._thread.join(patience)
+        begun = time.monotonic()
+        while self._thread.is_alive():
+            if time.monotonic() - begun > (HURRY if hurried.is_set() else PATIENCE):
+                self.lost += self._queue.qsize()
+                log.warning("tap: the recorder does not come to an end")
+                return
+            await asyncio.sleep(0.005)
 
     def known_as(self, peer: Peer | None) -> None:
         """Remembers which process a pid meant. In the recorder's thread."""

@@ -12,13 +12,19 @@ import struct
 from collections.abc import AsyncGenerator
 from typing import Literal
 
-from aiohttp import ClientError, ClientResponse, ClientResponseError, ClientSession, web
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    HttpVersion11,
+    web,
+)
 from aiohttp.client_exceptions import (
     ClientConnectorError,
     ClientHttpProxyError,
     ConnectionTimeoutError,
 )
-from aiohttp.http import HttpVersion11
 from multidict import CIMultiDict
 from yarl import URL
 

@@ -9,7 +9,6 @@ import logging
 import socket
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
-from aiohttp.web_protocol import RequestHandler
 from msgspec import Struct
 
 from agentmon.addresses import is_loopback
@@ -67,7 +66,7 @@ class Tap:
         self._host, self._port, self._grace = host, port, grace
         self._aside = Aside(recorder, clock or Moment())
         self._requests = 0
-        self._running: dict[asyncio.Task[object], tuple[RequestHandler, Passage]] = {}
+        self._running: dict[asyncio.Task[object], tuple[web.RequestHandler, Passage]] = {}
         self._is_ending = False
         self._idle = asyncio.Event()
         self._hurried = asyncio.Event()
@@ -142,7 +141,7 @@ class Tap:
         await self._server.shutdown(1.0)
         if self._session is not None:
             await self._session.close()
-        await asyncio.to_thread(self._aside.close)
+        await self._aside.close(self._hurried)
         self._listening = None
 
     async def _wait(self) -> None:
@@ -155,7 +154,7 @@ class Tap:
             waiting.cancel()
 
     def hurry(self) -> None:
-        """Ends the grace of a tap that stops."""
+        """Makes a tap that stops do so at once."""
         self._hurried.set()
 
     def status(self) -> Status:
