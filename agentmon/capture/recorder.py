@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from uuid import uuid4
 
 from agentmon.capture import chat, claude, openai
@@ -16,12 +16,10 @@ from agentmon.capture.answer import Answer, unreachable
 from agentmon.capture.asked import SIDE, Asked, Came, Object, mapping, objects, read, text_of
 from agentmon.capture.envelope import envelope
 from agentmon.capture.log import HOOKS, CaptureLog, newest
+from agentmon.capture.peer import Peer
 from agentmon.capture.requests import RequestLog
 from agentmon.capture.sessions import Session, Sessions
 from agentmon.logfile import log as own_log
-
-if TYPE_CHECKING:
-    from agentmon.capture.peer import Peer
 
 Headers = Sequence[tuple[str, str]]
 Outcome = Literal["complete", "client_gone", "upstream_gone"]
@@ -65,7 +63,7 @@ class Recorder:
         self._sessions = Sessions()
 
     def begin(
-        self, method: str, path: str, headers: Headers, body: bytes, peer: "Peer | None"
+        self, method: str, path: str, headers: Headers, body: bytes, peer: Peer | None
     ) -> "Exchange":
         """A request came, whole. What it gets must be told of the answer, of interest or not."""
         try:
@@ -116,7 +114,7 @@ class Recorder:
             return
         session.is_begun = True
         for left in self._sessions.left_by(session):
-            self._end_session(left, "clear")
+            self._end_session(left, "resume" if asked.has_history else "clear")
         told = self.log.find(f"{session.product}.session_start", session.sid)
         session.has_hooks = told is not None and b"hook_event_name" in told
         if told is None and session.product == "claude":

@@ -5,15 +5,12 @@ A client sends its whole conversation with each request; a retry sends it again.
 
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from msgspec import Struct, field
 
 from agentmon.capture.asked import SIDE, Asked, Came, clean
-
-if TYPE_CHECKING:
-    from agentmon.capture.peer import Peer
+from agentmon.capture.peer import Peer
 
 MAX_SESSIONS = 1_000
 """Of more, the one that was silent for longest is forgotten."""
@@ -168,7 +165,7 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
-    def of(self, asked: Asked, peer: "Peer | None", now: float) -> Session:
+    def of(self, asked: Asked, peer: Peer | None, now: float) -> Session:
         """The session of a request, with what it tells of it."""
         sid = asked.sid or self._sid_of(peer.pid if peer is not None else None)
         session = self._sessions.pop(sid, None) or Session(sid, asked.product)
