@@ -167,6 +167,23 @@ async def test_a_tap_that_runs_is_found(scratch_home: Path) -> None:
         assert running.find("https://api.anthropic.com", log) is None
 
 
+async def test_a_command_within_another_is_recorded_once(scratch_home: Path) -> None:
+    """The inner one inherits the outer one's tap as its model's address; a sibling does not."""
+    inner = " ".join(command("run", "--client claude -- sh -c 'echo $ANTHROPIC_BASE_URL'"))
+    async with serving(model(["a"])) as server:
+        given = ["--client", "claude", "--upstream", server.url, "--"]
+        _, done = await ran(*given, "sh", "-c", f"echo $ANTHROPIC_BASE_URL; {inner}")
+    assert done.code == 0, done
+    outer, same = done.out.split()
+    assert outer == same
+    await until(lambda: not listens(outer))
+    folder = scratch_home / "state" / "agentmon" / "capture" / "taps"
+    await until(lambda: list(folder.iterdir()) == [])
+    path = running.announce(outer, "https://x", folder.with_name("log"), is_shared=False)
+    assert running.find("https://x", folder.with_name("log")) is None
+    path.unlink()
+
+
 async def test_a_tap_tells_that_it_runs(scratch_home: Path) -> None:
     folder = scratch_home / "state" / "agentmon" / "capture"
     async with serving(model(["a"])) as server:

@@ -10,8 +10,10 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from agentmon import config, logfile
+from agentmon.capture import running
 from agentmon.capture.aside import Moment
 from agentmon.capture.log import CaptureLog
 from agentmon.capture.peer import Peer
@@ -103,11 +105,17 @@ async def _serve(upstream: str, recorder: _OneClient, beside: int, writing: int)
     except (OSError, ValueError) as problem:
         os.write(writing, f"problem {problem}".encode())
         return
+    announced: Path | None = None
+    with suppress(OSError):
+        log = Path(recorder.log.path)
+        announced = running.announce(tap.url, tap.upstream.url, log, is_shared=False)
     os.write(writing, said.encode())
     os.close(writing)
     try:
         await _ended(beside)
     finally:
+        if announced is not None:
+            announced.unlink(missing_ok=True)
         await tap.stop()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,16 @@ PATIENCE = 0.5
 """Seconds that a tap has to take a connection."""
 
 
-def announce(url: str, upstream: str, log: Path) -> Path:
-    """Says that this process is a tap; the file, which is to be deleted at its end. Raises
-    OSError."""
+def announce(url: str, upstream: str, log: Path, *, is_shared: bool = True) -> Path:
+    """Says that this process is a tap, for others or for one client only; the file, which is to be
+    deleted at its end. Raises OSError."""
     folder = log.parent / FOLDER
     folder.mkdir(0o700, parents=True, exist_ok=True)
     row = {
         "url": url,
         "upstream": upstream,
         "log": str(log),
+        "shared": is_shared,
         "pid": os.getpid(),
         "started": psutil.Process().create_time(),
     }
@@ -39,16 +41,23 @@ def announce(url: str, upstream: str, log: Path) -> Path:
 
 
 def find(upstream: str, log: Path) -> str | None:
-    """The address of a tap that passes on to this upstream, and records there."""
+    """The address of a tap for others that passes on to this upstream, and records there. An
+    upstream that is such a tap itself is used as it is: nothing is to be recorded twice."""
+    for row in _rows(log):
+        if row.get("log") != str(log):
+            continue
+        is_it = row.get("url") == upstream
+        if (is_it or (row.get("shared") and row.get("upstream") == upstream)) and _listens(row):
+            return str(row["url"])
+    return None
+
+
+def _rows(log: Path) -> Iterator[dict[str, Any]]:
     try:
         paths = sorted((log.parent / FOLDER).glob("*.json"))
     except OSError:
-        return None
-    for path in paths:
-        row = _read(path)
-        if row.get("upstream") == upstream and row.get("log") == str(log) and _listens(row):
-            return str(row["url"])
-    return None
+        return
+    yield from map(_read, paths)
 
 
 def _read(path: Path) -> dict[str, Any]:
