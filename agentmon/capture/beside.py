@@ -18,7 +18,6 @@ from agentmon.capture.aside import Moment
 from agentmon.capture.log import CaptureLog
 from agentmon.capture.peer import Peer
 from agentmon.capture.recorder import Exchange, Headers, Recorder
-from agentmon.capture.sessions import Peer as SomePeer
 
 POLL = 0.25
 """Seconds between two looks at the client, where the system does not tell when it ends."""
@@ -87,7 +86,7 @@ class _OneClient(Recorder):
         self._client = client
 
     def begin(
-        self, method: str, path: str, headers: Headers, body: bytes, peer: SomePeer | None
+        self, method: str, path: str, headers: Headers, body: bytes, peer: Peer | None
     ) -> Exchange:
         return super().begin(method, path, headers, body, peer or self._client)
 
