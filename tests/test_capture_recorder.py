@@ -333,12 +333,14 @@ def test_process_that_is_gone_ends_its_sessions_once(tap: Tap) -> None:
     assert tap.said() == []
 
 
-def test_session_cleared_within_its_process(tap: Tap) -> None:
+@pytest.mark.parametrize("way", ["clear", "resume"])
+def test_session_left_for_another_within_its_process(tap: Tap, way: str) -> None:
     tap.answer(tap.claude([user("one")]))
     tap.said()
-    tap.answer(tap.claude([user("two")], sid=OTHER))
+    before = [user("old"), reply()] if way == "resume" else []
+    tap.answer(tap.claude([*before, user("two")], sid=OTHER))
     end, start, *_ = tap.said()
-    assert (end.row["sid"], end.payload) == (SID, {"type": "session_end", "reason": "clear"})
+    assert (end.row["sid"], end.payload) == (SID, {"type": "session_end", "reason": way})
     assert (start.kind, start.row["sid"]) == ("session_start", OTHER)
     tap.answer(tap.claude([user("one"), reply(), user("back")]))
     assert tap.kinds() == ["user_prompt", "stream", "stop"]

@@ -114,7 +114,7 @@ class Recorder:
             return
         session.is_begun = True
         for left in self._sessions.left_by(session):
-            self._end_session(left, "clear")
+            self._end_session(left, "resume" if asked.has_history else "clear")
         told = self.log.find(f"{session.product}.session_start", session.sid)
         session.has_hooks = told is not None and b"hook_event_name" in told
         if told is None and session.product == "claude":
