@@ -175,7 +175,7 @@ def examine(
     at = next((n for n, check in enumerate(checks, 1) if check.name == "store"), len(checks))
     if all(check.status != "fail" for check in checks if check.name == "store"):
         checks[at:at] = _check_retention(where, known)
-    checks += _check_capture(where)
+    checks += _check_capture(where, config.capture_dir(known, os.environ))
     if db.database(where).exists():
         checks.append(_check_search(where, known.search))
         checks += _check_mail(where)
@@ -184,19 +184,19 @@ def examine(
     return text, msgspec.to_builtins(checks), doctor.has_failed(checks)
 
 
-def _check_capture(data_dir: Path) -> list[doctor.Check]:
+def _check_capture(data_dir: Path, folder: Path) -> list[doctor.Check]:
     """Through what agents are seen, and what their clients tell."""
     from agentmon.report import capturing
 
-    hooks = capturing.check_hooks(os.environ, Path.cwd())
+    beside = [*capturing.check_taps(folder), *capturing.check_hooks(os.environ, Path.cwd())]
     try:
         conn = db.open_reading(data_dir)
     except db.StoreError:
-        return [capturing.check_capture(None, time.time()), *hooks]
+        return [capturing.check_capture(None, time.time()), *beside]
     try:
-        return [capturing.check_capture(conn, time.time()), *hooks]
+        return [capturing.check_capture(conn, time.time()), *beside]
     except sqlite3.Error:
-        return hooks  # told by another check
+        return beside  # told by another check
     finally:
         conn.close()
 

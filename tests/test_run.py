@@ -15,6 +15,7 @@ import pytest
 from agentmon.capture import clients, running
 from agentmon.capture.clients import Unclear
 from agentmon.engine.feed import Status
+from agentmon.report import capturing
 from agentmon.ui import health, owner
 from tests.cli_run import Answer, Running, assert_one_sentence, command, environment, run
 from tests.model_server import model, serving
@@ -182,6 +183,37 @@ async def test_a_command_within_another_is_recorded_once(scratch_home: Path) -> 
     path = running.announce(outer, "https://x", folder.with_name("log"), is_shared=False)
     assert running.find("https://x", folder.with_name("log")) is None
     path.unlink()
+
+
+async def test_what_could_not_be_recorded_is_told_by_doctor(
+    scratch_home: Path, tmp_path: Path
+) -> None:
+    """The stream goes on; the terminal is the client's, so others are told."""
+    script = tmp_path / "client.py"
+    script.write_text(CLIENT + "\n")
+    folder = tmp_path / "capture"
+    (folder / "sse_lines.jsonl").mkdir(parents=True)
+    env = {"AGENTMON_CAPTURE__FOLDER": str(folder)}
+    client = f"{sys.executable} {script} {SID}; read line"
+    async with serving(model(["a ", "b "])) as server:
+        process = await asyncio.create_subprocess_exec(
+            *command(
+                "run", "--client", "claude", "--upstream", server.url, "--", "sh", "-c", client
+            ),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment(env),
+        )
+        assert process.stdout is not None
+        assert (await process.stdout.readline()).split()[2] == b"2"
+        log = folder / "sse_lines.jsonl"
+        await until(lambda: any(row["problem"] for row in running.rows(log)))
+        (check,) = capturing.check_taps(folder)
+        assert check.status == "warn"
+        assert "not recorded" in check.message
+        await process.communicate(b"\n")
+    own = scratch_home / "state" / "agentmon" / "agentmon.log"
+    assert "not recorded" in own.read_text()
 
 
 async def test_a_tap_tells_that_it_runs(scratch_home: Path) -> None:

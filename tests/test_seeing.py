@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentmon.capture import hook_settings
+from agentmon.capture import hook_settings, running
 from agentmon.core.kinds import KIND_BIT
 from agentmon.report import capturing, seeing
 from agentmon.report.places import Check
@@ -116,6 +116,20 @@ def test_doctor_counts_what_was_seen_live(tmp_path: Path) -> None:
     check = capturing.check_capture(conn, 2_000.0)
     assert check.message.startswith("1 of 3 sessions of the last day were seen live; agentmon run")
     conn.close()
+
+
+def test_doctor_names_the_taps_that_run(tmp_path: Path) -> None:
+    assert capturing.check_taps(tmp_path) == []
+    log = tmp_path / "sse_lines.jsonl"
+    path = running.announce("http://127.0.0.1:1", "https://api.anthropic.com", log)
+    (check,) = capturing.check_taps(tmp_path)
+    said = "http://127.0.0.1:1 to https://api.anthropic.com"
+    assert (check.status, check.message) == ("ok", said)
+    running.announce("http://127.0.0.1:1", "https://api.anthropic.com", log, problem="7 lost")
+    (check,) = capturing.check_taps(tmp_path)
+    assert (check.status, check.message) == ("warn", f"{said}; 7 lost")
+    path.unlink()
+    assert capturing.check_taps(tmp_path) == []
 
 
 def hooks_check(home: Path) -> Check:

@@ -11,19 +11,28 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agentmon import config, logfile
 from agentmon.capture import running
 from agentmon.capture.aside import Moment
 from agentmon.capture.log import CaptureLog
+from agentmon.capture.losses import losses, sentence
 from agentmon.capture.peer import Peer
 from agentmon.capture.recorder import Exchange, Headers, Recorder
+
+if TYPE_CHECKING:
+    from agentmon.capture.proxy import Tap
 
 POLL = 0.25
 """Seconds between two looks at the client, where the system does not tell when it ends."""
 
 GRACE = 5.0
 """Seconds that streams of what the client started, and left behind, have to finish."""
+
+
+TELLING = 2.0
+"""Seconds between two looks at what could not be recorded."""
 
 
 class CannotTap(Exception):
@@ -104,18 +113,37 @@ async def _serve(upstream: str, recorder: _OneClient, beside: int, writing: int)
     except (OSError, ValueError) as problem:
         os.write(writing, f"problem {problem}".encode())
         return
-    announced: Path | None = None
-    with suppress(OSError):
-        log = Path(recorder.log.path)
-        announced = running.announce(tap.url, tap.upstream.url, log, is_shared=False)
+    announced = _announce(tap, recorder, "")
     os.write(writing, said.encode())
     os.close(writing)
+    telling = asyncio.ensure_future(_tell_losses(tap, recorder))
     try:
         await _ended(beside)
     finally:
+        telling.cancel()
         if announced is not None:
             announced.unlink(missing_ok=True)
         await tap.stop()
+
+
+def _announce(tap: "Tap", recorder: Recorder, problem: str) -> Path | None:
+    log = Path(recorder.log.path)
+    try:
+        return running.announce(tap.url, tap.upstream.url, log, is_shared=False, problem=problem)
+    except OSError:
+        return None
+
+
+async def _tell_losses(tap: "Tap", recorder: Recorder) -> None:
+    """The terminal is the client's: agentmon's own log and `doctor` are told."""
+    told = 0
+    while True:
+        await asyncio.sleep(TELLING)
+        lost, reason = losses(tap, recorder)
+        if lost > told:
+            logfile.log.warning("tap: %s", sentence(lost, reason))
+            _announce(tap, recorder, sentence(lost, reason))
+        told = lost
 
 
 async def _ended(pid: int) -> None:

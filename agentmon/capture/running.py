@@ -19,9 +19,11 @@ PATIENCE = 0.5
 """Seconds that a tap has to take a connection."""
 
 
-def announce(url: str, upstream: str, log: Path, *, is_shared: bool = True) -> Path:
-    """Says that this process is a tap, for others or for one client only; the file, which is to be
-    deleted at its end. Raises OSError."""
+def announce(
+    url: str, upstream: str, log: Path, *, is_shared: bool = True, problem: str = ""
+) -> Path:
+    """Says that this process is a tap, for others or for one client only, and what went wrong in
+    it; the file, which is to be deleted at its end. Raises OSError."""
     folder = log.parent / FOLDER
     folder.mkdir(0o700, parents=True, exist_ok=True)
     row = {
@@ -29,6 +31,7 @@ def announce(url: str, upstream: str, log: Path, *, is_shared: bool = True) -> P
         "upstream": upstream,
         "log": str(log),
         "shared": is_shared,
+        "problem": problem,
         "pid": os.getpid(),
         "started": psutil.Process().create_time(),
     }
@@ -43,7 +46,7 @@ def announce(url: str, upstream: str, log: Path, *, is_shared: bool = True) -> P
 def find(upstream: str, log: Path) -> str | None:
     """The address of a tap for others that passes on to this upstream, and records there. An
     upstream that is such a tap itself is used as it is: nothing is to be recorded twice."""
-    for row in _rows(log):
+    for row in rows(log):
         if row.get("log") != str(log):
             continue
         is_it = row.get("url") == upstream
@@ -52,12 +55,13 @@ def find(upstream: str, log: Path) -> str | None:
     return None
 
 
-def _rows(log: Path) -> Iterator[dict[str, Any]]:
+def rows(log: Path) -> Iterator[dict[str, Any]]:
+    """What each tap that records to a log in this folder says of itself."""
     try:
         paths = sorted((log.parent / FOLDER).glob("*.json"))
     except OSError:
         return
-    yield from map(_read, paths)
+    yield from filter(None, map(_read, paths))
 
 
 def _read(path: Path) -> dict[str, Any]:

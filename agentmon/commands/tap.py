@@ -254,9 +254,9 @@ async def _tell_losses(made: "Tap", recorder: "Recorder") -> None:
 
 def _tell(made: "Tap", recorder: "Recorder", told: int) -> int:
     """Says what was lost since so much had been told of; how much it is now."""
-    log = recorder.log
-    lost = log.lost + made.status().lost + recorder.faults + recorder.passed_over
+    from agentmon.capture.losses import losses, sentence
+
+    lost, reason = losses(made, recorder)
     if lost > told:
-        waits = "the disk did not keep up" if made.status().lost else "it could not be read"
-        complain(f"{lost} events were passed on and not recorded: {log.problem or waits}")
+        complain(sentence(lost, reason))
     return lost

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from agentmon.capture import hook_settings
+from agentmon.capture import hook_settings, running
 from agentmon.capture.hook_settings import CLIENTS, Client, Found, Refused
 from agentmon.core.kinds import STREAMING
 from agentmon.report.places import Check
@@ -36,6 +36,18 @@ def check_capture(conn: sqlite3.Connection | None, now: float) -> Check:
     said = f"{live} of {counted(total, 'session')} of the last day were seen live"
     values = {"live": live, "sessions": total}
     return Check(name, "ok", said if live == total else f"{said}; {how}", values=values)
+
+
+def check_taps(folder: Path) -> list[Check]:
+    """The taps that run; nothing where none does."""
+    found = list(running.rows(folder / "sse_lines.jsonl"))
+    if not found:
+        return []
+    said = ", ".join(f"{row.get('url')} to {row.get('upstream')}" for row in found)
+    problems = [str(row["problem"]) for row in found if row.get("problem")]
+    if problems:
+        return [Check("taps", "warn", f"{said}; {'; '.join(problems)}", "make room there")]
+    return [Check("taps", "ok", said)]
 
 
 def check_hooks(environ: Mapping[str, str], cwd: Path) -> list[Check]:
