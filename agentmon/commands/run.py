@@ -72,7 +72,7 @@ def run(
     \b
     agentmon run -- claude
     agentmon run -- codex exec "fix the test"
-    agentmon run --env OPENAI_BASE_URL={url}/v1 -- aider
+    agentmon run --env OPENAI_API_BASE={url}/v1 -- aider
     """
     del as_json
     from agentmon.capture import clients, running
