@@ -298,6 +298,9 @@ def test_claude_keeps_the_gateway_that_it_has(tmp_path: Path) -> None:
     assert (upstream, env, argv[0], argv[3:]) == (gateway, told, "claude", ["-p", "hi"])
     assert argv[1] == "--settings"
     assert json.loads(argv[2]) == {"env": told}
+    for words in (["claude", "--settings={}"], ["claude", "--settings", "x.json"]):
+        with pytest.raises(Unclear, match="settings file of Claude Code"):
+            led(*words, home=tmp_path, cwd=tmp_path)
     with pytest.raises(Unclear, match="CLAUDE_CODE_USE_BEDROCK"):
         led("claude", home=tmp_path, CLAUDE_CODE_USE_BEDROCK="1")
 

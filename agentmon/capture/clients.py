@@ -130,12 +130,17 @@ def _claude(
         raise Unclear(f"{cloud} is set: what Claude Code says to that service cannot be recorded")
     name = "ANTHROPIC_BASE_URL"
     goes_to = upstream or said.get(name) or environ.get(name) or _ANTHROPIC
+    at = found[1] + 1 if found is not None and name in said else None
+    has_own = any(word.partition("=")[0] == "--settings" for word in words)
+    if name in said and (at is None or has_own):
+        raise Unclear(
+            f"{name} in a settings file of Claude Code goes before what CMD is told: put it into"
+            " the environment"
+        )
 
     def lead(url: str) -> tuple[list[str], dict[str, str]]:
         given = [*words]
-        if name in said and found is not None and "--settings" not in words:
-            # what a settings file says goes before the environment
-            at = found[1] + 1
+        if at is not None:  # what a settings file says goes before the environment
             given[at:at] = ["--settings", json.dumps({"env": {name: url}})]
         return given, {name: url}
 
