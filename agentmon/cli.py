@@ -41,6 +41,7 @@ ROOMS = {
     "decisions": "decide decisions",
     "errors": "errors",
     "export": "export",
+    "hooks": "hook hooks",
     "lists": "pending sessions stalled unbalanced",
     "mcp_server": "mcp",
     "messages": "send inbox listen messages",
@@ -49,11 +50,13 @@ ROOMS = {
     "queries": "rounds show tool",
     "retention": "cleanup restore",
     "round": "parallel rate",
+    "run": "run",
     "scripts": "status wait",
     "searching": "search",
     "ship": "ship",
     "sql": "sql",
     "sums": "dashboard stats",
+    "tap": "tap",
     "timeseries": "timeseries",
     "work": "balance work",
 }
@@ -148,6 +151,9 @@ def main() -> None:
 @click.option("--theme", metavar="NAME", help="A Textual theme, such as nord or textual-light.")
 @click.option("--mouse", is_flag=True, default=None, help="Capture the mouse.")
 @click.option("--redis", metavar="URL", help="Besides, what other machines ship there.")
+@click.option(
+    "--with-tap", is_flag=True, help="Start taps that end with the screen; shows what to paste."
+)
 @format_option
 @click.option("--since", metavar="TIME", help="Which logs are read first, such as 24h.")
 @click.option("--stalled-after", metavar="TIME", help="Silence that is a stall, such as 30s.")
@@ -164,6 +170,7 @@ def watch(
     theme: str | None,
     mouse: bool | None,
     redis: str | None,
+    with_tap: bool,
     format_: str | None,
     since: str | None,
     stalled_after: str | None,
@@ -195,6 +202,9 @@ def watch(
     )
     if (replay is not None) + demo + bool(paths) > 1:
         raise click.UsageError("give one of PATHs, --replay and --demo")
+    is_shown = not (once or as_json) and sys.stdout.isatty() and _has_keyboard(paths)
+    if with_tap and (demo or replay is not None or not is_shown):
+        raise click.UsageError("--with-tap needs a screen that follows agents")
     request = showing.Request(
         settings=loaded.settings,
         paths=paths,
@@ -210,10 +220,14 @@ def watch(
     with clear_errors():
         if as_json:
             utf8_output()
-        if once or as_json or not (sys.stdout.isatty() and _has_keyboard(paths)):
+        if not is_shown:
             click.echo(showing.print_once(request))
-        else:
-            sys.exit(showing.show(request))
+            return
+        if with_tap:
+            from agentmon.commands.run import beside_the_screen
+
+            request.taps = beside_the_screen(loaded.settings)
+        sys.exit(showing.show(request))
 
 
 def _has_keyboard(paths: Iterable[str]) -> bool:

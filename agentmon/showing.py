@@ -45,6 +45,8 @@ class Request(Struct):
     """As `--format` names it; None: recognised by content."""
     redis: str | None = None
     """Where lines of other machines come from."""
+    taps: tuple[str, ...] = ()
+    """Lines to paste into another pane, for taps that listen already."""
 
 
 # -- printed once
@@ -194,6 +196,7 @@ def _feed(request: Request, stdin: int) -> Feed:
         retention=policy(request.settings),
         searching=request.settings.search,
         beside=beside,
+        taps=request.taps,
     )
 
 

@@ -175,12 +175,30 @@ def examine(
     at = next((n for n, check in enumerate(checks, 1) if check.name == "store"), len(checks))
     if all(check.status != "fail" for check in checks if check.name == "store"):
         checks[at:at] = _check_retention(where, known)
+    checks += _check_capture(where, config.capture_dir(known, os.environ))
     if db.database(where).exists():
         checks.append(_check_search(where, known.search))
         checks += _check_mail(where)
     checks += _check_redis(where, known.redis)
     text = doctor.checks_text(checks)
     return text, msgspec.to_builtins(checks), doctor.has_failed(checks)
+
+
+def _check_capture(data_dir: Path, folder: Path) -> list[doctor.Check]:
+    """Through what agents are seen, and what their clients tell."""
+    from agentmon.report import capturing
+
+    beside = [*capturing.check_taps(folder), *capturing.check_hooks(os.environ, Path.cwd())]
+    try:
+        conn = db.open_reading(data_dir)
+    except db.StoreError:
+        return [capturing.check_capture(None, time.time()), *beside]
+    try:
+        return [capturing.check_capture(conn, time.time()), *beside]
+    except sqlite3.Error:
+        return beside  # told by another check
+    finally:
+        conn.close()
 
 
 def _check_redis(data_dir: Path, known: config.Redis) -> list[doctor.Check]:

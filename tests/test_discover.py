@@ -25,7 +25,7 @@ def make(path: Path, age: float = 0.0, size: int = 1) -> str:
 
 
 def look(home: Path, *configured: str, **environ: str) -> Discovery:
-    return discover(environ, home, home / "state", configured)
+    return discover(environ, home, home / "state" / "capture", configured)
 
 
 def test_everything_is_found_newest_first(tmp_path: Path) -> None:
@@ -39,6 +39,7 @@ def test_everything_is_found_newest_first(tmp_path: Path) -> None:
         make(codex / "sessions" / "2026" / "11" / "21" / f"rollout-x-{SID % 2}.jsonl.zst", 5),
         make(codex / "archived_sessions" / f"rollout-x-{SID % 3}.jsonl", 6),
         make(tmp_path / "state" / "capture" / "sse_lines.jsonl", 7),
+        make(tmp_path / "state" / "capture" / "hooks.jsonl", 7.5),
         make(tmp_path / "centralized-logs" / "claude" / "sse_lines.jsonl", 8),
         make(tmp_path / "mine" / "run.jsonl", 9),
     ]
@@ -50,11 +51,11 @@ def test_everything_is_found_newest_first(tmp_path: Path) -> None:
     found = look(tmp_path, "~/mine", CLAUDE_CODE_LOG_DIR=str(tmp_path / "logs"))
     assert [one.path for one in found.files] == wanted
     assert set(found.inputs.files) == set(wanted)
-    assert [one.product for one in found.files] == ["", *["claude"] * 3, *["codex"] * 2, *[""] * 3]
+    assert [one.product for one in found.files] == ["", *["claude"] * 3, *["codex"] * 2, *[""] * 4]
     assert [place.line for place in found.looked_for] == [
         "configured path: ~/mine (1 file)",
         "log in $CLAUDE_CODE_LOG_DIR: ~/logs/sse_lines.jsonl (1 file)",
-        "capture by agentmon: ~/state/capture/sse_lines.jsonl (1 file)",
+        "capture by agentmon: ~/state/capture/{sse_lines.jsonl,hooks.jsonl} (2 files)",
         "centralized logs: ~/centralized-logs/*/sse_lines.jsonl (1 file)",
         "Claude Code transcripts: ~/.claude/projects/*/*.jsonl (3 files)",
         "Claude Code processes: ~/.claude/sessions/<pid>.json (found)",

@@ -26,7 +26,7 @@ def examine_home(tmp_path: Path, home: Path, *paths: str, data: str = "data") ->
     checks = doctor.examine(
         terminal=GOOD_TERMINAL,
         settings=GOOD_SETTINGS,
-        discovery=discover({}, home, home / "state", paths),
+        discovery=discover({}, home, home / "state" / "capture", paths),
         data_dir=tmp_path / data,
         store=sound_store,
         inotify=tmp_path / "no-inotify",
@@ -215,7 +215,7 @@ def test_what_may_not_be_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     home = tmp_path / "home"
     secret = make(home / ".claude" / "projects" / "-x" / "a.jsonl")
     (home / ".codex" / "sessions").mkdir(parents=True)
-    found = discover({}, home, home / "state")
+    found = discover({}, home, home / "state" / "capture")
     monkeypatch.setattr(places, "_format", refused)
     found.inputs.problems.append(Problem("/closed", "cannot read /closed: permission denied"))
     checks = {check.name: check for check in doctor.check_places(found, NOW)}
@@ -263,7 +263,7 @@ def test_the_empty_state_says_what_to_do() -> None:
         "  Codex rollouts: ~/.codex/sessions (not there)",
     ]
     text = "\n".join(lines)
-    for words in ("--demo", "agentmon PATH", "agentmon doctor", "CLAUDE_CODE_LOG_DIR"):
+    for words in ("--demo", "agentmon PATH", "agentmon doctor", "run -- claude", "hooks install"):
         assert words in text
     assert "\x1b" not in text
     assert all(cells(line) <= 60 for line in lines)

@@ -239,10 +239,12 @@ def test_counts_and_summary_use_the_words_of_the_board() -> None:
 def test_board_text_shows_agents_and_pending_tools() -> None:
     lines = render.board_text(lively(), NOW, LIMITS, width=160).splitlines()
     agents = {line.split()[1]: line for line in lines[3:7]}
-    assert re.search(r"✕ +api +stalled 41s +#12 +41s +18\.2k +— +claude +claude-opus-5-5", lines[3])
+    assert re.search(
+        r"✕ +api +stalled 41s +#12 +41s +18\.2k +— +claude +wire +claude-opus-5-5", lines[3]
+    )
     assert "└ a13c6e66" in lines[4]
     assert "permission Edit" in agents["web"]
-    assert re.search(r"○ +docs +idle +— +1s +— +— +claude +— +/home/u/docs", agents["docs"])
+    assert re.search(r"○ +docs +idle +— +1s +— +— +claude +wire +— +/home/u/docs", agents["docs"])
     start = lines.index("Pending tools")
     assert re.search(r"⚙ +Bash +a13c6e66 +2:14 +pytest -x tests/", lines[start + 2])
     assert re.search(r"◆ +Edit +web +0:08 ", lines[start + 3])
@@ -264,7 +266,7 @@ def test_board_text_drops_columns_by_priority() -> None:
         for text in (render.board_text(lively(), NOW, LIMITS, width=w) for w in (45, 140))
     )
     assert narrow.split() == ["agent", "state", "round", "last"]
-    names = ["agent", "state", "round", "last", "tokens", "ctx", "product", "model", "cwd"]
+    names = ["agent", "state", "round", "last", "tokens", "ctx", "product", "via", "model", "cwd"]
     assert wide.split() == names
 
 

@@ -16,11 +16,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentmon.addresses import listen_address
 from agentmon.cli import main
 from agentmon.commands import options
 from agentmon.core.health import Limits
 from agentmon.report import serving
-from agentmon.report.prometheus import Family, Metrics, address, bounded, text
+from agentmon.report.prometheus import Family, Metrics, bounded, text
 from agentmon.store.read_metrics import ToolSum
 from tests import golden
 from tests.cli_run import Running
@@ -291,10 +292,10 @@ def test_other_machines_are_warned_about_and_a_taken_port_is_said(tmp_path: Path
     ],
 )
 def test_addresses(given_: str, expected: tuple[str, int]) -> None:
-    assert address(given_) == expected
+    assert listen_address(given_) == expected
 
 
 @pytest.mark.parametrize("given_", ["", "9464", "::1:80", "h:70000", "h:x", "http://h:1"])
 def test_bad_addresses(given_: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT"):
-        address(given_)
+        listen_address(given_)

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from agentmon import config
+from agentmon.addresses import listen_address
 from agentmon.commands import options
 from agentmon.commands.options import (
     Failure,
@@ -54,7 +55,7 @@ def serve_metrics(
     from agentmon.report import prometheus
 
     try:
-        host, port = prometheus.address(listen)
+        host, port = listen_address(listen)
     except ValueError as problem:
         raise click.BadParameter(str(problem), param_hint="--listen") from problem
     loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))

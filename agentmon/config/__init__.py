@@ -6,10 +6,11 @@ settings: parsing, `agentmon config` and the warnings about unknown keys all rea
 """
 
 from agentmon.config.loading import ConfigError, Loaded, load, nearest, rows
-from agentmon.config.places import config_file, data_dir, state_dir
+from agentmon.config.places import capture_dir, config_file, data_dir, state_dir
 from agentmon.config.table import (
     FIELDS,
     Attention,
+    Capture,
     Discover,
     Follow,
     Health,
@@ -29,6 +30,7 @@ from agentmon.config.values import days, duration, size
 __all__ = [
     "FIELDS",
     "Attention",
+    "Capture",
     "ConfigError",
     "Discover",
     "Follow",
@@ -43,6 +45,7 @@ __all__ = [
     "Settings",
     "Store",
     "Ui",
+    "capture_dir",
     "config_file",
     "data_dir",
     "days",

@@ -41,6 +41,16 @@ def data_dir(settings: Settings | None = None, environ: Mapping[str, str] | None
     return _xdg("XDG_DATA_HOME", environ, lambda: _usual("data"))
 
 
+def capture_dir(settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """The folder of what is captured: the setting, else `capture` below the state folder.
+
+    `capture.hook.folder` says the same without the settings.
+    """
+    if settings is not None and settings.capture.folder:
+        return Path(settings.capture.folder).expanduser()
+    return state_dir(environ) / "capture"
+
+
 def state_dir(environ: Mapping[str, str] | None = None) -> Path:
     """The folder of agentmon's own log: `$XDG_STATE_HOME/agentmon`."""
     return _xdg("XDG_STATE_HOME", environ, lambda: _usual("state"))

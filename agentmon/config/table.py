@@ -11,6 +11,7 @@ from agentmon.config.values import (
     count,
     days,
     duration,
+    fixed_folder,
     folder,
     paths,
     per_tool,
@@ -112,6 +113,19 @@ class Redis(Struct, frozen=True):
     max_inbox: int = 10_000
 
 
+class Capture(Struct, frozen=True):
+    """What the tap and the hooks write; "" is `$XDG_STATE_HOME/agentmon/capture`.
+
+    A log of `max_bytes`, or that was begun `max_age` seconds ago, is put aside for a new one; the
+    oldest go while all of them take more than `keep_bytes`.
+    """
+
+    folder: str = ""
+    max_bytes: int = 256 << 20
+    max_age: float = 7 * 86_400.0
+    keep_bytes: int = 2 << 30
+
+
 class Settings(Struct, frozen=True):
     """Every setting, resolved. `paths` are followed besides what is found on this machine."""
 
@@ -127,6 +141,7 @@ class Settings(Struct, frozen=True):
     search: Search = Search()
     messages: Messages = Messages()
     redis: Redis = Redis()
+    capture: Capture = Capture()
 
 
 class Setting(Struct, frozen=True):
@@ -168,6 +183,10 @@ FIELDS: Mapping[str, Setting] = {
     "discover.since": Setting(duration, "logs active in this time are read first"),
     "metrics.since": Setting(duration, "sessions active in this time have metrics of their own"),
     "metrics.max_sessions": Setting(count, "at most so many sessions, the most recent ones"),
+    "capture.folder": Setting(fixed_folder, "where the tap and the hooks write what they saw"),
+    "capture.max_bytes": Setting(some, "how large one log of them gets"),
+    "capture.max_age": Setting(duration, "how long one log of them is written to"),
+    "capture.keep_bytes": Setting(some, "how much they may take together; the oldest go first"),
     "retention.days": Setting(days, "ended sessions silent for so many days go; 0: never"),
     "retention.max_size": Setting(size, "the oldest ended ones go until the store takes less"),
     "retention.action": Setting(action, "where they go: archive, or delete"),

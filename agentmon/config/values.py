@@ -116,6 +116,14 @@ def folder(value: object) -> str:
     return found
 
 
+def fixed_folder(value: object) -> str:
+    """A folder that is the same from wherever it is asked for."""
+    found = folder(value)
+    if not os.path.isabs(os.path.expanduser(found)):
+        raise ValueError("a whole path is needed, such as /var/log/agents or ~/agents")
+    return found
+
+
 def count(value: object) -> int:
     """A whole number above zero."""
     if isinstance(value, str) and len(value) < 100 and value.strip().isdecimal():

@@ -33,6 +33,8 @@ class Status(Struct):
     """Seconds since its texts were measured."""
     looked_for: list[str] = field(default_factory=list[str])
     """Where inputs were searched, in words, for the empty state."""
+    taps: tuple[str, ...] = ()
+    """Lines to paste into another pane: clients that are started so speak through our taps."""
 
 
 class Transport(Protocol):

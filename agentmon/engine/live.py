@@ -84,6 +84,7 @@ class Live:
         retention: Policy | None = None,
         searching: Search | None = None,
         beside: Sequence[Beside] = (),
+        taps: Sequence[str] = (),
     ) -> None:
         self.revision = 0
         self.title = "wire"
@@ -101,6 +102,7 @@ class Live:
         self._format = forced
         self._since = since
         self._looked_for = list(looked_for)
+        self._taps = tuple(taps)
         self._processes = processes or Processes()
         self._backlog_bytes = backlog_bytes
         self._judge = Judge(limits)
@@ -170,6 +172,7 @@ class Live:
             store=self._scale.sizes,
             weighed_ago=self._scale.weighed_ago,
             looked_for=self._looked_for,
+            taps=self._taps,
         )
 
     # -- life

@@ -38,7 +38,7 @@ def policy(settings: config.Settings) -> Policy:
 
 def found_logs(settings: config.Settings) -> Discovery:
     """Logs in the places that are known for them."""
-    return discover(os.environ, Path.home(), config.state_dir(os.environ), settings.paths)
+    return discover(os.environ, Path.home(), config.capture_dir(settings), settings.paths)
 
 
 def inputs(settings: config.Settings, paths: Sequence[str], *, follow: bool = True) -> Inputs:

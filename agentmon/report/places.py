@@ -29,8 +29,9 @@ WAYS_ON = (
     ("Start claude or codex", "they appear here by themselves"),
     ("Follow a log or a folder", "agentmon PATH"),
     ("See a lively board", "agentmon --demo"),
-    ("See words as they come", "let a proxy or client write sse_lines.jsonl"),
-    ("", "into a folder, and set CLAUDE_CODE_LOG_DIR to it"),
+    ("See words as they come", "agentmon run -- claude"),
+    ("", "agentmon run -- codex"),
+    ("See permission waits", "agentmon hooks install"),
     ("Ask what is wrong", "agentmon doctor"),
 )
 """What to do where there is nothing to see: in words, and how."""
@@ -74,7 +75,7 @@ def _check_all(discovery: Discovery, now: float) -> Check:
     if not discovery.files:
         places = "; ".join(place.line for place in discovery.looked_for)
         remedy = (
-            "start claude or codex, name a log (agentmon PATH), set CLAUDE_CODE_LOG_DIR, "
+            "start claude or codex (best as agentmon run -- claude), name a log (agentmon PATH), "
             "or try agentmon --demo"
         )
         return Check("sources", "warn", f"no logs found. {places}", remedy)

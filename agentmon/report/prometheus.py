@@ -6,7 +6,6 @@ the last `metrics.since`), each with at most `MAX_TOOLS` tools; later tools of a
 """
 
 import math
-import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -245,15 +244,3 @@ def _added(one: ToolSum, two: ToolSum) -> ToolSum:
 
 def _renamed(one: ToolSum, name: str) -> ToolSum:
     return ToolSum(name, one.calls, one.errors, one.pending, one.timed, one.seconds)
-
-
-_HOST = re.compile(r"\[([0-9A-Fa-f:.%]+)\]:(\d{1,5})|([^:\s\[\]]+):(\d{1,5})")
-
-
-def address(given: str) -> tuple[str, int]:
-    """Host and port of "127.0.0.1:9464" or "[::1]:9464". Raises ValueError with a reason."""
-    match = _HOST.fullmatch(given.strip())
-    port = int(match[2] or match[4]) if match is not None else -1
-    if match is None or not 0 <= port <= 65_535:
-        raise ValueError("HOST:PORT is needed, such as 127.0.0.1:9464; port 0 takes a free one")
-    return match[1] or match[3], port

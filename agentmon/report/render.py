@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from agentmon.core.health import WORKING, Limits, Verdict, after
 from agentmon.core.text import one_line, wrap
-from agentmon.report import family
+from agentmon.report import family, seeing
 from agentmon.report.board import Board, Thread
 from agentmon.report.family import Key
 from agentmon.report.known import (
@@ -216,6 +216,7 @@ _AGENTS = (
     Column("tokens", 6, 6, 2, right=True),
     Column("ctx", 4, 4, 3, right=True),
     Column("product", 7, 8, 6),
+    Column("via", 10, 10, 7),
     Column("model", 8, 24, 5),
     Column("cwd", 12, 60, 4),
 )
@@ -279,6 +280,7 @@ def _agent_cells(
         Cell(tokens(tokens_of(thread))),
         Cell(percent(context_fill(thread, known))),
         Cell(session.agent),
+        Cell(seeing.word(session.kinds) if main else ""),
         Cell(session.model or UNKNOWN),
         Cell((session.cwd or UNKNOWN) if main else ""),
     ]
@@ -343,6 +345,7 @@ def agent_json(thread: Thread, known: Known, now: float, limits: Limits) -> dict
         "evidence": verdict.evidence,
         "pid": session.pid,
         "host": session.host,
+        "told_by": seeing.told_by(session.kinds),
         "cwd": session.cwd,
         "version": session.version,
         "model": session.model,

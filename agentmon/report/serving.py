@@ -5,13 +5,14 @@ at once are turned away. On loopback only names of loopback are answered, so tha
 browser cannot read it under a name of its own.
 """
 
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
+
+from agentmon.addresses import is_loopback
 
 PATIENCE = 10.0
 """Seconds for one request, from its first byte to the last of the answer."""
@@ -24,15 +25,6 @@ PATH = "/metrics"
 
 class Unreadable(Exception):
     """The text can't be made now; the message says why."""
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
 
 
 class Server(ThreadingHTTPServer):

@@ -77,16 +77,15 @@ class _Known(Struct, frozen=True):
 
 
 def discover(
-    environ: Mapping[str, str], home: Path, state_dir: Path, paths: Iterable[str] = ()
+    environ: Mapping[str, str], home: Path, capture_dir: Path, paths: Iterable[str] = ()
 ) -> Discovery:
     """Looks at every place that is known for logs, and at the configured `paths`.
 
-    `state_dir` is agentmon's own state folder, below which it captures. A "~" in `paths` is
-    `home`.
+    `capture_dir` is where the tap and the hooks write. A "~" in `paths` is `home`.
     """
     known = [
         *(_Known("configured path", _root(_under_home(path, home), given=True)) for path in paths),
-        *_wire_logs(environ, home, state_dir),
+        *_wire_logs(environ, home, capture_dir),
         *_of_products(environ, home),
     ]
     inputs = Expanded(known_one.root for known_one in known)
@@ -99,16 +98,18 @@ def discover(
     )
 
 
-def _wire_logs(environ: Mapping[str, str], home: Path, state_dir: Path) -> list[_Known]:
+def _wire_logs(environ: Mapping[str, str], home: Path, capture_dir: Path) -> list[_Known]:
     known: list[_Known] = []
     if folder := environ.get("CLAUDE_CODE_LOG_DIR"):
         log = _root(_under_home(folder, home) / LOG_NAME, "log")
         known.append(_Known("log in $CLAUDE_CODE_LOG_DIR", log))
-    capture = _root(state_dir / "capture", "log")
+    capture = _root(capture_dir, "capture")
+    names = f"{{{LOG_NAME},hooks.jsonl}}"
+    nobody = "nothing was captured yet: agentmon run -- claude"
     central = _root(home / "centralized-logs", "logs")
     return [
         *known,
-        _Known("capture by agentmon", capture, LOG_NAME, "nothing was captured yet"),
+        _Known("capture by agentmon", capture, names, nobody),
         _Known("centralized logs", central, f"*/{LOG_NAME}", "no client or proxy logs the wire"),
     ]
 

@@ -16,6 +16,7 @@ Shape: TypeAlias = Literal[
     "any",
     "logs",
     "log",
+    "capture",
     "claude",
     "projects",
     "slug",
@@ -26,12 +27,14 @@ Shape: TypeAlias = Literal[
     "codex",
     "rollouts",
 ]
-"""`any`: whatever is below. `logs`: one wire log per subfolder (`log`). `claude`: the folder of
+"""`any`: whatever is below. `logs`: one wire log per subfolder (`log`).
+`capture`: what agentmon's own tap and hooks write. `claude`: the folder of
 Claude Code, with `projects`, a `slug` per working directory, in it a `session` folder with the
 transcripts of its `agents` and their `workflows`; `registry`: its `<pid>.json`. `codex`: the
 folder of Codex, with `rollouts` by year, month and day."""
 
 WIRE = re.compile(r"sse_lines.*\.jsonl")
+HOOKS = re.compile(r"hooks.*\.jsonl")
 COMPRESSED = (".zst", ".gz")
 
 _ANY = re.compile(r".+\.(?:jsonl|jsonl\.zst|jsonl\.gz|sse)")
@@ -73,6 +76,7 @@ _RULES: dict[Shape, _Rule] = {
     "any": _Rule(_ANY),
     "logs": _Rule(_NOTHING, ((_EACH, "log"),), kind="wire"),
     "log": _Rule(WIRE, kind="wire"),
+    "capture": _Rule(re.compile(f"{WIRE.pattern}|{HOOKS.pattern}")),
     "claude": _Rule(
         WIRE, ((re.compile("projects"), "projects"), (re.compile("sessions"), "registry"))
     ),
@@ -108,6 +112,8 @@ def guess(shape: Shape, name: str) -> tuple[str, Kind | None]:
     rule = _RULES[shape]
     if WIRE.fullmatch(name):
         return rule.product, "wire"
+    if shape == "capture":
+        return rule.product, "hook"
     if rule.kind is not None:
         return rule.product, rule.kind
     if _ROLLOUT.fullmatch(name):

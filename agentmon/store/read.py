@@ -72,7 +72,7 @@ SELECT s.sid, s.agent, s.pid, s.cwd, s.version, s.model, s.first_time, s.last_ti
        s.context_tokens,
        (SELECT COUNT(*) FROM rounds c WHERE c.sid = s.sid AND c.prompts > 0),
        r.round_id, r.start_time, r.end_time,
-       r.round_id IS NOT NULL AND r.end_time IS NULL AND r.is_closed = 0, s.host
+       r.round_id IS NOT NULL AND r.end_time IS NULL AND r.is_closed = 0, s.host, s.kinds
 FROM sessions s
 LEFT JOIN rounds r ON r.sid = s.sid AND r.round_id = (
   SELECT n.round_id FROM rounds n WHERE n.sid = s.sid AND n.prompts > 0
@@ -99,7 +99,7 @@ def session(conn: sqlite3.Connection, sid: str) -> SessionRow | None:
 
 def _session(row: tuple[Any, ...]) -> SessionRow:
     values = list(row)
-    values[-2] = bool(values[-2])
+    values[-3] = bool(values[-3])
     return SessionRow(*values)
 
 

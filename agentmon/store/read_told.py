@@ -77,3 +77,11 @@ def testimony(conn: sqlite3.Connection, sid: str) -> list[Testimony]:
     SELECT sid, agent_id, kind, time, said FROM testimony WHERE sid = ?
     ORDER BY agent_id, time DESC"""
     return [Testimony(*row) for row in _all(conn, sql, (sid,))]
+
+
+def seen_live(conn: sqlite3.Connection, streaming: int, since: float) -> tuple[int, int]:
+    """Of how many sessions active since then a source of these kinds told, and how many there
+    were."""
+    sql = "SELECT COALESCE(SUM(kinds & ? != 0), 0), COUNT(*) FROM sessions WHERE last_time >= ?"
+    live, total = conn.execute(sql, (streaming, since)).fetchone()
+    return live, total

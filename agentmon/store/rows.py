@@ -30,6 +30,8 @@ class SessionRow(Struct):
     round_open: bool
     host: str | None = None
     """The machine it runs on; None: this one."""
+    kinds: int = 1
+    """Which kinds of sources spoke of it, a bit mask (`core.kinds.KIND_BIT`)."""
 
 
 class AgentRow(Struct):

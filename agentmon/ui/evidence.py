@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from agentmon.core.health import WORKING
 from agentmon.core.names import gist
 from agentmon.core.text import one_line
-from agentmon.report import render
+from agentmon.report import render, seeing
 from agentmon.report.board import Thread
 from agentmon.report.known import details
 from agentmon.store import read
@@ -84,7 +84,7 @@ def thread_facts(
     """Why a thread has its state, as judged now and as stored; then what else is known of it."""
     shown = render.state(thread, view.now, view.limits, ascii=view.ascii_only)
     verdict = thread.verdict(view.now, view.limits)
-    looked = looked or Looked()
+    looked, session = looked or Looked(), thread.session
     facts = [
         Fact(
             "state", f"{shown.glyph} {shown.label}  ({_phase(thread.row, view)})", shown.color_role
@@ -94,6 +94,7 @@ def thread_facts(
         Fact("process", _process(thread, verdict.evidence, looked, view)),
         *_children(verdict.evidence, looked, view),
         Fact("sources", sources_text(records.testimony, view)),
+        Fact("seen by", seeing.explained(session.kinds, session.agent)),
         *_disagreements(thread.row.phase, records.testimony),
         Fact("open", _open(thread, records)),
         *_tools(thread, view),
@@ -101,8 +102,8 @@ def thread_facts(
     if verdict.word != "ok":
         facts.append(Fact("verdict", f"{verdict.word}: {evidence_text(verdict.evidence)}", "error"))
     facts += [Fact(label, text) for label, text in details(thread, records.known, view.now)]
-    facts.append(Fact("session", _text(thread.session.sid)))
-    facts.append(Fact("cwd", _text(thread.session.cwd)))
+    facts.append(Fact("session", _text(session.sid)))
+    facts.append(Fact("cwd", _text(session.cwd)))
     if thread.row.agent_id:
         facts.append(Fact("subagent", _text(thread.row.agent_id)))
     return [*facts, *_stored(records), *_said(records)]

@@ -36,6 +36,10 @@ def answer(status: Status, data_dir: str) -> Answer:
         *_store(status),
         Fact("in", data_dir),
     ]
+    if status.taps:
+        facts.append(SPACE)
+        labels = ("paste", *[""] * len(status.taps))
+        facts += [Fact(*pair, "accent") for pair in zip(labels, status.taps, strict=False)]
     if status.note and status.backlog is None:
         facts += [SPACE, Fact("note", status.note)]
     if status.problem:

@@ -4,7 +4,7 @@ from agentmon.core.health import Verdict
 from agentmon.core.names import gist
 from agentmon.core.text import one_line
 from agentmon.engine.feed import Status
-from agentmon.report import render
+from agentmon.report import render, seeing
 from agentmon.report.board import Board, Thread
 from agentmon.report.known import (
     Known,
@@ -52,7 +52,8 @@ def _details(thread: Thread, known: Known) -> list[str]:
     """What else a person wants to see of an agent at once, where somebody told it."""
     branch, steps, waiting = text(known, "git_branch"), plan(known), queue(known)
     fill = context_fill(thread, known)
-    found = [f"plan {steps.progress}"] if steps is not None else []
+    found = [seeing.word(thread.session.kinds)]
+    found += [f"plan {steps.progress}"] if steps is not None else []
     found += [f"{len(waiting)} queued"] if waiting else []
     found += [f"ctx {render.percent(fill)}"] if fill is not None else []
     return [*found, one_line(branch, 24)] if branch else found
@@ -101,6 +102,9 @@ def hints(status: Status) -> list[Line]:
     if status.backlog is not None:
         words = one_line(status.note or "reading what was found", 60)
         lines = [(Part(f" {words.capitalize()}: {100 * status.backlog:.0f} %", "accent"),)]
+    if status.taps:
+        lines.append((Part(" Paste into another pane:", "text-muted"),))
+        lines += [(Part(f"   {one_line(line, 200)}", "accent"),) for line in status.taps]
     if status.looked_for:
         lines.append((Part(" Looked for:", "text-muted"),))
         lines += [(Part(f"   {short_path(place)}"),) for place in status.looked_for]

@@ -22,6 +22,7 @@ from tests.bench import (
     rows_ship,
     rows_start,
     rows_talk,
+    rows_tap,
     table,
 )
 from tests.bench.bench import Bench
@@ -43,6 +44,7 @@ ROWS = {
     "messages": rows_messages.messages,
     "talk": rows_talk.talk,
     "ship": rows_ship.ship,
+    "tap": rows_tap.tap,
 }
 
 

@@ -100,6 +100,8 @@ class MainScreen(Frame):
         self.set_interval(counting.EVERY, self._count_tabs)
         self._count_tabs()
         self._show_hints()
+        if taps := self.feed.status().taps:
+            self.say(f"H shows what to paste into another pane: {taps[0]}", "accent")
         self.tick()
         _settle_memory()
 

@@ -7,8 +7,9 @@ from typing import cast
 from msgspec import Struct
 
 from agentmon.core.health import Limits
+from agentmon.core.kinds import STREAMING
 from agentmon.core.text import clean, one_line
-from agentmon.report import render
+from agentmon.report import render, seeing
 from agentmon.report.board import Board, Thread
 from agentmon.report.family import Key, Member, Rollup, ancestors, key_of, lines, parents_of
 from agentmon.report.known import NOTHING_KNOWN, Known, context_fill, name_of, short_name, tokens_of
@@ -30,6 +31,7 @@ COLUMNS = (
     Column("tokens", 5, 4, right=True, heading="tok"),
     Column("context", 4, 5, right=True, heading="ctx"),
     Column("model", 10, 7, grow=1, most=14, heading="model"),
+    Column("via", 5, 8, grow=1, most=10, heading="via"),
     Column("host", 9, 4, grow=1, most=16, heading="host"),
     Column("cwd", 14, 6, grow=3, keep_end=True, heading="cwd"),
 )
@@ -273,6 +275,8 @@ class SessionsPane(KeyedPane):
             count = session.round_count
             cells["round"] = Part(f"#{count}" if count else render.UNKNOWN)
             cells["model"] = Part(model_name(session.model) if session.model else session.agent)
+            seen = seeing.word(session.kinds)
+            cells["via"] = Part(seen, "" if session.kinds & STREAMING else "text-muted")
             cells["host"] = Part(session.host or "here", "text-muted")
             cells["cwd"] = Part(short_path(session.cwd), "text-muted")
         return cells
