@@ -298,14 +298,28 @@ def test_hooks_say_beginning_turns_and_end(tap: Tap) -> None:
     hook("session_end")
     tap.recorder.tick(lambda pid: False)
     assert tap.kinds() == ["session_end"]
-    tap.claude([user("one"), reply(), user("two")]).end("client_gone")  # killed, so no hook
+    tap.answer(tap.claude([user("one"), reply(), user("two")]))  # and then no hook any more
     tap.recorder.tick(lambda pid: False)
-    assert tap.kinds() == ["user_prompt", "session_end"]
+    assert tap.kinds() == ["user_prompt", "stream", "session_end"]
+
+
+def test_a_client_that_is_killed_has_no_end_and_an_interrupted_one_has(tap: Tap) -> None:
+    """What goes within a turn is told of by the process table alone, as in the recordings."""
+    tap.claude([user("one")]).end("client_gone")
+    tap.answer(tap.claude([user("one")], sid=OTHER, peer=process(2, "/b")), stream(stop="tool_use"))
+    tap.said()
+    tap.recorder.tick(lambda pid: False)
+    assert tap.kinds() == []
+    tap.claude([user("one"), user("two")]).end("client_gone")
+    tap.said()
+    tap.recorder.tick(lambda pid: True)  # it hung up, and lives on
+    tap.recorder.tick(lambda pid: False)
+    assert tap.kinds() == ["session_end"]
 
 
 def test_end_that_a_hook_told_is_not_told_again(tap: Tap, tmp_path: Path) -> None:
-    tap.claude([user("one")])
-    tap.claude([user("one")], sid=OTHER, peer=process(2, "/b"))
+    tap.answer(tap.claude([user("one")]))
+    tap.answer(tap.claude([user("one")], sid=OTHER, peer=process(2, "/b")))
     tap.said()
     ends = [
         {"t": tap.clock.now + 1, "payload": {"hook_event_name": "SessionEnd", "session_id": SID}},
@@ -317,8 +331,8 @@ def test_end_that_a_hook_told_is_not_told_again(tap: Tap, tmp_path: Path) -> Non
 
 
 def test_process_that_is_gone_ends_its_sessions_once(tap: Tap) -> None:
-    tap.claude([user("one")], peer=process(1, "/a"))
-    tap.claude([user("one")], sid=OTHER, peer=process(2, "/b"))
+    tap.answer(tap.claude([user("one")], peer=process(1, "/a")))
+    tap.answer(tap.claude([user("one")], sid=OTHER, peer=process(2, "/b")))
     tap.said()
     tap.recorder.tick(lambda pid: pid != 2)
     tap.recorder.tick(lambda pid: pid != 2)

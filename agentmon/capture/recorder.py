@@ -83,7 +83,7 @@ class Recorder:
         return exchange
 
     def tick(self, alive: Callable[[int], bool]) -> None:
-        """Ends the sessions whose processes are gone; to be called every few seconds."""
+        """Ends the sessions whose processes are gone after their turns; to be called every few seconds."""
         try:
             for session in self._sessions.without_process(alive):
                 self._end_session(session, "process_exit")
@@ -198,10 +198,12 @@ class Exchange:
 
     def end(self, outcome: Outcome) -> None:
         """The exchange is over."""
-        if self._session is None:
+        session = self._session
+        if session is None:
             return
         try:
             answer = self._answer
+            session.is_broken |= outcome == "client_gone" and not self._agent
             if answer is None and outcome == "upstream_gone":
                 self._heard([unreachable()])
             elif answer is not None:
@@ -257,7 +259,9 @@ class Exchange:
         now = self._recorder.clock()
         if self._agent:
             session.running.pop(self._agent, None)
-        elif session.has_hooks:
+            return []
+        session.is_under_way = False
+        if session.has_hooks:
             pass
         elif session.product == "claude":
             return [_stop(session, session.background(now))]

@@ -52,6 +52,10 @@ class Session(Struct):
     """The calls whose results were told, by their hashes, oldest first."""
     threads: set[str] = field(default_factory=set[str])
     """The agents that asked already."""
+    is_under_way: bool = False
+    """Whether a turn of the main thread has begun and not ended."""
+    is_broken: bool = False
+    """Whether the client hung up in it: it was killed, or somebody interrupted it."""
     over_at: float | None = None
     """When the turn was over, where nothing but the session's end will say it."""
     running: dict[str, float] = field(default_factory=dict[str, float])
@@ -88,7 +92,7 @@ class Session(Struct):
         results = [*([] if is_first else late), *self._new_results(last)]
         prompts = [] if asked.agent else self._new_prompts(asked, since_reply, is_first=is_first)
         if not asked.agent:
-            self.over_at = None
+            self.over_at, self.is_under_way, self.is_broken = None, True, False
             self._go_on(since_reply, results, prompts)
         return [*results, *prompts]
 
@@ -193,15 +197,21 @@ class Sessions:
         ]
 
     def without_process(self, alive: Callable[[int], bool]) -> list[Session]:
-        """The sessions that go on as far as is known, but have no process any more."""
+        """The sessions that were at rest, and have no process any more.
+
+        A process that went within a turn was killed, as far as anybody can tell: that is no end of
+        a session. A client that hung up and lives on was interrupted: its turn is over.
+        """
         running = [one for one in self if one.pid is not None and not one.is_ended]
         gone = {pid for one in running if (pid := one.pid) is not None and not alive(pid)}
         for pid in gone:
             self._made_up.pop(pid, None)
-        over = [one for one in running if one.pid in gone]
-        for one in over:
-            one.is_ended = True
-        return [one for one in over if one.is_heard]
+        for one in running:
+            if one.pid in gone:
+                one.is_ended = True
+            elif one.is_broken:
+                one.is_under_way = False
+        return [one for one in running if one.is_ended and one.is_heard and not one.is_under_way]
 
     def _sid_of(self, pid: int | None) -> str:
         return self._made_up.setdefault(pid, str(uuid4()))
