@@ -74,7 +74,7 @@ async def test_a_command_is_itself_recorded_and_nothing_is_left(
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
     words = ["a ", "b ", "c "]
-    async with serving(model(words)) as server:
+    async with serving(model(words, asks=False)) as server:
         given = ["--client", "claude", "--upstream", server.url, "--"]
         pid, done = await ran(*given, sys.executable, str(script), SID)
     assert done.code == 7, done
