@@ -35,6 +35,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 ROOMS = {
+    "bundle": "bundle",
     "checkpoints": "checkpoint",
     "compare": "compare",
     "configuring": "config",

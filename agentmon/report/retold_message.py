@@ -241,10 +241,18 @@ class BlockTeller:
         end = one.stop_time if one.told is None else one.told.time
         return end != one.start_time
 
+    @property
+    def _is_call(self) -> bool:
+        return (self._block.block_type or "").endswith("tool_use")
+
+    def _text(self, text: str) -> str:
+        """A whole text as it is told."""
+        return self._message.texts.cut(text, (), is_json=self._is_call)[0]
+
     def _start(self) -> Timed[bytes]:
         one, message = self._block, self._message
         kind, call, tool = one.block_type or "text", one.tool_use_id, one.tool_name
-        text = message.texts.text(one.start_text)
+        text = self._text(one.start_text)
         base = message.base(one.start_time, self._count)
         event = BlockStart(*base, message.request_id, one.index, kind, call, tool, text)
         return one.start_time or 0.0, message.event_line(event)
@@ -262,7 +270,7 @@ class BlockTeller:
             one.block_type or "text",
             one.tool_use_id,
             one.tool_name,
-            message.texts.text(text),
+            self._text(text),
             told.item_id,
             told.is_exact,
             told.is_cut,
@@ -304,7 +312,7 @@ class BlockTeller:
         order = emission_order(entries)
         whole = "".join(text)
         ends = list(accumulate((entries[at].chars for at in order), initial=skipped))
-        whole, ends = message.texts.cut(whole, ends)
+        whole, ends = message.texts.cut(whole, ends, is_json=self._is_call)
         found = [
             (rank, entries[at], whole[start:end])
             for rank, (at, (start, end)) in enumerate(zip(order, pairwise(ends), strict=True))

@@ -202,6 +202,12 @@ def sessions(
     return [SessionTale(*row) for row in rows]
 
 
+def hosts(conn: sqlite3.Connection) -> list[str]:
+    """The machines that sessions ran on, as far as they are others."""
+    sql = "SELECT DISTINCT host FROM sessions WHERE host IS NOT NULL"
+    return [host for (host,) in conn.execute(sql)]
+
+
 def prompts(conn: sqlite3.Connection, sid: str) -> Iterator[PromptTale]:
     for time, pid, uuid, text, queued, round_id, kinds in conn.execute(_PROMPTS, (sid,)):
         yield PromptTale(time, pid, uuid, text, bool(queued), round_id, kinds)
