@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import bisect
-import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agentmon.engine.feed import Landmark, Mark
-from agentmon.engine.moments import NoMoment, parse
+from agentmon.engine.moments import Moment, NoMoment, parse
 from agentmon.report.naming import Unclear, the_round
 from agentmon.store.find_moments import find_moment
+from agentmon.store.read_round import start_of_round
 
 if TYPE_CHECKING:
     from agentmon.engine.playback import Playback
@@ -113,15 +113,15 @@ class Deck:
         await self._player.restart()
 
     async def seek(self, moment: float) -> None:
-        await self._player.seek(min(self.end, max(self.start, moment)))
+        await self.go_to(Moment(time=moment))
 
     async def seek_number(self, number: int) -> None:
-        await self._player.seek_number(max(0, number))
+        await self.go_to(Moment(number=number))
 
     async def step(self, events: int) -> None:
         """Steps that come faster than they are taken add up."""
         self._player.pause()
-        await self._player.seek_number(max(0, self._player.aimed_number + events))
+        await self.seek_number(self._player.aimed_number + events)
 
     async def step_block(self, direction: int) -> None:
         self._player.pause()
@@ -140,16 +140,29 @@ class Deck:
     async def go(self, text: str) -> str | None:
         try:
             moment = parse(text, start=self.start, end=self.end, now=self._clock.now())
-            if moment.round is not None:
-                name = moment.round
-                await self.seek(await self._player.ask_all(lambda conn, _: _start_of(conn, name)))
-            elif moment.number is not None:
-                await self.seek_number(moment.number)
-            elif moment.time is not None:
-                await self.seek(moment.time)
-        except (NoMoment, Unclear) as problem:
+        except NoMoment as problem:
             return str(problem)
+        return await self.go_to(moment)
+
+    async def go_to(self, moment: Moment, *, play: bool | None = None) -> str | None:
+        """To a moment, or to the beginning of a round; a sentence where there is no such round."""
+        name = moment.round
+        if name is not None:
+            try:
+                start = await self._player.ask_all(
+                    lambda conn, _: start_of_round(conn, *the_round(conn, name))
+                )
+            except Unclear as problem:
+                return str(problem)
+            moment = Moment(time=start)
+        await self._player.go_to(self._within(moment), play=play)
         return None
+
+    def _within(self, moment: Moment) -> Moment:
+        if moment.number is not None:
+            return Moment(number=max(0, moment.number))
+        time = self.start if moment.time is None else moment.time
+        return Moment(time=min(self.end, max(self.start, time)))
 
     async def jump(self, kind: str, direction: int) -> str | None:
         now = self._clock.now()
@@ -181,13 +194,3 @@ class Deck:
         bisect.insort(
             self.marks, Mark(self._clock.now(), self.number, note), key=lambda mark: mark.time
         )
-
-
-def _start_of(conn: sqlite3.Connection, name: str) -> float:
-    """When a round began. Raises Unclear."""
-    sid, round_id = the_round(conn, name)
-    sql = "SELECT start_time FROM rounds WHERE sid = ? AND round_id = ?"
-    (start,) = conn.execute(sql, (sid, round_id)).fetchone()
-    if start is None:
-        raise Unclear(f"nobody knows when round {round_id} began")
-    return float(start)

@@ -47,6 +47,13 @@ def parse(text: str, *, start: float, end: float, now: float) -> Moment:
     return Moment(round=word)
 
 
+def parse_at(text: str, *, start: float, end: float) -> Moment:
+    """The same before anything is played: `+` counts from the beginning, `-` from the end, and a
+    time of day is the first there is. Raises NoMoment."""
+    now = end if text.strip().startswith("-") else start
+    return parse(text, start=start, end=end, now=now)
+
+
 def _signed(word: str) -> float:
     try:
         seconds = duration(word[1:].strip())

@@ -9,12 +9,11 @@ from errno import EINVAL
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct
-
 from agentmon.core.health import Limits
 from agentmon.engine.core import Engine
 from agentmon.engine.deck import Deck
 from agentmon.engine.live import SLICE_LINES, Live
+from agentmon.engine.moments import Moment, parse_at
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.procs import Seen, Wanted
 from agentmon.sources.reader import READ, Chunk
@@ -49,13 +48,6 @@ def clock_over(paths: Sequence[str], *, speed: float = 1.0) -> VirtualClock:
     return VirtualClock(min(a for a, _ in times), max(b for _, b in times), speed=speed)
 
 
-class Aim(Struct, frozen=True):
-    """Where somebody wants to be: at a time (epoch seconds), or at a line by its number."""
-
-    time: float = 0.0
-    number: int | None = None
-
-
 class Lent:
     """Recordings for an engine, which closes what it is given; they outlive many engines."""
 
@@ -87,8 +79,11 @@ class Playback(Live):
         title: str = "replay",
         speed: float = 1.0,
         loops: bool = False,
+        at: str | None = None,
     ) -> None:
-        self.clock = clock_over(paths, speed=speed)
+        """Raises OSError, NothingToPlay, and NoMoment where `at` is none."""
+        self.clock = clock = clock_over(paths, speed=speed)
+        self._begins = None if at is None else parse_at(at, start=clock.start, end=clock.end)
         self._folder = Path(tempfile.mkdtemp(prefix="agentmon-"))
         super().__init__(self._folder / "1", paths, limits)
         history.keep_by_content(self._folder)
@@ -99,9 +94,9 @@ class Playback(Live):
         self._loops = loops
         self._runs = 1
         self._moving = asyncio.Lock()
-        self._newest: Aim | None = None
+        self._newest: Moment | None = None
         """What was asked for last: of several, only that is gone to."""
-        self._order: Aim | None = None
+        self._order: Moment | None = None
         """What the task that reads is to carry out now."""
         self._arrived = asyncio.Event()
         self._wake = asyncio.Event()
@@ -111,7 +106,7 @@ class Playback(Live):
 
     # -- going somewhere
 
-    async def go_to(self, aim: Aim, *, play: bool | None = None) -> None:
+    async def go_to(self, aim: Moment, *, play: bool | None = None) -> None:
         """The state as of a moment: every line up to it, none after it. `play`: whether it plays
         on from there; None: as before. Does nothing after `stop`, or where a newer wish waits."""
         self._newest = aim
@@ -126,12 +121,6 @@ class Playback(Live):
                 if plays:
                     self.play()
             self.revision += 1
-
-    async def seek(self, moment: float) -> None:
-        await self.go_to(Aim(moment))
-
-    async def seek_number(self, number: int) -> None:
-        await self.go_to(Aim(number=number))
 
     @property
     def aimed_number(self) -> int:
@@ -157,9 +146,9 @@ class Playback(Live):
 
     async def restart(self) -> None:
         """From the beginning, with an empty store."""
-        await self.go_to(Aim(number=0), play=True)
+        await self.go_to(Moment(number=0), play=True)
 
-    async def _reach(self, aim: Aim) -> None:
+    async def _reach(self, aim: Moment) -> None:
         self._arrived.clear()
         self._order = aim
         if self._is_ahead(aim):
@@ -170,11 +159,11 @@ class Playback(Live):
             await super().start()
         await self._arrival()
 
-    def _is_ahead(self, aim: Aim) -> bool:
+    def _is_ahead(self, aim: Moment) -> bool:
         """Whether reading on leads there: no line after it is in."""
         if aim.number is not None:
             return 0 < self.tapes.number <= aim.number
-        return self.tapes.number > 0 and max(self.tapes.at.latest) <= aim.time
+        return self.tapes.number > 0 and max(self.tapes.at.latest) <= (aim.time or 0.0)
 
     async def _arrival(self) -> None:
         """Until the task that reads has carried out what was asked, or has failed."""
@@ -219,6 +208,8 @@ class Playback(Live):
 
     async def start(self) -> None:
         self.clock.rewind()
+        if self._begins is not None:
+            self.clock.pause()
         await super().start()
         # beside the tasks of a run, since it ends one run and begins the next
         self._minding = asyncio.create_task(self._guard(self._mind()), name="agentmon-deck")
@@ -246,7 +237,9 @@ class Playback(Live):
             await self._writer.run(lambda _: None)
 
     async def _mind(self) -> None:
-        """Begins again at the end of what is looped."""
+        """Goes to where it begins, and begins again at the end of what is looped."""
+        if self._begins is not None:
+            self.problem = await self.deck.go_to(self._begins, play=True)
         while not self._stopped:
             loop = self.deck.loop
             end = self.clock.end if loop is None else loop[1]
@@ -254,7 +247,7 @@ class Playback(Live):
             await asyncio.sleep(max(0.02, min(0.2, left)))
             loop = self.deck.loop
             if loop is not None and self.clock.playing and self.clock.now() >= loop[1]:
-                await self.go_to(Aim(loop[0]), play=True)
+                await self.go_to(Moment(time=loop[0]), play=True)
             elif self._loops and self.clock.ended:
                 await asyncio.sleep(LOOP_SECONDS)
                 await self.restart()
@@ -282,11 +275,11 @@ class Playback(Live):
             return
         self._wake.clear()
 
-    async def _carry_out(self, engine: Engine, aim: Aim) -> None:
+    async def _carry_out(self, engine: Engine, aim: Moment) -> None:
         """Reads on to a moment and commits that. By number, the lines lead the clock there."""
         tapes, clock = self.tapes, self.clock
         tapes.limit = aim.number
-        clock.stand_at(aim.time if aim.number is None else self._reached)
+        clock.stand_at(self._reached if aim.time is None else aim.time)
         clock.be_led(aim.number is not None)
         try:
             while True:
@@ -323,9 +316,22 @@ class Playback(Live):
             self.measure()
 
 
-def read_until(engine: Engine, paths: Sequence[str], clock: VirtualClock, moment: float) -> None:
-    """Folds recordings up to a moment, without a runner. Raises OSError."""
-    clock.stand_at(moment)
-    engine.add_input(Recordings(paths, clock))
+def read_until(
+    engine: Engine, paths: Sequence[str], clock: VirtualClock, moment: float | Moment
+) -> None:
+    """Folds recordings up to a moment, a time or the number of a line, without a runner; the clock
+    stands there then. Raises OSError."""
+    tapes = Recordings(paths, clock)
+    number = None if isinstance(moment, float | int) else moment.number
+    if number is not None:
+        tapes.limit = number
+        clock.rewind()
+        clock.pause()
+        clock.be_led(True)
+    else:
+        time = moment if isinstance(moment, float | int) else moment.time
+        clock.stand_at(clock.end if time is None else time)
+    engine.add_input(tapes)
     while engine.pump(1000) or not engine.is_whole:
         continue
+    clock.be_led(False)
