@@ -1,4 +1,4 @@
-"""Being at any moment of a recording: however it is reached, it is as if only that had been read."""
+"""Being at any moment of a recording: however it is reached, it is as if only that was read."""
 
 import random
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentmon.engine.moments import Moment
+from agentmon.engine import reeling
 from agentmon.engine.playback import Playback
 from agentmon.report import board, known
 from agentmon.report.render import board_json
@@ -16,7 +16,7 @@ from agentmon.sources.recording import moment_of
 from agentmon.store import db
 from tests.differential import Row, assert_same, dumped, ingest
 from tests.generate import DEFECTS, scenario
-from tests.live_feed import LIMITS, running
+from tests.live_feed import LIMITS, running, until
 
 State = tuple[list[Row], dict[str, Any]]
 
@@ -72,6 +72,9 @@ async def check(log: Path, folder: Path, rng: random.Random, moves: int) -> None
     lines = split(log)
     async with running(Playback([str(log)], LIMITS, speed=64.0)) as played:
         deck = played.deck
+        await indexed(played)
+        assert len(played.timeline.checkpoints) > len(lines) // 20
+        assert deck.total == len(lines)
         await deck.seek(deck.start + (deck.end - deck.start) * rng.random())
         deck.toggle() if not deck.playing else None
         deck.toggle()
@@ -91,13 +94,20 @@ async def check(log: Path, folder: Path, rng: random.Random, moves: int) -> None
             assert_equal(await state_of(played), expected)
 
 
-CASES = (*DEFECTS, "clean")
+async def indexed(played: Playback) -> None:
+    await until(lambda: played.timeline.is_whole)
+
+
+@pytest.fixture(autouse=True)
+def many_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that seeks go to one, and not only to the beginning."""
+    monkeypatch.setattr(reeling, "LINES", 20)
 
 
 @pytest.mark.parametrize("part", range(4))
 async def test_made_up_logs(part: int, tmp_path: Path) -> None:
     rng = random.Random(part)
-    chosen: dict[str, Any] = {name: 0.3 for name in rng.sample(DEFECTS, 8)}
+    chosen: dict[str, Any] = dict.fromkeys(rng.sample(DEFECTS, 8), 0.3)
     log = tmp_path / "log.jsonl"
     log.write_bytes(b"".join(line + b"\n" for line in scenario(rng, **chosen)))
     await check(log, tmp_path, rng, 3)

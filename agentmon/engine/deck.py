@@ -65,11 +65,11 @@ class Deck:
 
     @property
     def total(self) -> int:
-        return self.number
+        return max(self.number, self._player.timeline.total)
 
     @property
     def indexed(self) -> float | None:
-        return None
+        return self._player.timeline.share
 
     @property
     def idle(self) -> float | None:

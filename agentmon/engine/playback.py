@@ -10,20 +10,28 @@ from pathlib import Path
 from typing import TypeVar
 
 from agentmon.core.health import Limits
+from agentmon.engine import reeling
 from agentmon.engine.core import Engine
 from agentmon.engine.deck import Deck
 from agentmon.engine.live import SLICE_LINES, Live
 from agentmon.engine.moments import Moment, parse_at
+from agentmon.engine.reeling import Checkpoint, Order
+from agentmon.engine.timeline import Timeline, delete, sweep
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.procs import Seen, Wanted
 from agentmon.sources.reader import READ, Chunk
 from agentmon.sources.recording import Recordings, span_of
-from agentmon.store import history
+from agentmon.store import db, history
+from agentmon.store.deltas import DeltaFiles, FilesAbove
+from agentmon.store.page_journal import touched_pages
 
 T = TypeVar("T")
 
 TURN_SECONDS = 0.03
 """How often the recordings are asked for lines that are due."""
+
+FAR_LINES = 4_000
+"""Lines from which on a checkpoint is gone to, rather than read up to."""
 
 LOOP_SECONDS = 3.0
 """Pause at the end of a looped recording."""
@@ -89,6 +97,10 @@ class Playback(Live):
         history.keep_by_content(self._folder)
         self.title = title
         self.tapes = Recordings(paths, self.clock)
+        order = Order([*paths], str(self._folder / "index"), self.clock.start, reeling.LINES)
+        self.timeline = Timeline(self._folder / "index", order, self._indexed)
+        self._is_lent = False
+        """Whether the store is one that the timeline has put there."""
         self.deck = Deck(self)
         self.transport = self.deck
         self._loops = loops
@@ -151,11 +163,18 @@ class Playback(Live):
     async def _reach(self, aim: Moment) -> None:
         self._arrived.clear()
         self._order = aim
-        if self._is_ahead(aim):
+        found = self.timeline.before(time=aim.time, number=aim.number)
+        is_far = found is not None and found.number > self.tapes.number + FAR_LINES
+        if self._is_ahead(aim) and not is_far:
             self._wake.set()
         else:
             await self._leave()
-            self._place()
+            if found is None:
+                self.tapes.cue(None)
+            else:
+                self.tapes.cue(found.cue)
+                await asyncio.to_thread(self.timeline.put, found, self.data_dir)
+                self._is_lent = True
             await super().start()
         await self._arrival()
 
@@ -174,30 +193,49 @@ class Playback(Live):
         self._order = None
 
     async def _leave(self) -> None:
+        """Closes the store. One that the timeline has put there goes on as another, since most of
+        it stays the same; any other goes."""
         await super().stop()
-        self._discard(self.data_dir)
+        before = self.data_dir
         self._runs += 1
         self.data_dir = self._folder / str(self._runs)
         self.forget()
+        if self._is_lent:
+            before.rename(self.data_dir)
+            self._discard(sweep(self.data_dir))
+        elif before.exists():
+            gone = before.with_name(f"gone-{before.name}")
+            before.rename(gone)
+            self._discard([gone])
+        self._is_lent = False
 
-    def _place(self) -> None:
-        """Where reading begins, and what the store holds there."""
-        self.tapes.cue(None)
+    async def _close(self) -> None:
+        if self._is_lent:
+            self.timeline.forget(touched_pages(db.database(self.data_dir)))
+        await super()._close()
 
-    def _discard(self, folder: Path) -> None:
+    def _discard(self, folders: Sequence[Path]) -> None:
         """Twenty thousand files take a while to go: nobody waits for them."""
-        if not folder.exists():
-            return
-        gone = folder.with_name(f"gone-{folder.name}")
-        folder.rename(gone)
-        task = asyncio.create_task(asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True))
+        task = asyncio.create_task(asyncio.to_thread(delete, folders))
         self._waste.add(task)
         task.add_done_callback(self._waste.discard)
+
+    def _delta_files(self) -> DeltaFiles:
+        return FilesAbove(self.data_dir)
+
+    def _indexed(self, checkpoint: Checkpoint) -> None:
+        """There is one more checkpoint. What took another shape at it is still shown as it was."""
+        if self._is_lent and checkpoint.kept:
+            self.timeline.lend([checkpoint], self.data_dir)
+        if checkpoint.is_last or len(self.timeline.checkpoints) % 16 == 0:
+            self.revision += 1
 
     # -- what is known of all of it
 
     async def ask_all(self, fn: Callable[[sqlite3.Connection, Path], T]) -> T:
         """Asks the store that knows most: `fn(connection, data_dir)`."""
+        if self.timeline.total > self.tapes.number or self.timeline.is_whole:
+            return await self.timeline.ask(fn)
         data_dir = self.data_dir
         return await self.query(lambda conn: fn(conn, data_dir))
 
@@ -223,6 +261,7 @@ class Playback(Live):
                 if minding is not None:
                     minding.cancel()
                     await asyncio.gather(minding, return_exceptions=True)
+                await self.timeline.stop()
                 await super().stop()
             await asyncio.gather(*self._waste)
         finally:
@@ -238,6 +277,7 @@ class Playback(Live):
 
     async def _mind(self) -> None:
         """Goes to where it begins, and begins again at the end of what is looped."""
+        await self.timeline.start()
         if self._begins is not None:
             self.problem = await self.deck.go_to(self._begins, play=True)
         while not self._stopped:
