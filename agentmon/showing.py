@@ -20,7 +20,7 @@ from agentmon.engine.ingest import Ingestion
 from agentmon.engine.judging import Judge
 from agentmon.engine.live import BACKLOG_BYTES, Live
 from agentmon.engine.places import inputs, limits, policy
-from agentmon.engine.playback import Playback, clock_over, read_until
+from agentmon.engine.playback import TAPES, Playback, clock_over, read_until
 from agentmon.report import board, known, render
 from agentmon.sources.procs import LOOK_DISTANCE, Processes
 from agentmon.store import db, verdicts
@@ -35,7 +35,8 @@ class Request(Struct):
 
     settings: config.Settings
     paths: tuple[str, ...]
-    replay: str | None
+    replay: tuple[str, ...]
+    """Recordings to play, together."""
     demo: bool
     speed: float
     width: int
@@ -53,7 +54,7 @@ class Request(Struct):
 def print_once(request: Request) -> str:
     """The board as text or JSON. Raises StoreError, OSError, NothingToPlay."""
     bounds = limits(request.settings)
-    if request.demo or request.replay is not None:
+    if request.demo or request.replay:
         found, facts, now = _recorded(request)
         looked: list[str] = []
     else:
@@ -79,12 +80,13 @@ Facts = dict[known.Key, known.Known]
 
 def _recorded(request: Request) -> tuple[board.Board, Facts, float]:
     """The board at a lively moment of the demo, or at the end of a replay."""
-    path = str(asset(DEMO)) if request.demo else str(request.replay)
-    clock = clock_over([path])
-    share = DEMO_MOMENT if request.demo else 1.0
-    moment = clock.start + (clock.end - clock.start) * share
+    paths = [str(asset(DEMO))] if request.demo else list(request.replay)
+    forced, share = request.format, DEMO_MOMENT if request.demo else 1.0
     with tempfile.TemporaryDirectory(prefix="agentmon-") as folder, Ingestion(Path(folder)) as run:
-        read_until(run.engine, [path], clock, moment)
+        clock = clock_over(paths, Path(folder) / TAPES, forced=forced)
+        moment = clock.start + (clock.end - clock.start) * share
+        read_until(run.engine, paths, clock, moment, forced=forced)
+        moment = clock.now()
         run.commit()
         found = board.load(run.conn)
         return found, known.load(run.conn, found), moment
@@ -146,7 +148,7 @@ def _judge(run: Ingestion, bounds: Limits) -> None:
 def show(request: Request) -> int:
     """Runs the screen until it is left; the exit code. Raises StoreError, OSError."""
     logfile.keep(config.state_dir(os.environ))
-    stdin = _keyboard_from_terminal() if "-" in request.paths else 0
+    stdin = _keyboard_from_terminal() if "-" in (*request.paths, *request.replay) else 0
     feed = _feed(request, stdin)
     os.environ.setdefault("TEXTUAL_FPS", "120")  # read when Textual is imported (perf.md 6)
     from agentmon.ui.app import AgentmonApp
@@ -164,8 +166,10 @@ def _feed(request: Request, stdin: int) -> Feed:
     bounds = limits(request.settings)
     if request.demo:
         return Playback([str(asset(DEMO))], bounds, title="demo", speed=request.speed, loops=True)
-    if request.replay is not None:
-        return Playback([request.replay], bounds, title="replay", speed=request.speed)
+    if request.replay:
+        return Playback(
+            request.replay, bounds, speed=request.speed, forced=request.format, stdin=stdin
+        )
     data_dir = config.data_dir(request.settings, os.environ)
     db.make_folder(data_dir)
     db.create(data_dir).close()  # what keeps it from opening is said before there is a screen

@@ -4,15 +4,16 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Sequence
-from errno import EINVAL
 from pathlib import Path
 
 from agentmon.core.health import Limits
 from agentmon.engine.core import Engine
+from agentmon.engine.feed import Status
 from agentmon.engine.live import Live
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.procs import Seen, Wanted
-from agentmon.sources.recording import Recording, span_of
+from agentmon.sources.reels import open_reels
+from agentmon.sources.tapes import Tapes
 
 TURN_SECONDS = 0.03
 """How often the recording is asked for lines that are due."""
@@ -21,21 +22,25 @@ LOOP_SECONDS = 3.0
 """Pause at the end of a looped recording."""
 
 
-class NothingToPlay(OSError):
-    """The recording has no line with a time; the message says which."""
+TAPES = "tapes"
+"""Where copies lie of what can't be read twice, in the folder of the replay."""
 
 
-def clock_over(paths: Sequence[str], *, speed: float = 1.0) -> VirtualClock:
-    """A clock from the first to the last moment of recordings.
+def clock_over(
+    paths: Sequence[str],
+    spool: Path | None = None,
+    *,
+    speed: float = 1.0,
+    forced: str | None = None,
+    stdin: int = 0,
+) -> VirtualClock:
+    """A clock from the first to the last moment of recordings; `spool` is that of `Tapes`.
 
-    Raises OSError for a file that can't be read, NothingToPlay for one without times.
+    Raises OSError for what can't be read, NothingToPlay for recordings without times.
     """
-    spans = [(path, span_of(path)) for path in paths]
-    for path, span in spans:
-        if span is None:
-            raise NothingToPlay(EINVAL, "no line with a time in it: this is no log to replay", path)
-    times = [span for _, span in spans if span is not None]
-    return VirtualClock(min(a for a, _ in times), max(b for _, b in times), speed=speed)
+    with tempfile.TemporaryDirectory(prefix="agentmon-") as folder:
+        found = open_reels(paths, spool or Path(folder), forced=forced, stdin=stdin)
+    return VirtualClock(found.start, found.end, speed=speed)
 
 
 class Playback(Live):
@@ -49,10 +54,18 @@ class Playback(Live):
         title: str = "replay",
         speed: float = 1.0,
         loops: bool = False,
+        forced: str | None = None,
+        stdin: int = 0,
     ) -> None:
-        self.clock = clock_over(paths, speed=speed)
         self._folder = Path(tempfile.mkdtemp(prefix="agentmon-"))
-        super().__init__(self._folder / "1", paths, limits)
+        self._spool = self._folder / TAPES
+        try:
+            self.clock = clock_over(paths, self._spool, speed=speed, forced=forced, stdin=stdin)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        super().__init__(self._folder / "1", paths, limits, forced=forced)
+        self._tapes: Tapes | None = None
         self.title = title
         self.transport = self
         self._loops = loops
@@ -138,8 +151,13 @@ class Playback(Live):
                 await self.restart()
 
     def _add_inputs(self, engine: Engine) -> None:
-        for path in self._paths:
-            engine.add_input(Recording(path, self.clock))
+        self._tapes = Tapes(self._paths, self.clock, spool=self._spool, format=self._format)
+        engine.add_input(self._tapes)
+
+    def status(self) -> Status:
+        status = super().status()
+        status.note = (self._tapes.note if self._tapes is not None else None) or status.note
+        return status
 
     async def _wait(self, engine: Engine, seconds: float) -> None:
         await asyncio.sleep(min(seconds, TURN_SECONDS))
@@ -152,10 +170,22 @@ class Playback(Live):
         return Seen()
 
 
-def read_until(engine: Engine, paths: Sequence[str], clock: VirtualClock, moment: float) -> None:
-    """Folds recordings up to a moment, without a runner. Raises OSError."""
-    clock.stand_at(moment)
-    for path in paths:
-        engine.add_input(Recording(path, clock))
-    while engine.pump(1000) or not engine.is_whole:
-        continue
+def read_until(
+    engine: Engine,
+    paths: Sequence[str],
+    clock: VirtualClock,
+    moment: float,
+    *,
+    forced: str | None = None,
+) -> None:
+    """Folds recordings up to a moment, without a runner, and leaves the clock there; up to the
+    clock's end they are read whole. Raises what `Tapes` does."""
+    tapes = Tapes(paths, clock, spool=engine.data_dir / TAPES, format=forced)
+    is_all = moment >= clock.end
+    engine.add_input(tapes)
+    while True:
+        clock.stand_at(clock.end if is_all else moment)
+        while engine.pump(1000) or not engine.is_whole:
+            continue
+        if not is_all or tapes.ended:
+            return
