@@ -196,6 +196,7 @@ class Live:
 
     async def stop(self) -> None:
         """Ends the tasks, commits what was folded, and closes everything."""
+        await asyncio.sleep(0)  # what was begun just now begins, so that it can be ended
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

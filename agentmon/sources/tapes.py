@@ -37,7 +37,7 @@ LOOK_SECONDS = 1.0
 
 class Cue(Struct, frozen=True):
     """A place in the recordings: lines given so far; of each tape the byte that is next, and the
-    latest time that was told before it."""
+    time of the line before it (of one that was not begun, when all of them begin)."""
 
     number: int
     positions: tuple[int, ...]
@@ -210,7 +210,7 @@ class Tapes:
         """Goes on from a place; None: from the beginning."""
         self.number = 0 if cue is None else cue.number
         for order, tape in enumerate(self._tapes):
-            if cue is None or order >= len(cue.positions):
+            if cue is None or order >= len(cue.positions) or not cue.positions[order]:
                 tape.cue(0, tape.reel.start)
             else:
                 tape.cue(cue.positions[order], cue.latest[order])
