@@ -29,7 +29,8 @@ GAP_MESSAGES = 8
 WAIT_MESSAGES = 40
 TOOL_RUNS = 400
 KEEP_SECONDS = 60.0
-EVER = float("inf")
+EVER = 1e15
+"""Later than any moment."""
 _MOST_KEPT = 2000
 
 _MESSAGES = """
