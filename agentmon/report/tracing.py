@@ -11,12 +11,14 @@ from msgspec.structs import replace
 from agentmon.core.health import HOLD, Limits, after
 from agentmon.core.kinds import STREAMING
 from agentmon.core.landmarks import Kind, Landmark, Place, call_text, stall_text
+from agentmon.core.spending import Stretch
 from agentmon.core.yardsticks import command_prefix
 from agentmon.report.repeats import Call, Repeats
 from agentmon.report.roundreading import askings_of
 from agentmon.report.signs import Sign, signs_of
 from agentmon.report.silences import Owed, Silences, Stall
-from agentmon.report.waits import Waits
+from agentmon.report.spending import OPEN, stretches
+from agentmon.report.waits import Wait, Waits
 from agentmon.report.words import counted
 from agentmon.store import history, read
 from agentmon.store.read_landmarks import (
@@ -79,6 +81,8 @@ class Trace:
         self._askings = list(askings_of(conn, self.sid))
         self._begun = subagents_begun(conn, self.sid)
         self._spawning = {call: agent for agent, call, _ in self._begun}
+        self.spent: dict[str, list[Stretch]] = {}
+        """By round; of the main thread."""
         self._long: list[tuple[Said, Part, str]] = []
         """Calls that ran subagents and took long."""
 
@@ -94,6 +98,10 @@ class Trace:
             self._sign(sign)
         for thread in list(self._threads.values()):
             thread.repeats.end()
+        main = self._threads.get("")
+        if main is not None and main.silences.owed is not None:
+            owed = main.silences.owed
+            self._spend(owed.round_id, [(owed.since, OPEN, "api")])
         for said, part, agent_id in self._long:
             self._through_subagent(said, part, agent_id)
 
@@ -177,9 +185,10 @@ class Trace:
             for place in thread.open:
                 self.found[place] = replace(self.found[place], end=start)
             thread.open.clear()
+        owed = thread.silences.owed
         thread.silences.message(said, parts)
         self._errors(thread, said)
-        self._calls(thread, said, parts)
+        waits = self._calls(thread, said, parts)
         thread.repeats.message(said, parts)
         last = max([t for t in (said.start, said.last, said.end) if t is not None], default=None)
         if last is None:
@@ -187,10 +196,19 @@ class Trace:
         if said.agent_id:
             returns = [part.result_time for part in parts if part.result_time is not None]
             thread.heard += [start or last, last, *returns]
+            if said.agent_id != "side":
+                since = owed.since if owed is not None else start or last
+                self._spend(said.round_id, [(since, max(last, *returns, last), "tools")])
         elif said.round_id is not None:
+            since = owed.since if owed is not None else None
+            self._spend(said.round_id, stretches(said, parts, waits, since))
             shown = bool(said.kinds & STREAMING)
             is_open = (shown and not said.is_complete) or any(part.is_pending for part in parts)
             self.turns[said.round_id] = Turn(last, said.flow_id, is_open)
+
+    def _spend(self, round_id: str | None, found: list[Stretch]) -> None:
+        if round_id is not None:
+            self.spent.setdefault(round_id, []).extend(found)
 
     def _errors(self, thread: _Thread, said: Said) -> None:
         time = said.last if said.last is not None else said.start
@@ -210,14 +228,14 @@ class Trace:
 
     # -- calls
 
-    def _calls(self, thread: _Thread, said: Said, parts: list[Part]) -> None:
+    def _calls(self, thread: _Thread, said: Said, parts: list[Part]) -> list[Wait]:
         waits = thread.waits.of_message(parts)
         asked = {wait.part.index for wait in waits}
         for wait in waits:
             self._of_call("permission", wait.start, wait.end, said, wait.part)
         for part in parts:
             if part.is_error and part.result_time is not None:
-                self._of_call("failed", part.result_time, None, said, part)
+                self._of_call("failed", part.result_time, None, said, part, {"result": part.said})
             if not part.is_call or part.result_time is None or part.index in asked:
                 continue
             called = part.end or 0.0
@@ -228,6 +246,7 @@ class Trace:
                 self._long.append((said, part, agent_id))
             elif not self._overdue(said, part, called, part.result_time):
                 self._of_call("slow", called, part.result_time, said, part)
+        return waits
 
     def _through_subagent(self, said: Said, part: Part, agent_id: str) -> None:
         """A call that runs a subagent is late where that one is silent for so long."""
@@ -284,6 +303,8 @@ class Trace:
         text = stall_text(owed.phase, stall.start, stall.end)
         place = Place(agent_id, owed.round_id, owed.flow_id)
         self.add("stall", stall.start, stall.end, text, place, stall.evidence)
+        if not agent_id and stall.end is not None:
+            self._spend(owed.round_id, [(stall.start, stall.end, "api")])
 
     def _loop(self, calls: list[Call]) -> None:
         first, last = calls[0], calls[-1].part

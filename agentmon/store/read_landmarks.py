@@ -53,6 +53,8 @@ class Part(Struct):
     result_size: int | None
     result: str | None
     """The checksum of its result, or the result where it has none."""
+    said: str | None
+    """How the result of a failed call begins."""
 
     @property
     def is_call(self) -> bool:
@@ -71,7 +73,8 @@ SELECT m.flow_id, COALESCE(m.agent_id, ''), m.round_id, m.start_time, m.last_tim
        m.stop_reason, m.is_complete, m.error, m.kinds,
        m.sid, b.flow_id, b.block_index, b.block_type, b.tool_use_id, b.tool_name, b.start_time,
        b.last_time, b.complete_time, b.result_time, b.result_is_error, b.no_result_at,
-       b.total_bytes, b.delta_count, b.input_preview, t.content_size, COALESCE(t.sha256, t.content)
+       b.total_bytes, b.delta_count, b.input_preview, t.content_size, COALESCE(t.sha256, t.content),
+       CASE WHEN b.result_is_error = 1 THEN SUBSTR(t.content, 1, 500) END
 FROM messages m
 LEFT JOIN content_blocks b ON b.flow_id = m.flow_id
 LEFT JOIN tool_results t ON t.tool_use_id = b.tool_use_id
