@@ -16,6 +16,7 @@ import click
 from agentmon import __version__, config
 from agentmon.commands.options import (
     clear_errors,
+    clear_moments,
     complain,
     data_dir_option,
     format_option,
@@ -140,6 +141,13 @@ def main() -> None:
 @click.option("--demo", is_flag=True, help="Play a bundled recording; touches no store.")
 @click.option("--once", is_flag=True, help="Print the board once, as text, and exit.")
 @click.option(
+    "--at",
+    metavar="TIME",
+    help="Where --replay begins, or stands with --once: 14:03:20, +90s (from its beginning), -2m"
+    " (before its end), 50%, an event #1234, or a round.",
+)
+@click.option("--events", is_flag=True, help="Print each event of --replay on a line, and exit.")
+@click.option(
     "--speed",
     default="1",
     metavar="X",
@@ -160,6 +168,8 @@ def watch(
     replay: str | None,
     demo: bool,
     once: bool,
+    at: str | None,
+    events: bool,
     speed: str,
     ascii_: bool | None,
     theme: str | None,
@@ -179,6 +189,8 @@ def watch(
     \b
     agentmon ~/centralized-logs/claude/sse_lines.jsonl
     agentmon --demo
+    agentmon --replay run.jsonl --at 14:03:20 --once --json
+    agentmon --replay run.jsonl --events --json | jq .event
     tail -f log | agentmon -
     """
     import shutil
@@ -196,6 +208,8 @@ def watch(
     )
     if (replay is not None) + demo + bool(paths) > 1:
         raise click.UsageError("give one of PATHs, --replay and --demo")
+    if (at is not None or events) and replay is None and not demo:
+        raise click.UsageError("--at and --events are for --replay and --demo")
     request = showing.Request(
         settings=loaded.settings,
         paths=paths,
@@ -207,11 +221,15 @@ def watch(
         as_json=as_json,
         redis=redis,
         format=known_format(format_),
+        at=at,
     )
-    with clear_errors():
+    with clear_errors(), clear_moments():
         if as_json:
             utf8_output()
-        if once or as_json or not (sys.stdout.isatty() and _has_keyboard(paths)):
+        if events:
+            for line in showing.print_events(request):
+                click.echo(line)
+        elif once or as_json or not (sys.stdout.isatty() and _has_keyboard(paths)):
             click.echo(showing.print_once(request))
         else:
             sys.exit(showing.show(request))

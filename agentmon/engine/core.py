@@ -59,10 +59,11 @@ class Engine:
         known: Iterable[SourceValues],
         *,
         forced: str | None = None,
+        files: DeltaFiles | None = None,
     ) -> None:
         known = list(known)
         self.data_dir = data_dir
-        self.files = DeltaFiles(data_dir)
+        self.files = files or DeltaFiles(data_dir)
         self.state = State(loader, next_seq=loader.next_seq())
         self.state.counts = loader.counts()
         self.fold = Fold(self.state)

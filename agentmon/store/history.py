@@ -6,6 +6,7 @@ Reads only; `History` keeps the answers for a minute.
 import sqlite3
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from agentmon.core.yardsticks import (
@@ -115,6 +116,20 @@ def open_blocks(conn: sqlite3.Connection, flow_id: str) -> list[dict[str, object
     ]
 
 
+_by_content: set[str] = set()
+
+
+def keep_by_content(folder: Path) -> None:
+    """Stores below a folder are at any moment, and at the same one again: what is usual there is
+    a matter of the lines that are in, not of when it was asked for."""
+    _by_content.add(f"{folder.resolve()}/")
+
+
+def forget_below(folder: Path) -> None:
+    """Nothing is asked below a folder any more."""
+    _by_content.discard(f"{folder.resolve()}/")
+
+
 class History:
     """The yardsticks, asked for again and again: each is worked out once a minute."""
 
@@ -145,6 +160,8 @@ class History:
     ) -> T:
         (_, _, path) = conn.execute("PRAGMA database_list").fetchone()
         key, now = (path, *key), self._clock()
+        if _by_content and any(path.startswith(folder) for folder in _by_content):
+            key = (*key, *conn.execute("SELECT name, value FROM counts").fetchall())
         kept = self._kept.get(key)
         if kept is not None and now - kept[0] < KEEP_SECONDS:
             return kept[1]
