@@ -42,6 +42,7 @@ ROOMS = {
     "decisions": "decide decisions",
     "errors": "errors",
     "export": "export",
+    "incidents": "incidents",
     "lists": "pending sessions stalled unbalanced",
     "mcp_server": "mcp",
     "messages": "send inbox listen messages",
