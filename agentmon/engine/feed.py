@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct, field
 
 from agentmon.core.health import Limits
-from agentmon.core.landmarks import Landmark as Landmark
+from agentmon.core.landmarks import Landmark
 from agentmon.store.sizes import Sizes
 
 T = TypeVar("T")

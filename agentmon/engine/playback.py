@@ -15,7 +15,7 @@ from agentmon.engine.deck import Deck
 from agentmon.engine.feed import Status
 from agentmon.engine.live import SLICE_LINES, Live
 from agentmon.engine.moments import Moment, parse_at
-from agentmon.engine.reeling import Checkpoint, Order
+from agentmon.engine.reeling import Checkpoint, Landmarks, Order
 from agentmon.engine.timeline import Timeline, delete, sweep
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.procs import Seen, Wanted
@@ -110,7 +110,7 @@ class Playback(Live):
         history.keep_by_content(self._folder)
         self.title = title
         index = self._folder / "index"
-        order = Order([*paths], str(index), str(spool), forced, reeling.LINES)
+        order = Order([*paths], str(index), str(spool), forced, limits, reeling.LINES)
         self.timeline = Timeline(index, order, self._indexed)
         self._is_lent = False
         """Whether the store is one that the timeline has put there."""
@@ -236,12 +236,11 @@ class Playback(Live):
     def _delta_files(self) -> DeltaFiles:
         return FilesAbove(self.data_dir)
 
-    def _indexed(self, checkpoint: Checkpoint) -> None:
-        """There is one more checkpoint. What took another shape at it is still shown as it was."""
-        if self._is_lent and checkpoint.kept:
-            self.timeline.lend([checkpoint], self.data_dir)
-        if checkpoint.is_last or len(self.timeline.checkpoints) % 16 == 0:
-            self.revision += 1
+    def _indexed(self, word: Checkpoint | Landmarks) -> None:
+        """There is more to know. What took another shape at a checkpoint is still shown as it
+        was."""
+        if isinstance(word, Checkpoint) and self._is_lent and word.kept:
+            self.timeline.lend([word], self.data_dir)
 
     # -- what is known of all of it
 

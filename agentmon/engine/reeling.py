@@ -1,5 +1,5 @@
 """The index run of a replay, a process of its own: reads the recordings once, as fast as it can,
-and notes again and again what the store was.
+and notes again and again what the store was; then finds what happened in them.
 
 Started by `timeline` with one JSON argument; says one JSON line on standard output for each
 checkpoint. It ends with whoever started it: then nobody hears its next word.
@@ -13,7 +13,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from agentmon.collab.deriving import catch_up
+from agentmon.collab.rules import RULES
+from agentmon.core.health import Limits
+from agentmon.core.landmarks import Landmark
 from agentmon.engine.ingest import Ingestion, hard_work
+from agentmon.report.landmarks import landmarks
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.tapes import Cue, Tapes
 from agentmon.store import db
@@ -38,11 +43,18 @@ class Order(Struct, frozen=True):
     spool: str
     """As of the player's `Tapes`: where copies lie."""
     format: str | None = None
+    limits: Limits = Limits()
     lines: int = LINES
     """From one checkpoint to the next."""
 
 
-class Checkpoint(Struct, frozen=True):
+class Landmarks(Struct, frozen=True, tag="landmarks"):
+    """The landmarks of all of it, by time."""
+
+    found: list[Landmark]
+
+
+class Checkpoint(Struct, frozen=True, tag="checkpoint"):
     """The store after some lines: it, and where reading goes on."""
 
     time: float
@@ -133,10 +145,15 @@ def run(order: Order) -> None:
             if is_last:
                 break
         pages.close()
+        work.conn.execute("PRAGMA wal_autocheckpoint = 4000")
+    catch_up(folder, RULES)
+    conn = db.open_reading(folder)
+    say(Landmarks(landmarks(conn, folder, limits=order.limits)))
+    conn.close()
 
 
-def say(checkpoint: Checkpoint) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(checkpoint) + b"\n")
+def say(word: Checkpoint | Landmarks) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(word) + b"\n")
     sys.stdout.buffer.flush()
 
 
