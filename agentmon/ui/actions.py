@@ -22,6 +22,12 @@ class Actions(Decking):
         if BY_ID[command_id].context in ("replay", "deck") and not self.screen.is_replay:
             self.screen.say("This is live: only a replay can be played and wound")
             return
+        if BY_ID[command_id].context == "now" and self.screen.is_replay:
+            self.screen.say("This is a replay: only a live screen has a past")
+            return
+        if BY_ID[command_id].context == "past" and not self.screen.IS_PAST:
+            self.screen.say("This is no past: < leads there from a live screen")
+            return
         method = cast("Callable[[], object]", getattr(self, command_id))
         try:
             result = method()
@@ -43,7 +49,12 @@ class Actions(Decking):
         screen = self.screen
         ascii_only = screen.view.ascii_only
         screen.app.push_screen(
-            HelpScreen(screen.desk.panel, replay=screen.is_replay, ascii_only=ascii_only)
+            HelpScreen(
+                screen.desk.panel,
+                replay=screen.is_replay,
+                past=screen.IS_PAST,
+                ascii_only=ascii_only,
+            )
         )
 
     def palette(self) -> None:

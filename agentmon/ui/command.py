@@ -28,6 +28,8 @@ Context = (
         "live",
         "replay",
         "deck",
+        "now",
+        "past",
     ]
     | PageContext
 )
@@ -55,6 +57,8 @@ CONTEXTS: dict[Context, str] = {
     "live": "Live",
     "replay": "Replay and demo",
     "deck": "Replay and demo, on the board",
+    "now": "Live, on the board",
+    "past": "Back in time",
 }
 """Contexts with their headings, in the order of the ? overlay."""
 

@@ -9,7 +9,7 @@ from textual.binding import Binding
 
 from agentmon.ui.arrangement import PANELS
 from agentmon.ui.command import CONTEXTS, PAGES, Command, Context, key_name
-from agentmon.ui.deck_commands import DECK_COMMANDS
+from agentmon.ui.deck_commands import DECK_COMMANDS, PAST_COMMANDS
 from agentmon.ui.page_commands import MAIL_WORDS, PAGE_COMMANDS
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
 _C = Command
 
 COMMANDS: tuple[Command, ...] = (
+    *PAST_COMMANDS,
     *DECK_COMMANDS,
     _C(
         "help",
@@ -247,8 +248,9 @@ PRIORITY = ("interrupt",)
 """Commands whose key works over an input field and every overlay."""
 
 
-def available(command: Command, panel: str, *, replay: bool) -> bool:
-    """Whether a command means something in a panel of the board or on a page."""
+def available(command: Command, panel: str, *, replay: bool, past: bool = False) -> bool:
+    """Whether a command means something in a panel of the board or on a page. `past`: in a replay
+    of what a live screen showed."""
     match command.context:
         case "any" | "lists":
             return True
@@ -256,6 +258,10 @@ def available(command: Command, panel: str, *, replay: bool) -> bool:
             return panel in PANELS
         case "live":
             return not replay
+        case "now":
+            return not replay and panel in PANELS
+        case "past":
+            return past and panel in PANELS
         case "replay":
             return replay
         case "deck":
@@ -266,16 +272,14 @@ def available(command: Command, panel: str, *, replay: bool) -> bool:
             return panel == panel_name
 
 
-def keys_of(command: Command, panel: str, *, replay: bool) -> tuple[str, ...]:
+def keys_of(command: Command, panel: str, *, replay: bool, past: bool = False) -> tuple[str, ...]:
     """Its keys in a place, without those that mean something to the tape deck there."""
-    if not replay or command.context in ("replay", "deck"):
-        return command.keys
-    taken = {
-        key
-        for other in DECK_COMMANDS
-        if available(other, panel, replay=replay)
-        for key in other.keys
-    }
+    taken: set[str] = set()
+    for other in (*PAST_COMMANDS, *DECK_COMMANDS):
+        if other is command:
+            break
+        if available(other, panel, replay=replay, past=past):
+            taken.update(other.keys)
     return tuple(key for key in command.keys if key not in taken)
 
 
@@ -296,13 +300,15 @@ def bindings() -> list[Binding]:
     ]
 
 
-def footer_commands(panel: str, *, replay: bool) -> list[Command]:
+def footer_commands(panel: str, *, replay: bool, past: bool = False) -> list[Command]:
     """What the footer offers in a panel, the most wanted first; on a page its own keys, and the
     way out, come before those of the board."""
     shown = [
         c
         for c in COMMANDS
-        if c.footer and available(c, panel, replay=replay) and keys_of(c, panel, replay=replay)
+        if c.footer
+        and available(c, panel, replay=replay, past=past)
+        and keys_of(c, panel, replay=replay, past=past)
     ]
     if panel in PANELS:
         return sorted(shown, key=lambda command: command.footer)

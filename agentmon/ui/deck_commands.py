@@ -93,3 +93,18 @@ DECK_COMMANDS: tuple[Command, ...] = (
     _C("restart", ("home",), "To the beginning", "To the beginning", "replay", 11, "start"),
     _C("to_end", ("end",), "To the end", "To the end", "replay", 12, "end"),
 )
+
+PAST_COMMANDS: tuple[Command, ...] = (
+    _C(
+        "rewind",
+        ("less_than_sign",),
+        "Back in time",
+        "Play what was, from ten seconds ago; reading goes on, G leads back to now",
+        "now",
+        18,
+        "rewind",
+    ),
+    _C("further_back", ("less_than_sign",), "Further back", "Ten seconds further back", "past"),
+    _C("to_live", ("G", "end"), "Back to now", "Leave the past: what is live", "past", 2, "live"),
+)
+"""On the board: the way into the past of a live screen, and back."""

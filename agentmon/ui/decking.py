@@ -10,7 +10,9 @@ from msgspec import Struct
 from agentmon.core.landmarks import Kind, Landmark
 from agentmon.core.text import clean
 from agentmon.engine.feed import Mark, Transport
+from agentmon.engine.past import BACK, NoPast, past_of
 from agentmon.report.words import clock_text
+from agentmon.store import read
 from agentmon.ui.deck_commands import MOMENTS
 from agentmon.ui.screens.asking import AskScreen, Choice, MenuScreen
 from agentmon.ui.sites import Site
@@ -62,6 +64,7 @@ class Decking(Views):
     """The commands of the tape deck. Ways to another moment are gone beside the keys, which may
     lead elsewhere meanwhile."""
 
+    _is_rewinding = False
     _sought = ""
     """What was last found in time."""
 
@@ -132,6 +135,48 @@ class Decking(Views):
         words = "passes in a second" if deck.collapses_idle else "plays at its length"
         self.screen.say(f"Time without events {words}", "accent")
         self._moved()
+
+    # The past of a live screen
+
+    def rewind(self) -> None:
+        """What the store holds is retold first; until that is done the screen stays live."""
+        screen = self.screen
+        if self._is_rewinding:
+            return
+        self._is_rewinding = True
+        screen.say("Going back in time …", "accent")
+        screen.run_worker(self._rewind(), group="past", exit_on_error=False)
+
+    async def _rewind(self) -> None:
+        from agentmon.ui.screens.past import PastScreen
+
+        screen = self.screen
+        try:
+            lines = (await screen.feed.query(read.counts))["lines"]
+            past = await past_of(screen.feed, screen.settings.ui.back)
+            await past.start()
+        except (NoPast, OSError) as problem:
+            screen.say(f"No way back: {clean(str(problem), newline=False)}")
+            return
+        finally:
+            self._is_rewinding = False
+        screen.unsay()
+        screen.app.push_screen(PastScreen(past, screen, lines))
+
+    def further_back(self) -> None:
+        self._go(self._further_back())
+
+    async def _further_back(self) -> str | None:
+        """What has played to its end plays again."""
+        deck = self._deck
+        has_ended = deck.ended
+        await deck.seek(self.screen.feed.now() - BACK)
+        if has_ended and not deck.playing:
+            deck.toggle()
+        return None
+
+    def to_live(self) -> None:
+        self.screen.dismiss(None)
 
     # Stepping
 

@@ -5,7 +5,7 @@ import gc
 import os
 from collections.abc import Hashable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import on
 from textual.widgets import Input
@@ -52,6 +52,8 @@ class MainScreen(Frame):
 
     BINDINGS = commands.bindings()
     AUTO_FOCUS = "#sessions"
+    IS_PAST: ClassVar[bool] = False
+    """Whether it shows what was, while another one below it is live."""
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class MainScreen(Frame):
         """A word to scroll to once the text it is in is shown."""
 
     def on_mount(self) -> None:
-        self.footer.is_replay = self.is_replay
+        self.footer.is_replay, self.footer.is_past = self.is_replay, self.IS_PAST
         self.footer.tab = tabs.LIVE
         self.footer.counts = self.tab_counts.counts
         self.show_problem()
@@ -358,7 +360,9 @@ class MainScreen(Frame):
         command = commands.BY_ID.get(str(parameters[0])) if action == "do" and parameters else None
         if command is None:
             return super().check_action(action, parameters)
-        return commands.available(command, self.desk.panel, replay=self.is_replay)
+        return commands.available(
+            command, self.desk.panel, replay=self.is_replay, past=self.IS_PAST
+        )
 
     async def action_do(self, command_id: str) -> None:
         self.unsay()

@@ -124,10 +124,10 @@ class Overlay(ModalScreen[str | None]):
 class HelpScreen(Overlay):
     """The keys of a panel first, then all others."""
 
-    def __init__(self, panel: str, *, replay: bool, ascii_only: bool) -> None:
+    def __init__(self, panel: str, *, replay: bool, ascii_only: bool, past: bool = False) -> None:
         super().__init__(ascii_only=ascii_only)
         self.panel = panel
-        self.is_replay = replay
+        self.where = {"replay": replay, "past": past}
 
     def heading(self) -> str:
         return f"Keys · {self.panel.capitalize()}"
@@ -140,7 +140,7 @@ class HelpScreen(Overlay):
                 command
                 for command in commands.COMMANDS
                 if command.context == context
-                and commands.available(command, self.panel, replay=self.is_replay)
+                and commands.available(command, self.panel, **self.where)
                 and (not command.keys or self._keys(command))
             ]
             if shown:
@@ -151,7 +151,7 @@ class HelpScreen(Overlay):
         return lines
 
     def _keys(self, command: commands.Command) -> tuple[str, ...]:
-        return commands.keys_of(command, self.panel, replay=self.is_replay)
+        return commands.keys_of(command, self.panel, **self.where)
 
 
 def _help(command: commands.Command, names: Sequence[str], width: int) -> list[Line]:

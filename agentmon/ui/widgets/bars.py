@@ -148,6 +148,7 @@ class Footer(Bar):
         super().__init__(id=id, ascii_only=ascii_only)
         self.panel = "sessions"
         self.is_replay = False
+        self.is_past = False
         self.tab: tabs.Tab | None = None
         """The tab that is shown; None on a page that is none."""
         self.counts: Mapping[str, int] = {}
@@ -160,8 +161,9 @@ class Footer(Bar):
             return trim((Part(" "), Part(text, self.message.role)), width)
         parts: list[Part] = [Part(" "), *self._tabs(width)]
         room = width - width_of(parts)
-        for command in commands.footer_commands(self.panel, replay=self.is_replay):
-            keys = commands.keys_of(command, self.panel, replay=self.is_replay)
+        where = {"replay": self.is_replay, "past": self.is_past}
+        for command in commands.footer_commands(self.panel, **where):
+            keys = commands.keys_of(command, self.panel, **where)
             key = commands.key_name(keys[0])
             needed = cells(key) + 1 + cells(command.short) + 2
             if needed > room:

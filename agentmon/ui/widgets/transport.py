@@ -44,7 +44,8 @@ class TransportBar(LineWidget):
     def _words(self, transport: Transport, width: int) -> Line:
         gap = "  " if width >= 80 else " "
         speed = "max" if math.isinf(transport.speed) else f"{transport.speed:g}x"
-        parts = [Part(" "), self._state(transport), Part(f"{gap}{speed:<4}"), Part(gap[1:])]
+        parts = [Part(" "), self._state(transport), *self._news(gap)]
+        parts += [Part(f"{gap}{speed:<4}"), Part(gap[1:])]
         parts.append(Part(clock_text(self.view.now), "strong"))
         number = f"#{transport.number}"
         if transport.total > transport.number:
@@ -70,6 +71,15 @@ class TransportBar(LineWidget):
         if transport.playing:
             return Part("> playing" if self.ascii_only else "▶ playing", "success")
         return Part("|| paused" if self.ascii_only else "⏸ paused", "warning")
+
+    def _news(self, gap: str) -> list[Part]:
+        """How much is new meanwhile, where this is the past of a live screen."""
+        news = self.view.news
+        return (
+            []
+            if news is None
+            else [Part(f"{gap}live +{news}", "success" if news else "text-muted")]
+        )
 
     def _more(self, transport: Transport) -> list[tuple[str, str]]:
         more: list[tuple[str, str]] = []
