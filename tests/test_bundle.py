@@ -12,11 +12,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentmon import compression
 from agentmon.assets import asset
 from agentmon.cli import main
 from agentmon.commands import options
+from agentmon.core.events import Event
+from agentmon.sources.bundles import BundleDecoder
+from agentmon.sources.decoding import Context
 from tests.differential import differences, dumped, ingest
 from tests.generate import joined
 from tests.wire import TEXT, Payload, Talk
@@ -112,6 +117,74 @@ def test_gzip_is_offered_where_zstd_cannot_be_written(
     assert "agentmon[zstd]" in found.stderr
     assert "run.agentmon.gz" in found.stderr
     assert [*tmp_path.glob("*.agentmon*")] == []
+
+
+@pytest.mark.parametrize("redact", ["--no-redact", None])
+def test_a_session_that_is_there_is_not_taken_again(
+    demo: Path, tmp_path: Path, redact: str | None
+) -> None:
+    """Its lines are others than those it was read from: they would tell everything twice."""
+    bundle(demo, "--session", "infra", *filter(None, [redact]), "-o", tmp_path / "one.gz")
+    bundle(demo, "--since", "2020-01-01", *filter(None, [redact]), "-o", tmp_path / "all.gz")
+    before = known(demo)
+    found = run(demo, "ingest", tmp_path / "all.gz")
+    assert found.exit_code == 1
+    assert "5 of 5 sessions are in the store already and were not taken again" in found.stderr
+    assert known(demo) == before
+
+    fresh = tmp_path / "fresh"
+    ingest(fresh, [tmp_path / "one.gz"])
+    (session,) = [row["sid"] for row in known(fresh) if row["kind"] == "session"]
+    assert session == INFRA
+    found = run(fresh, "ingest", tmp_path / "all.gz")
+    assert "1 of 5 sessions" in found.stderr
+    ingest(tmp_path / "whole", [tmp_path / "all.gz"])
+    assert known(fresh) == known(tmp_path / "whole")
+
+
+def test_what_was_passed_over_stays_so_after_a_restart(demo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run.jsonl"
+    bundle(demo, "--since", "2020-01-01", "-o", out)
+    lines = out.read_bytes().splitlines()
+    there = {INFRA}
+    first = BundleDecoder(Context("", lambda: 0.0, b"", there.__contains__))
+    for line in lines[:400]:
+        first.decode(line)
+    # by now the store has those sessions that were taken, too
+    again = BundleDecoder(Context("", lambda: 0.0, first.save(), lambda sid: True))
+    whole = BundleDecoder(Context("", lambda: 0.0, b"", there.__contains__))
+    assert again.save() == first.save()
+    for number, line in enumerate(lines):
+        expected = whole.decode(line)
+        assert all(event.sid != INFRA for event in expected if isinstance(event, Event))
+        if number >= 400:
+            assert again.decode(line) == expected
+
+
+@given(st.binary(max_size=60) | st.sampled_from([b"null", b"[]", b'{"payload":{"sessions":7}}']))
+def test_any_first_line_is_read(line: bytes) -> None:
+    row = {"event": "agentmon.bundle", "line": "data: " + line.decode("utf-8", "replace")}
+    decoder = BundleDecoder(Context("", lambda: 0.0))
+    assert len(decoder.decode(json.dumps(row).encode())) == 1
+    assert decoder.note is None
+
+
+@pytest.mark.parametrize("name", ["run.agentmon.gz", "run.agentmon.zst"])
+def test_a_bundle_is_replayed(demo: Path, tmp_path: Path, name: str) -> None:
+    """The board as of a moment is that of the log."""
+    if name.endswith(".zst") and compression.zstd_library() is None:
+        pytest.skip("no zstd here")
+    bundle(demo, "--since", "2020-01-01", "--no-redact", "-o", tmp_path / name)
+
+    def board(path: Path) -> list[tuple[str, ...]]:
+        found = CliRunner().invoke(
+            main, ["--replay", str(path), "--at", "2026-11-20T14:01:30+00:00", "--once", "--json"]
+        )
+        assert found.exit_code == 0, found.output
+        rows = json.loads(found.stdout)["agents"]
+        return sorted((str(row["sid"]), str(row["phase"]), str(row["verdict"])) for row in rows)
+
+    assert board(tmp_path / name) == board(asset("demo.jsonl"))
 
 
 # -- redaction

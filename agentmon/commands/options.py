@@ -53,8 +53,8 @@ def format_option(fn: F) -> F:
         "--format",
         "format_",
         metavar="NAME",
-        help="What the inputs are (sse-lines, transcript, rollout, stream-json, codex-exec, sse,"
-        " hooks); told by their content otherwise.",
+        help="What the inputs are (sse-lines, bundle, transcript, rollout, stream-json, codex-exec,"
+        " sse, hooks); told by their content otherwise.",
     )(fn)
 
 

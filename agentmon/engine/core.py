@@ -76,7 +76,9 @@ class Engine:
         self._ids = {key_of(values): values.source_id for values in known}
         register = Register([state_of(values) for values in known])
         self.inputs = Inputs(register, known, data_dir / SPOOL, self.problems)
-        self._decoders = Decoders(known, lambda: self.inputs.received, forced)
+        self._decoders = Decoders(known, lambda: self.inputs.received, forced, self._has)
+        self.notes: dict[str, str] = {}
+        """What a person should know of which path, one sentence each."""
         self._remote = f"{remote.folder(data_dir).absolute()}/"
         self._current: Reading | None = None
         self.holds_huge = False
@@ -171,6 +173,9 @@ class Engine:
         if reading.at >= len(rows):
             if label is not None and label.after is not None:
                 self.fold.event(label.after, is_again=True)
+            note: str | None = getattr(found and found.decoder, "note", None)
+            if note is not None:
+                self.notes[reading.path] = f"{reading.path}: {note}"
             format_name, saved = self._decoders.save(chunk.state)
             self._moved[chunk.state.key] = (chunk.state, format_name, saved)
             self._current = reading.chunk = None
@@ -180,6 +185,9 @@ class Engine:
         is_given = self.inputs.is_given(reading.path)
         told = chunk.label.format if chunk.label is not None else None
         return self._decoders.of(chunk.state, chunk.rows, is_given=is_given, told=told)
+
+    def _has(self, sid: str) -> bool:
+        return sid in self.state.sessions or self.state.loader.session(sid) is not None
 
     def _is_huge_ahead(self, rows: Rows) -> bool:
         return any(

@@ -37,15 +37,18 @@ class _Left(Struct, frozen=True):
 
 
 class Decoders:
-    """`receipt` says when the bytes at hand were received; `forced` is what `--format` names."""
+    """`receipt` says when the bytes at hand were received; `forced` is what `--format` names, `has`
+    tells whether the store has a session."""
 
     def __init__(
         self,
         known: Iterable[SourceValues],
         receipt: Callable[[], float],
         forced: str | None = None,
+        has: Callable[[str], bool] = lambda sid: False,
     ) -> None:
         self._receipt = receipt
+        self._has = has
         self._forced = forced
         self._open: dict[str, Decoding] = {}
         self._left = {
@@ -73,7 +76,7 @@ class Decoders:
             )
         if known is None:
             return None
-        decoder = known.open(Context(state.path, self._receipt, saved))
+        decoder = known.open(Context(state.path, self._receipt, saved, self._has))
         found = self._open[state.key] = Decoding(known.name, state.generation, decoder)
         return found
 

@@ -16,6 +16,7 @@ from typing import cast
 from agentmon.sources.decoding import Context, Format, LineDecoder, Record, mapping
 from agentmon.sources.json_pieces import JsonError, JsonReader, Tree
 from agentmon.sources.lines import BOM, HugeLine, Line, Piece
+from agentmon.sources.retold import HEADER
 
 SAMPLE = 64 << 10
 """Bytes of an input's beginning that are looked at."""
@@ -29,6 +30,7 @@ LOG_NAME = "sse_lines.jsonl"
 
 _MODULES = {
     "sse-lines": "agentmon.sources.sse_lines",
+    "bundle": "agentmon.sources.bundles",
     "hooks": "agentmon.sources.hooks",
     "stream-json": "agentmon.sources.stream_json",
     "sse": "agentmon.sources.raw_sse",
@@ -63,7 +65,8 @@ def _is_wire(row: Record) -> bool:
 
 
 def _knows_wire(rows: Sequence[Record]) -> bool:
-    return any(map(_is_wire, rows))
+    is_bundle = rows[0].get("event") == HEADER
+    return not is_bundle and any(map(_is_wire, rows))
 
 
 WIRE = Format("sse-lines", "wire", "wire log of Claude Code or Codex", _knows_wire, _open_wire)

@@ -68,6 +68,7 @@ def _any(line: bytes) -> float | None:
 _READERS: dict[str, MomentOf] = {
     "": _any,
     "sse-lines": _wire,
+    "bundle": _wire,
     "transcript": _record,
     "stream-json": _record,
     "rollout": _record,
