@@ -16,7 +16,7 @@ from agentmon.sources.times import reader_of
 from agentmon.store import db
 from tests.differential import Row, assert_same, dumped, ingest
 from tests.generate import DEFECTS, scenario
-from tests.live_feed import LIMITS, running, until
+from tests.live_feed import LIMITS, running
 
 State = tuple[list[Row], dict[str, Any]]
 
@@ -97,7 +97,8 @@ async def check(log: Path, folder: Path, rng: random.Random, moves: int) -> None
 
 
 async def indexed(played: Playback) -> None:
-    await until(lambda: played.timeline.is_whole)
+    await played.timeline.done.wait()
+    assert played.timeline.is_whole
 
 
 @pytest.fixture(autouse=True)
