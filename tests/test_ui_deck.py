@@ -89,6 +89,7 @@ async def test_trouble_is_gone_to_in_time(
         await screen.press(key)
         assert deck.asked == [("seek", NOW - ago)]
         assert said(screen).startswith(kind)
+        assert not deck.playing
         assert "\x1b" not in said(screen)
         assert screen.main.selected == (API, "")
 

@@ -99,10 +99,14 @@ class Decking(Views):
 
         screen.run_worker(gone(), group="deck", exit_on_error=False)
 
-    async def _seek(self, moment: float, words: str = "") -> None:
+    async def _seek(self, moment: float, words: str) -> None:
         await self._deck.seek(moment)
-        if words:
-            self.screen.say(words, "accent")
+        self.screen.say(words, "accent")
+
+    def _hold(self) -> None:
+        """Who looks for something wants to look at it: it does not play on from there."""
+        if self._deck.playing:
+            self._deck.toggle()
 
     # Playing
 
@@ -176,6 +180,7 @@ class Decking(Views):
                 words += f"; {100 * deck.indexed:.0f} % is indexed so far"
             self.screen.say(words)
             return
+        self._hold()
         site = Site(
             found.kind,
             found.sid,
@@ -214,7 +219,7 @@ class Decking(Views):
         def typed(text: str | None) -> None:
             if text:
                 self._sought = text
-                self._go(self._deck.find(text, 1))
+                self._find(1)
 
         self._ask("Find in time", "a text that was said", self._sought, typed)
 
@@ -226,6 +231,7 @@ class Decking(Views):
 
     def _find(self, direction: int) -> None:
         if self._sought:
+            self._hold()
             self._go(self._deck.find(self._sought, direction))
         else:
             self.screen.say("Nothing was looked for yet: Ctrl+F finds a text")
@@ -258,6 +264,7 @@ class Decking(Views):
 
         def chosen(key: str | None) -> None:
             if key is not None:
+                self._hold()
                 self._go(self._deck.seek_number(marks[key].number))
 
         self._menu("Marks", [((key,), _words(mark)) for key, mark in marks.items()], chosen)
