@@ -64,6 +64,9 @@ class Decking(Views):
 
     _sought = ""
     """What was last found in time."""
+    _far = 0
+    """Ways under way that are no steps: where they lead is not known before they are at their end,
+    so no step is taken from there, and no mark set."""
 
     @property
     def _deck(self) -> Transport:
@@ -77,13 +80,20 @@ class Decking(Views):
         self.screen.transport_bar.sync()
         self.screen.tick()
 
-    def _go(self, way: Coroutine[Any, Any, str | None], site: Site | None = None) -> None:
+    def _go(
+        self,
+        way: Coroutine[Any, Any, str | None],
+        site: Site | None = None,
+        *,
+        is_step: bool = False,
+    ) -> None:
         """Goes somewhere, then chooses what is there; says the sentence where that can't be."""
         screen = self.screen
+        screen.view.moving += 1
+        self._far += not is_step
+        screen.transport_bar.sync()
 
         async def gone() -> None:
-            screen.view.moving += 1
-            screen.transport_bar.sync()
             try:
                 problem = await way
                 self._moved()
@@ -95,6 +105,7 @@ class Decking(Views):
                 screen.say(f"Replay: {clean(str(error), newline=False)}", "error")
             finally:
                 screen.view.moving -= 1
+                self._far -= not is_step
                 self._moved()
 
         screen.run_worker(gone(), group="deck", exit_on_error=False)
@@ -140,16 +151,26 @@ class Decking(Views):
     # Stepping
 
     def step_on(self) -> None:
-        self._go(self._deck.step(1))
+        self._step(1)
 
     def step_back(self) -> None:
-        self._go(self._deck.step(-1))
+        self._step(-1)
 
     def block_on(self) -> None:
-        self._go(self._deck.step_block(1))
+        self._step(1, is_block=True)
 
     def block_back(self) -> None:
-        self._go(self._deck.step_block(-1))
+        self._step(-1, is_block=True)
+
+    def _step(self, direction: int, *, is_block: bool = False) -> None:
+        if self._is_there():
+            deck = self._deck
+            self._go(deck.step_block(direction) if is_block else deck.step(direction), is_step=True)
+
+    def _is_there(self) -> bool:
+        if self._far:
+            self.screen.say("Still on the way there")
+        return not self._far
 
     # Going
 
@@ -240,6 +261,8 @@ class Decking(Views):
 
     def mark_moment(self) -> None:
         """The recording is held while the note is written, so that it is of what was seen."""
+        if not self._is_there():
+            return
         deck = self._deck
         plays = deck.playing
         if plays:
