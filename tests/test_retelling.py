@@ -17,8 +17,8 @@ from agentmon.core.spans import Round
 from agentmon.report import retelling
 from agentmon.report.merging import merged
 from agentmon.report.retelling import pieces, retell
-from agentmon.sources.recording import moment_of
 from agentmon.sources.sse_lines import Decoder
+from agentmon.sources.times import reader_of
 from agentmon.store import read, read_retelling
 from agentmon.store.codec import decode_tail
 from agentmon.store.db import open_reading
@@ -116,8 +116,9 @@ def assert_retold(folder: Path, paths: Sequence[Path]) -> list[bytes]:
 
 def test_the_demo(tmp_path: Path) -> None:
     lines = assert_retold(tmp_path, [asset("demo.jsonl")])
-    moments = [moment_of(line.rstrip()) for line in lines]
-    assert None not in moments
+    moment_of = reader_of("bundle")
+    assert moment_of is not None
+    assert None not in [moment_of(line.rstrip()) for line in lines]
     first = json.loads(lines[0])
     assert list(first) == [
         *("event", "t", "line", "metadata", "flow_id", "data_count", "sid"),

@@ -1,5 +1,6 @@
 """The tape deck on the screen: its keys, its questions, its two lines."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,7 @@ async def test_trouble_is_gone_to_in_time(
         await screen.press(key)
         assert deck.asked == [("seek", NOW - ago)]
         assert said(screen).startswith(kind)
+        assert not deck.playing
         assert "\x1b" not in said(screen)
         assert screen.main.selected == (API, "")
 
@@ -181,6 +183,40 @@ async def test_loops(feed: StoreFeed, deck: FakeTransport) -> None:
         assert "ends after it begins" in said(screen)
 
 
+async def test_nothing_is_stepped_or_marked_on_the_way(
+    feed: StoreFeed, deck: FakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps add up, but from where nobody is yet they lead nowhere."""
+    is_there = asyncio.Event()
+
+    async def seek(moment: float) -> None:
+        await is_there.wait()
+        deck.asked.append(("seek", moment))
+
+    monkeypatch.setattr(deck, "seek", seek)
+    async with shown(feed) as screen:
+        await screen.press("end", "right", "m")
+        assert "seeking" in screen.text()
+        assert said(screen) == "Still on the way there"
+        is_there.set()
+        await screen.settle()
+        await screen.press("right")
+        assert "seeking" not in screen.text()
+        assert deck.asked == [("seek", deck.end), ("step", 1)]
+
+
+async def test_a_note_of_the_recordings_is_told_once(feed: StoreFeed, deck: FakeTransport) -> None:
+    feed.told.note = "/x/torn.jsonl is \x1b[2Jempty"
+    async with shown(feed, (60, 20)) as screen:
+        screen.main.second()
+        await screen.settle()
+        assert "torn.jsonl is" in screen.text()
+        assert "\x1b" not in screen.text()
+        await screen.press("space")
+        screen.main.second()
+        assert said(screen) == ""
+
+
 async def test_on_a_page(feed: StoreFeed, deck: FakeTransport) -> None:
     """What a page needs itself is not the deck's there; the rest is, and the page stays."""
     async with shown(feed) as screen:
@@ -212,7 +248,7 @@ async def test_what_is_always_there(
     async with shown(feed, size, settings) as screen:
         bar = screen.main.transport_bar
         words, run = (bar.render_line(y).text for y in range(2))
-        for text in ("paused", "max", "#1234567/9999999", "100 %", "index 42 %"):
+        for text in ("paused", "max", "#1234567/9999999+", "100 %", "index 42 %"):
             assert text in words
         assert len(words) == len(run) == size[0]
         for glyph in "|x^?[]MO" if ascii_only else "┃✕▲◆[]⚑●":

@@ -67,6 +67,9 @@ class Decking(Views):
     _is_rewinding = False
     _sought = ""
     """What was last found in time."""
+    _far = 0
+    """Ways under way that are no steps: where they lead is not known before they are at their end,
+    so no step is taken from there, and no mark set."""
 
     @property
     def _deck(self) -> Transport:
@@ -80,13 +83,20 @@ class Decking(Views):
         self.screen.transport_bar.sync()
         self.screen.tick()
 
-    def _go(self, way: Coroutine[Any, Any, str | None], site: Site | None = None) -> None:
+    def _go(
+        self,
+        way: Coroutine[Any, Any, str | None],
+        site: Site | None = None,
+        *,
+        is_step: bool = False,
+    ) -> None:
         """Goes somewhere, then chooses what is there; says the sentence where that can't be."""
         screen = self.screen
+        screen.view.moving += 1
+        self._far += not is_step
+        screen.transport_bar.sync()
 
         async def gone() -> None:
-            screen.view.moving += 1
-            screen.transport_bar.sync()
             try:
                 problem = await way
                 self._moved()
@@ -98,14 +108,19 @@ class Decking(Views):
                 screen.say(f"Replay: {clean(str(error), newline=False)}", "error")
             finally:
                 screen.view.moving -= 1
+                self._far -= not is_step
                 self._moved()
 
         screen.run_worker(gone(), group="deck", exit_on_error=False)
 
-    async def _seek(self, moment: float, words: str = "") -> None:
+    async def _seek(self, moment: float, words: str) -> None:
         await self._deck.seek(moment)
-        if words:
-            self.screen.say(words, "accent")
+        self.screen.say(words, "accent")
+
+    def _hold(self) -> None:
+        """Who looks for something wants to look at it: it does not play on from there."""
+        if self._deck.playing:
+            self._deck.toggle()
 
     # Playing
 
@@ -181,16 +196,26 @@ class Decking(Views):
     # Stepping
 
     def step_on(self) -> None:
-        self._go(self._deck.step(1))
+        self._step(1)
 
     def step_back(self) -> None:
-        self._go(self._deck.step(-1))
+        self._step(-1)
 
     def block_on(self) -> None:
-        self._go(self._deck.step_block(1))
+        self._step(1, is_block=True)
 
     def block_back(self) -> None:
-        self._go(self._deck.step_block(-1))
+        self._step(-1, is_block=True)
+
+    def _step(self, direction: int, *, is_block: bool = False) -> None:
+        if self._is_there():
+            deck = self._deck
+            self._go(deck.step_block(direction) if is_block else deck.step(direction), is_step=True)
+
+    def _is_there(self) -> bool:
+        if self._far:
+            self.screen.say("Still on the way there")
+        return not self._far
 
     # Going
 
@@ -221,6 +246,7 @@ class Decking(Views):
                 words += f"; {100 * deck.indexed:.0f} % is indexed so far"
             self.screen.say(words)
             return
+        self._hold()
         site = Site(
             found.kind,
             found.sid,
@@ -259,7 +285,7 @@ class Decking(Views):
         def typed(text: str | None) -> None:
             if text:
                 self._sought = text
-                self._go(self._deck.find(text, 1))
+                self._find(1)
 
         self._ask("Find in time", "a text that was said", self._sought, typed)
 
@@ -271,6 +297,7 @@ class Decking(Views):
 
     def _find(self, direction: int) -> None:
         if self._sought:
+            self._hold()
             self._go(self._deck.find(self._sought, direction))
         else:
             self.screen.say("Nothing was looked for yet: Ctrl+F finds a text")
@@ -279,6 +306,8 @@ class Decking(Views):
 
     def mark_moment(self) -> None:
         """The recording is held while the note is written, so that it is of what was seen."""
+        if not self._is_there():
+            return
         deck = self._deck
         plays = deck.playing
         if plays:
@@ -303,6 +332,7 @@ class Decking(Views):
 
         def chosen(key: str | None) -> None:
             if key is not None:
+                self._hold()
                 self._go(self._deck.seek_number(marks[key].number))
 
         self._menu("Marks", [((key,), _words(mark)) for key, mark in marks.items()], chosen)

@@ -44,12 +44,12 @@ class TransportBar(LineWidget):
     def _words(self, transport: Transport, width: int) -> Line:
         gap = "  " if width >= 80 else " "
         speed = "max" if math.isinf(transport.speed) else f"{transport.speed:g}x"
-        parts = [Part(" "), self._state(transport), *self._news(gap)]
-        parts += [Part(f"{gap}{speed:<4}"), Part(gap[1:])]
+        speed = f"{speed:<5}" if width >= 80 else speed
+        parts = [Part(" "), self._state(transport), *self._news(gap), Part(f"{gap}{speed}{gap}")]
         parts.append(Part(clock_text(self.view.now), "strong"))
         number = f"#{transport.number}"
         if transport.total > transport.number:
-            number += f"/{transport.total}"
+            number += f"/{transport.total}{'' if transport.indexed is None else '+'}"
         position = max(0.0, min(1.0, transport.position))
         parts.append(Part(f"{gap}{number}{gap}{100 * position:.0f} %"))
         if transport.indexed is not None:
@@ -75,11 +75,9 @@ class TransportBar(LineWidget):
     def _news(self, gap: str) -> list[Part]:
         """How much is new meanwhile, where this is the past of a live screen."""
         news = self.view.news
-        return (
-            []
-            if news is None
-            else [Part(f"{gap}live +{news}", "success" if news else "text-muted")]
-        )
+        if news is None:
+            return []
+        return [Part(f"{gap}live +{news}", "success" if news else "text-muted")]
 
     def _more(self, transport: Transport) -> list[tuple[str, str]]:
         more: list[tuple[str, str]] = []
