@@ -273,7 +273,7 @@ def test_times_that_step_back_are_told(tmp_path: Path) -> None:
     source = over([write(tmp_path / "log.jsonl", lines)], tmp_path)
     assert source.note is None
     assert lines_of(source) == lines
-    assert "log.jsonl step back by up to 100 s" in (source.note or "")
+    assert "log.jsonl steps back in time by up to 100 s" in (source.note or "")
     assert source.next_time() is None
 
 
