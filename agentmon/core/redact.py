@@ -18,6 +18,9 @@ from agentmon.core.secret_shapes import RULES, Rule
 RULES_VERSION = 2
 """Named in what is exported, so that a reader knows what was looked for."""
 
+ROUNDS = 5
+"""How often a text is gone through at most."""
+
 Edit = tuple[int, int, str]
 """(start, end, what takes its place)."""
 
@@ -73,10 +76,14 @@ class Redactor:
         """The same for a text that was written in pieces, with the places where they end then.
         A mark belongs to the piece that its secret began in."""
         places = [*ends]
-        for edits in self._stages(text):
-            found = [*edits(text)]
-            if found:
-                text, places = _apply(text, found, places)
+        for _ in range(ROUNDS):  # a mark may uncover what stood against a secret
+            before = text
+            for edits in self._stages(text):
+                found = [*edits(text)]
+                if found:
+                    text, places = _apply(text, found, places)
+            if text == before:
+                break
         return text, places
 
     def _stages(self, text: str) -> Iterator[Callable[[str], Iterable[Edit]]]:
