@@ -5,14 +5,14 @@ import random
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentmon.assets import asset
-from agentmon.core.events import Event
+from agentmon.core.events import Event, Unknown
 from agentmon.core.spans import Round
 from agentmon.report import retelling
 from agentmon.report.merging import merged
@@ -219,6 +219,22 @@ def test_odd_payloads_are_kept_as_unknown(name: str, payload: dict[str, Any]) ->
     (event,) = Decoder().decode(json.dumps(row).encode())
     assert isinstance(event, Event)
     assert event.sid == row["sid"]
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        ("content_block_stop", {"index": -1}),
+        ("content_block_stop", {"index": 2**40}),
+        ("message_delta", {"stop_reason": None, "usage": {"input_tokens": -5}}),
+        ("content_block_delta", {"index": 0, "text": "x", "cut": -1}),
+    ],
+)
+def test_numbers_that_no_decoder_makes_are_kept_as_unknown(name: str, payload: object) -> None:
+    row = json.loads(Talk().line(name, 10, {"request_id": None, **cast("dict[str, Any]", payload)}))
+    row["event"] = f"agentmon.{name}"
+    (event,) = Decoder().decode(json.dumps(row).encode())
+    assert isinstance(event, Unknown)
 
 
 @given(st.lists(st.lists(st.integers(0, 50), max_size=8), max_size=6))

@@ -132,3 +132,20 @@ def test_a_replay_is_played_and_wound(tmp_path: Path) -> None:
         screen.send(b"q", LEAVES)
         assert screen.ended() == 0
     assert (tmp_path / "errors").read_bytes() == b""
+
+
+def test_back_in_time_and_to_now_again(tmp_path: Path) -> None:
+    """From a live screen into its past, held and stepped back there, and back to what is live."""
+    log = write(tmp_path / "log.jsonl", [line for n in range(3) for line in finished(n, 9_000 * n)])
+    with painted(tmp_path / "errors", log, "--data-dir", tmp_path / "data") as screen:
+        screen.until(b"Rounds")
+        screen.send(b"<", b"live +0")
+        screen.send(b" ", "⏸ paused".encode())
+        screen.send(b":", b"Go to")
+        screen.send(b"#12\r", b"#12/")
+        screen.send(b"\x1b[D", b"#11/")
+        screen.send(b"<", b"#")
+        screen.send(b"G", b"permission")
+        screen.send(b"q", LEAVES)
+        assert screen.ended() == 0
+    assert (tmp_path / "errors").read_bytes() == b""

@@ -88,7 +88,21 @@ def read(name: str, base: Base, payload: dict[str, Any]) -> Event | None:
     except (msgspec.ValidationError, TypeError):
         return None
     event.meta = base[1]
-    return event
+    return event if _is_sound(event) else None
+
+
+def _is_sound(event: Event) -> bool:
+    """Whether the numbers of an event are such as a decoder makes."""
+    blocks = event.blocks if isinstance(event, Told) else []
+    places: list[object] = [getattr(event, "index", None), *(one.index for one in blocks)]
+    counts: list[object] = [*getattr(event, "usage", {}).values(), getattr(event, "cut", 0)]
+    return all(place is None or _is_within(place, 2**31) for place in places) and all(
+        _is_within(count, 2**53) for count in counts
+    )
+
+
+def _is_within(value: object, limit: int) -> bool:
+    return isinstance(value, int) and 0 <= value < limit
 
 
 def _result(row: dict[str, Any]) -> dict[str, object]:
