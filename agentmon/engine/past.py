@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agentmon.core.health import Limits
 from agentmon.engine.feed import Feed
+from agentmon.engine.moments import Moment
 from agentmon.engine.playback import Playback
 
 BACK = 10.0
@@ -32,7 +33,17 @@ class Past(Playback):
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._retold = folder
-        super().__init__([str(folder / RETOLD)], limits, title="past", at=f"-{BACK:g}s")
+        super().__init__([str(folder / RETOLD)], limits, title="past")
+
+    async def start(self) -> None:
+        """Begins to play a little before the newest line; who shows it finds it there."""
+        try:
+            await super().start()
+            begin = max(self.clock.start, self.clock.end - BACK)
+            await self.go_to(Moment(time=begin), play=True)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         try:

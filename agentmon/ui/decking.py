@@ -170,8 +170,9 @@ class Decking(Views):
             lines = (await screen.feed.query(read.counts))["lines"]
             past = await past_of(screen.feed, screen.settings.ui.back)
             await past.start()
-        except (NoPast, OSError) as problem:
-            screen.say(f"No way back: {clean(str(problem), newline=False)}")
+        except Exception as problem:
+            role = "warning" if isinstance(problem, NoPast) else "error"
+            screen.say(f"No way back: {clean(str(problem), newline=False)}", role)
             return
         finally:
             self._is_rewinding = False
