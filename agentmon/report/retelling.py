@@ -154,7 +154,9 @@ class SessionTeller:
         session = self._session
         if session.first_time is not None:
             base = self._base(session.first_time, pid=session.pid)
-            yield session.first_time, self.line(Other(*base))
+            is_new = session.resumed_at is not None  # else nobody but its hooks was heard
+            event = SessionStart(*base, "new") if is_new else Other(*base)
+            yield session.first_time, self.line(event)
 
     def _ends(self) -> Iterator[Timed[Line]]:
         """Stops of rounds, and what is known of the session's own last moments."""
@@ -168,6 +170,7 @@ class SessionTeller:
             for one in tales.notices(self._conn, self._session.sid)
             if one.name == "turn_aborted"
         }
+        since, left = tales.background(self._conn, self._session.sid)
         for one in tales.rounds(self._conn, self._session.sid):
             if one.aborted_at is not None:
                 reason = reasons.pop(one.aborted_at, None)
@@ -175,7 +178,8 @@ class SessionTeller:
                 yield TurnAborted(*base, one.abort_ends, _text(reason))
             if one.end_time is not None:
                 base = self._base(one.end_time, round_id=one.round_id)
-                yield TurnStop(*base, "stop", False, [])
+                tasks = [f"task-{number}" for number in range(left if one.end_time == since else 0)]
+                yield TurnStop(*base, "stop", False, tasks)
 
     def _last(self) -> Iterator[Event]:
         session = self._session

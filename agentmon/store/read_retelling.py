@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from agentmon.core.events import Kind
+from agentmon.core.notices import BACKGROUND
 
 
 class SessionTale(Struct, frozen=True):
@@ -186,7 +187,11 @@ SELECT agent_id, parent_tool_use_id, kind, description, status, phase_since,
 FROM agents a WHERE sid = ? AND agent_id <> ''
 """
 
-STATEMENTS = (_PROMPTS, _ROUNDS, _MESSAGES, _BLOCKS, _DELTAS, _RESULTS, _NOTICES, _AGENTS)
+_IDLE = """
+SELECT phase_since, phase_detail FROM agents WHERE sid = ? AND agent_id = '' AND phase = 'idle'
+"""
+
+STATEMENTS = (_IDLE, _PROMPTS, _ROUNDS, _MESSAGES, _BLOCKS, _DELTAS, _RESULTS, _NOTICES, _AGENTS)
 """Every SELECT with a key here, so that a test can hold each to an index."""
 
 
@@ -261,6 +266,15 @@ def results(conn: sqlite3.Connection, sid: str) -> Iterator[ResultTale]:
     for call, error, content, file, size, time, rank in conn.execute(_RESULTS, (sid,)):
         is_error = None if error is None else bool(error)
         yield ResultTale(call, is_error, content, file, size, time, rank)
+
+
+def background(conn: sqlite3.Connection, sid: str) -> tuple[float, int]:
+    """(since when, how many) tasks that go on after the last stop; no time where none do."""
+    for since, detail in conn.execute(_IDLE, (sid,)):
+        count, _, words = str(detail or "").partition(" ")
+        if words == BACKGROUND and count.isdecimal() and since is not None:
+            return float(since), min(int(count[:4]), 99)
+    return 0.0, 0
 
 
 def notices(conn: sqlite3.Connection, sid: str) -> Iterator[NoticeTale]:
