@@ -11,6 +11,9 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+from msgspec import Struct
 
 from agentmon.core.random_words import random_words
 from agentmon.core.secret_shapes import RULES, Rule
@@ -43,13 +46,13 @@ COMMON = re.compile(
 """Names of users and machines that tell nothing of anybody, and are words of code besides."""
 
 
-def _names(names: Iterable[str]) -> re.Pattern[str] | None:
-    """Finds names as whole words. Short and common ones are left alone."""
-    known = {name for name in names if len(name) >= 3 and not COMMON.match(name)}
-    if not known:
-        return None
-    pattern = "|".join(map(re.escape, sorted(known, key=lambda name: (-len(name), name))))
-    return re.compile(rf"(?i)(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf]))(?:{pattern})(?![A-Za-z0-9])")
+class _Step(Struct, frozen=True):
+    """Something that is looked for. `hints`: one of them is in every text that has it, in lower
+    case."""
+
+    kind: str
+    hints: tuple[str, ...]
+    edits: Callable[[str], Iterable[Edit]]
 
 
 class Redactor:
@@ -61,12 +64,21 @@ class Redactor:
     def __init__(
         self, homes: Sequence[str] = (), users: Sequence[str] = (), hosts: Sequence[str] = ()
     ) -> None:
-        known = sorted({home.rstrip("/") for home in homes} - {""}, key=len, reverse=True)
-        pattern = "|".join(map(re.escape, known))
-        self._known = re.compile(rf"(?<![\w.~-])(?:{pattern})(?![\w.-])") if known else None
-        self._users, self._hosts = _names(users), _names(hosts)
         self.counts: Counter[str] = Counter()
         """How often what was taken out, by kind."""
+        self._steps = [
+            *(_Step(rule.kind, rule.hints, partial(_found, rule)) for rule in RULES),
+            _Step("random", ("",), _random),
+            *_known_homes(homes),
+            _Step("home", ("/home/", "/users/", ":\\"), partial(_all, _HOME, "~")),
+            _Step("home", ("-home-", "-users-"), partial(_all, _PROJECT, "-~")),
+            *_names("user", users),
+            *_names("host", hosts),
+        ]
+        self._by_hint: dict[str, list[int]] = {}
+        for place, step in enumerate(self._steps):
+            for hint in step.hints:
+                self._by_hint.setdefault(hint, []).append(place)
 
     def __call__(self, text: str) -> str:
         """The text without what was found. Redacting twice changes nothing more."""
@@ -78,43 +90,44 @@ class Redactor:
         places = [*ends]
         for _ in range(ROUNDS):  # a mark may uncover what stood against a secret
             before = text
-            for edits in self._stages(text):
-                found = [*edits(text)]
+            for step in self._due(text.lower()):
+                found = [*step.edits(text)]
                 if found:
+                    self.counts[step.kind] += len(found)
                     text, places = _apply(text, found, places)
             if text == before:
                 break
         return text, places
 
-    def _stages(self, text: str) -> Iterator[Callable[[str], Iterable[Edit]]]:
-        low = text.lower()
-        for rule in RULES:
-            if any(hint in low for hint in rule.hints):
-                yield lambda text, rule=rule: self._count(rule.kind, _found(rule, text))
-        yield lambda text: self._count("random", _random(text))
-        if self._known is not None:
-            yield self._homes(self._known, "~")
-        yield self._homes(_HOME, "~")
-        yield self._homes(_PROJECT, "-~")
-        if self._users is not None:
-            yield self._homes(self._users, "[user]")
-        if self._hosts is not None:
-            yield self._homes(self._hosts, "[host]")
-
-    def _homes(self, pattern: re.Pattern[str], mark: str) -> Callable[[str], Iterable[Edit]]:
-        def edits(text: str) -> Iterator[Edit]:
-            for found in pattern.finditer(text):
-                yield (*found.span(), mark)
-
-        return lambda text: self._count(_KINDS[mark], edits(text))
-
-    def _count(self, kind: str, edits: Iterable[Edit]) -> Iterator[Edit]:
-        for edit in edits:
-            self.counts[kind] += 1
-            yield edit
+    def _due(self, low: str) -> list[_Step]:
+        """What may be in a text, in the order in which it is looked for."""
+        due: set[int] = set()
+        for hint, places in self._by_hint.items():
+            if hint in low:
+                due.update(places)
+        return [self._steps[place] for place in sorted(due)]
 
 
-_KINDS = {"~": "home", "-~": "home", "[user]": "user", "[host]": "host"}
+def _known_homes(homes: Sequence[str]) -> Iterator[_Step]:
+    known = sorted({home.rstrip("/") for home in homes} - {""}, key=len, reverse=True)
+    if known:
+        found = re.compile(rf"(?<![\w.~-])(?:{'|'.join(map(re.escape, known))})(?![\w.-])")
+        yield _Step("home", tuple(home.lower() for home in known), partial(_all, found, "~"))
+
+
+def _names(kind: str, names: Sequence[str]) -> Iterator[_Step]:
+    """Finds names as whole words. Short and common ones are left alone."""
+    known = {name.lower() for name in names if len(name) >= 3 and not COMMON.match(name)}
+    ordered = sorted(known, key=lambda name: (-len(name), name))
+    if ordered:
+        pattern = "|".join(map(re.escape, ordered))
+        begin = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf]))"
+        found = re.compile(rf"(?i){begin}(?:{pattern})(?![A-Za-z0-9])")
+        yield _Step(kind, tuple(ordered), partial(_all, found, f"[{kind}]"))
+
+
+def _all(pattern: re.Pattern[str], mark: str, text: str) -> Iterator[Edit]:
+    return ((*found.span(), mark) for found in pattern.finditer(text))
 
 
 def _random(text: str) -> Iterator[Edit]:
