@@ -275,6 +275,32 @@ def test_no_read_walks_a_table(tmp_path: Path) -> None:
         conn.close()
 
 
+def test_what_is_old_is_told_a_block_at_a_time(tmp_path: Path) -> None:
+    """The same texts, times and rounds, in fewer lines; what is newer comes as it came."""
+    ingest(tmp_path / "first", [asset("demo.jsonl")])
+    rows = [row for row in known(tmp_path / "first") if row["kind"] == "block"]
+    ends = sorted(row["complete_time"] for row in rows if row["complete_time"] is not None)
+    since = ends[len(ends) // 2]
+    conn = open_reading(tmp_path / "first")
+    try:
+        conn.execute("BEGIN")
+        sessions = read_retelling.sessions(conn)
+        told = [*retell(conn, tmp_path / "first", sessions, deltas_since=since)]
+        every = [*retell(conn, tmp_path / "first", sessions)]
+    finally:
+        conn.close()
+    (tmp_path / "told.jsonl").write_bytes(b"".join(b"".join(pieces(line)) for _, line in told))
+    ingest(tmp_path / "second", [tmp_path / "told.jsonl"])
+    assert len(told) < len(every)
+    for before, after in zip(known(tmp_path / "first"), known(tmp_path / "second"), strict=True):
+        if before["kind"] == "block":
+            is_old = before["complete_time"] is not None and before["complete_time"] < since
+            count = min(1, before["delta_count"]) if is_old else before["delta_count"]
+            assert after == {**before, "delta_count": count}
+        else:
+            assert after == before
+
+
 def test_only_some_sessions(tmp_path: Path) -> None:
     ingest(tmp_path / "store", [asset("demo.jsonl")])
     conn: sqlite3.Connection = open_reading(tmp_path / "store")

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--html", type=click.Path(dir_okay=False), help="A static page with the timeline, as well."
 )
+@click.option("--deltas-since", metavar="TIME", hidden=True, help="Before: a block at a time.")
 @click.option("--no-redact", is_flag=True, help="Leave secrets, home folders and names in.")
 @data_dir_option
 @json_option
@@ -49,6 +50,7 @@ def bundle(
     since: str | None,
     output: str | None,
     html: str | None,
+    deltas_since: str | None,
     no_redact: bool,
     data_dir: Path | None,
     as_json: bool,
@@ -73,13 +75,18 @@ def bundle(
         store.conn.execute(
             "BEGIN"
         )  # one snapshot: what is read late agrees with what was read early
-        moment = None if since is None else options.parse_since(since, options.now())
+        moment = None if since is None else _moment(since)
         sessions = _sessions(store.conn, names, moment)
         redactor = None if no_redact else _redactor(store.conn, sessions)
         summary = None
         if output is not None:
             with _writing(output) as put:
-                summary = bundles.write(store.conn, store.data_dir, sessions, redactor, put)
+                fine = (
+                    0.0 if deltas_since is None else options.parse_since(deltas_since, moment or 0)
+                )
+                summary = bundles.write(
+                    *(store.conn, store.data_dir, sessions, redactor, put), deltas_since=fine
+                )
         if html is not None:
             _page(store, sessions, redactor, html)
     if output == "-":
@@ -90,6 +97,10 @@ def bundle(
         print_json({**found, **counts})
     else:
         click.echo(_said(sessions, summary, output, html))
+
+
+def _moment(text: str) -> float:
+    return options.parse_since(text, options.now())
 
 
 def _sessions(

@@ -40,8 +40,10 @@ def write(
     sessions: Sequence[SessionTale],
     redactor: Redactor | None,
     out: Callable[[bytes], object],
+    *,
+    deltas_since: float = 0.0,
 ) -> Summary:
-    """Writes a bundle of some sessions, piece by piece. Run it in one transaction."""
+    """Writes a bundle of sessions, piece by piece (see `retell`). Run it in one transaction."""
     found = Summary(len(sessions))
     texts = Keep() if redactor is None else Redacted(redactor)
 
@@ -52,7 +54,7 @@ def write(
         found.lines += 1
 
     put(header(sessions, is_redacted=redactor is not None))
-    for _, line in retell(conn, data_dir, sessions, texts):
+    for _, line in retell(conn, data_dir, sessions, texts, deltas_since=deltas_since):
         put(line)
     if redactor is not None:
         found.redacted = dict(sorted(redactor.counts.items()))

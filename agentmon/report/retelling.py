@@ -56,11 +56,14 @@ def retell(
     data_dir: Path,
     sessions: Sequence[tales.SessionTale],
     texts: Texts | None = None,
+    *,
+    deltas_since: float = 0.0,
 ) -> Iterator[Timed[Line]]:
     """(time, line) of all that is known of some sessions, in the order of time. `texts` is what
-    they go through on their way. Run it in one transaction: what it reads lazily has to agree."""
-    contents = Contents(conn, data_dir)
-    tellers = [SessionTeller(conn, contents, one, texts or Keep()) for one in sessions]
+    they go through on their way; a block that was complete before `deltas_since` comes as one
+    delta. Run it in one transaction: what it reads lazily has to agree."""
+    contents, through = Contents(conn, data_dir), texts or Keep()
+    tellers = [SessionTeller(conn, contents, one, through, deltas_since) for one in sessions]
     tellers.sort(key=lambda teller: teller.begin)
     yield from merged((teller.begin, 0, teller.lines) for teller in tellers)
 
@@ -79,10 +82,12 @@ class SessionTeller:
         contents: Contents,
         session: tales.SessionTale,
         texts: Texts,
+        deltas_since: float = 0.0,
     ) -> None:
         self._conn = conn
         self._contents = contents
         self._session = session
+        self.deltas_since = deltas_since
         self._texts = texts
         self._count = 0
         self._metas: dict[tuple[int | None, str | None, str], Meta] = {}

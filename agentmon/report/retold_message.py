@@ -36,6 +36,9 @@ Lines = Iterator[Timed[bytes | LongLine]]
 class Teller(Protocol):
     """The session that a message is of."""
 
+    deltas_since: float
+    """Blocks that were complete before are told as one delta."""
+
     @property
     def sid(self) -> str: ...
 
@@ -183,6 +186,10 @@ class MessageTeller:
         return None if one.is_spliced and one.is_started else one.request_id
 
     @property
+    def deltas_since(self) -> float:
+        return self._session.deltas_since
+
+    @property
     def texts(self) -> Texts:
         return self._texts
 
@@ -302,9 +309,14 @@ class BlockTeller:
     def _pieces(self) -> Iterator[tuple[int, int, str]]:
         """(counter, epoch milliseconds, text) of each delta, in the order in which they came."""
         one, message = self._block, self._message
-        chunks = message.chunks(one)
         text = message.stored(one)
         skipped = len(one.start_text) if one.has_start else 0
+        end = one.complete_time
+        if end is not None and end < message.deltas_since and not one.is_cut:
+            whole = message.texts.cut("".join(text)[skipped:], (), is_json=self._is_call)[0]
+            yield self._count + 1, round(end * 1000), whole
+            return
+        chunks = message.chunks(one)
         if message.texts.keeps and is_plain(chunks):
             yield from self._plain(chunks, _Reader(text, skipped))
             return
