@@ -142,6 +142,28 @@ def test_a_session_that_is_there_is_not_taken_again(
     assert known(fresh) == known(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("deltas", [0, 100, 10_000])
+def test_only_the_newest_deltas_are_told_one_by_one(
+    demo: Path, tmp_path: Path, deltas: int
+) -> None:
+    out = tmp_path / "run.jsonl"
+    bundle(demo, "--since", "2020-01-01", "--no-redact", "--deltas", deltas, "-o", out)
+    ingest(tmp_path / "again", [out])
+    before = [row for row in known(demo) if row["kind"] == "block" and row["is_complete"]]
+    after = [row for row in known(tmp_path / "again") if row["kind"] == "block"]
+    told = {(row["flow_id"], row["index"]): row for row in after}
+    newest = sorted(before, key=lambda row: -row["complete_time"])
+    left = deltas
+    for row in newest:
+        found = told[row["flow_id"], row["index"]]
+        left -= row["delta_count"]
+        if left >= 0:
+            assert found == row
+        elif row["complete_time"] < newest[0]["complete_time"] - 200:
+            assert found["delta_count"] == min(1, row["delta_count"])
+        assert found["sha256"] == row["sha256"]
+
+
 def test_what_was_passed_over_stays_so_after_a_restart(demo: Path, tmp_path: Path) -> None:
     out = tmp_path / "run.jsonl"
     bundle(demo, "--since", "2020-01-01", "-o", out)

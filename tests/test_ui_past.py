@@ -144,8 +144,6 @@ async def test_an_empty_store_has_no_past(tmp_path: Path, temporary: Path) -> No
         screen = Shown(app, pilot)
         await until(lambda: live.engine is not None)
         await screen.press("less_than_sign")
-        await until(lambda: app.main.footer.message is not None)
-        assert app.main.footer.message is not None
-        assert "No way back: nothing was heard yet" in app.main.footer.message.text
+        await until(lambda: "No way back: nothing was heard yet" in said(app.main))
         assert app.screen is app.main
     assert left(temporary) == []

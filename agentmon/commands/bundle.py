@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--html", type=click.Path(dir_okay=False), help="A static page with the timeline, as well."
 )
-@click.option("--deltas-since", metavar="TIME", hidden=True, help="Before: a block at a time.")
+@click.option("--deltas", type=click.IntRange(min=0), hidden=True, help="The newest; else blocks.")
 @click.option("--no-redact", is_flag=True, help="Leave secrets, home folders and names in.")
 @data_dir_option
 @json_option
@@ -50,7 +50,7 @@ def bundle(
     since: str | None,
     output: str | None,
     html: str | None,
-    deltas_since: str | None,
+    deltas: int | None,
     no_redact: bool,
     data_dir: Path | None,
     as_json: bool,
@@ -75,15 +75,13 @@ def bundle(
         store.conn.execute(
             "BEGIN"
         )  # one snapshot: what is read late agrees with what was read early
-        moment = None if since is None else _moment(since)
+        moment = None if since is None else options.parse_since(since, options.now())
         sessions = _sessions(store.conn, names, moment)
         redactor = None if no_redact else _redactor(store.conn, sessions)
         summary = None
         if output is not None:
             with _writing(output) as put:
-                fine = (
-                    0.0 if deltas_since is None else options.parse_since(deltas_since, moment or 0)
-                )
+                fine = 0.0 if deltas is None else _fine(store.conn, sessions, deltas)
                 summary = bundles.write(
                     *(store.conn, store.data_dir, sessions, redactor, put), deltas_since=fine
                 )
@@ -99,8 +97,10 @@ def bundle(
         click.echo(_said(sessions, summary, output, html))
 
 
-def _moment(text: str) -> float:
-    return options.parse_since(text, options.now())
+def _fine(conn: sqlite3.Connection, sessions: "Sequence[SessionTale]", deltas: int) -> float:
+    from agentmon.store import read_retelling
+
+    return read_retelling.time_of_newest(conn, [one.sid for one in sessions], deltas)
 
 
 def _sessions(

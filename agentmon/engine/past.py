@@ -19,8 +19,8 @@ from agentmon.engine.playback import Playback
 BACK = 10.0
 """Seconds before the newest line at which the past begins to play."""
 
-FINE = 3600.0
-"""Seconds of it that are told delta by delta; what is older comes a block at a time, since days of
+FINE = 20_000
+"""Deltas that are told one by one, the newest; what is older comes a block at a time, since days of
 deltas would take minutes to read."""
 
 RETOLD = "past.jsonl"
@@ -64,17 +64,18 @@ async def past_of(feed: Feed, seconds: float) -> Past:
         raise NoPast("nothing was heard yet")
     folder = Path(tempfile.mkdtemp(prefix="agentmon-past-"))
     try:
-        await _retell(feed.data_dir, min(feed.now(), newest), seconds, folder / RETOLD)
+        await _retell(feed.data_dir, min(feed.now(), newest) - seconds, folder / RETOLD)
         return Past(folder, feed.limits)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-async def _retell(data_dir: Path, until: float, seconds: float, target: Path) -> None:
+async def _retell(data_dir: Path, since: float, target: Path) -> None:
+    moment = datetime.fromtimestamp(max(0.0, since), UTC).isoformat()
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agentmon", "bundle", "--no-redact", "--json"),
-        *("--since", _moment(until - seconds), "--deltas-since", _moment(until - FINE)),
+        *("--since", moment, "--deltas", str(FINE)),
         *("--data-dir", str(data_dir), "-o", str(target)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
@@ -90,7 +91,3 @@ async def _retell(data_dir: Path, until: float, seconds: float, target: Path) ->
         words = said.decode("utf-8", "replace").strip().splitlines()
         reason = words[-1].removeprefix("agentmon: ") if words else "the store was not retold"
         raise NoPast(reason)
-
-
-def _moment(time: float) -> str:
-    return datetime.fromtimestamp(max(0.0, time), UTC).isoformat()

@@ -191,7 +191,23 @@ _IDLE = """
 SELECT phase_since, phase_detail FROM agents WHERE sid = ? AND agent_id = '' AND phase = 'idle'
 """
 
-STATEMENTS = (_IDLE, _PROMPTS, _ROUNDS, _MESSAGES, _BLOCKS, _DELTAS, _RESULTS, _NOTICES, _AGENTS)
+_COUNTED = """
+SELECT b.complete_time, b.delta_count FROM messages m JOIN content_blocks b USING (flow_id)
+WHERE m.sid = ? AND b.complete_time IS NOT NULL AND b.delta_count > 0
+"""
+
+STATEMENTS = (
+    _IDLE,
+    _COUNTED,
+    _PROMPTS,
+    _ROUNDS,
+    _MESSAGES,
+    _BLOCKS,
+    _DELTAS,
+    _RESULTS,
+    _NOTICES,
+    _AGENTS,
+)
 """Every SELECT with a key here, so that a test can hold each to an index."""
 
 
@@ -255,6 +271,17 @@ def _flags(kind: type[Struct]) -> list[int]:
 
 
 _MESSAGE_FLAGS, _BLOCK_FLAGS, _TOLD_FLAGS = _flags(MessageTale), _flags(BlockTale), _flags(Told)
+
+
+def time_of_newest(conn: sqlite3.Connection, sids: Sequence[str], deltas: int) -> float:
+    """From when on the blocks of some sessions have so many deltas in all, by when they were
+    complete; 0 where they have fewer."""
+    found = [row for sid in sids for row in conn.execute(_COUNTED, (sid,))]
+    for time, count in sorted(found, reverse=True):
+        deltas -= count
+        if deltas < 0:
+            return float(time)
+    return 0.0
 
 
 def delta_chunks(conn: sqlite3.Connection, flow_id: str, index: int) -> list[bytes]:

@@ -1,5 +1,6 @@
 """What a person does to a replay: playing, stepping, going to moments, marks and loops."""
 
+import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from string import ascii_lowercase, digits
@@ -159,13 +160,13 @@ class Decking(Views):
         if self._is_rewinding:
             return
         self._is_rewinding = True
-        screen.say("Going back in time …", "accent")
         screen.run_worker(self._rewind(), group="past", exit_on_error=False)
 
     async def _rewind(self) -> None:
         from agentmon.ui.screens.past import PastScreen
 
         screen = self.screen
+        telling = asyncio.create_task(self._tell_of_rewinding())
         try:
             lines = (await screen.feed.query(read.counts))["lines"]
             past = await past_of(screen.feed, screen.settings.ui.back)
@@ -176,8 +177,14 @@ class Decking(Views):
             return
         finally:
             self._is_rewinding = False
+            telling.cancel()
         screen.unsay()
         screen.app.push_screen(PastScreen(past, screen, lines))
+
+    async def _tell_of_rewinding(self) -> None:
+        while True:
+            self.screen.say("Going back in time …", "accent")
+            await asyncio.sleep(1.0)
 
     def further_back(self) -> None:
         self._go(self._further_back())
