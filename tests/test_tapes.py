@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import random
 from collections.abc import Iterable, Sequence
 from math import inf
 from pathlib import Path
@@ -229,6 +230,36 @@ def test_it_goes_on_from_any_line(
         assert source.at == (place or places[0])
         assert lines_of(source, size) == whole[number:]
         assert source.at == places[-1]
+
+
+def restarted(data_dir: Path, folder: Path, stops: Sequence[int]) -> list[Row]:
+    """The dump after so many lines, with an end of the program at each stop."""
+    place: Cue | None = None
+    for stop in stops:
+        with Ingestion(data_dir) as run:
+            source = over([folder], data_dir)
+            source.cue(place)
+            source.limit = stop
+            run.engine.add_input(source)
+            while run.engine.pump(1000) or not run.engine.is_whole:
+                continue
+            run.commit()
+            place = source.at
+    return dumped(data_dir)
+
+
+@pytest.mark.parametrize("name", ["claude-cut", "claude-concurrent", "codex-spawn"])
+def test_several_sources_of_one_story_over_restarts(
+    name: str, shared: Path, tmp_path: Path
+) -> None:
+    """Wire log, output, transcript and hooks of the same sessions, stopped in the middle of any."""
+    folder = shared / "captures" / name
+    total = len(lines_of(over([folder], tmp_path)))
+    rng = random.Random(name)
+    for number in range(3):
+        stops = sorted(rng.sample(range(total), 12))
+        found = restarted(tmp_path / f"{number}", folder, stops)
+        assert_same(found, restarted(tmp_path / f"{number}-whole", folder, stops[-1:]))
 
 
 # -- bad input
