@@ -52,20 +52,15 @@ TAPES = "tapes"
 
 
 def clock_over(
-    paths: Sequence[str],
-    spool: Path | None = None,
-    *,
-    speed: float = 1.0,
-    forced: str | None = None,
-    stdin: int = 0,
+    paths: Sequence[str], spool: Path | None = None, *, forced: str | None = None
 ) -> VirtualClock:
     """A clock from the first to the last moment of recordings; `spool` is that of `Tapes`.
 
     Raises OSError for what can't be read, NothingToPlay for recordings without times.
     """
     with tempfile.TemporaryDirectory(prefix="agentmon-") as folder:
-        found = open_reels(paths, spool or Path(folder), forced=forced, stdin=stdin)
-    return VirtualClock(found.start, found.end, speed=speed)
+        found = open_reels(paths, spool or Path(folder), forced=forced)
+    return VirtualClock(found.start, found.end)
 
 
 class Lent:
@@ -107,9 +102,10 @@ class Playback(Live):
         self._folder = Path(tempfile.mkdtemp(prefix="agentmon-"))
         spool = self._folder / TAPES
         try:
-            self.clock = clock = clock_over(paths, spool, speed=speed, forced=forced, stdin=stdin)
+            reels = open_reels(paths, spool, forced=forced, stdin=stdin)
+            self.clock = clock = VirtualClock(reels.start, reels.end, speed=speed)
             self._begins = None if at is None else parse_at(at, start=clock.start, end=clock.end)
-            self.tapes = Tapes(paths, clock, spool=spool, format=forced)
+            self.tapes = Tapes(paths, clock, spool=spool, reels=reels)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
