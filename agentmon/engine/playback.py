@@ -1,6 +1,7 @@
 """Replay and demo: the same engine over recordings, on a virtual clock, in a store of its own."""
 
 import asyncio
+import contextlib
 import shutil
 import sqlite3
 import tempfile
@@ -17,6 +18,7 @@ from agentmon.engine.live import SLICE_LINES, Live
 from agentmon.engine.moments import Moment, parse_at
 from agentmon.engine.reeling import Checkpoint, Landmarks, Order
 from agentmon.engine.timeline import Timeline, delete, sweep
+from agentmon.logfile import log
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.procs import Seen, Wanted
 from agentmon.sources.reader import READ, Chunk
@@ -33,6 +35,9 @@ TURN_SECONDS = 0.03
 
 FAR_LINES = 4_000
 """Lines from which on a checkpoint is gone to, rather than read up to."""
+
+INDEX_AFTER = 0.5
+"""Seconds until a recording is indexed, where nobody wants to go anywhere before."""
 
 LOOP_SECONDS = 3.0
 """Pause at the end of a looped recording."""
@@ -123,6 +128,8 @@ class Playback(Live):
         """What the task that reads is to carry out now."""
         self._arrived = asyncio.Event()
         self._wake = asyncio.Event()
+        self._wish = asyncio.Event()
+        """Somebody wants to go somewhere: the index is needed soon."""
         self._waste: set[asyncio.Task[None]] = set()
         self._minding: asyncio.Task[None] | None = None
         self._stopped = False
@@ -133,6 +140,7 @@ class Playback(Live):
         """The state as of a moment: every line up to it, none after it. `play`: whether it plays
         on from there; None: as before. Does nothing after `stop`, or where a newer wish waits."""
         self._newest = aim
+        self._wish.set()
         async with self._moving:
             if self._stopped or self._newest is not aim:
                 return
@@ -177,17 +185,29 @@ class Playback(Live):
         found = self.timeline.before(time=aim.time, number=aim.number)
         is_far = found is not None and found.number > self.tapes.number + FAR_LINES
         if self._is_ahead(aim) and not is_far:
+            self.tapes.limit = aim.number  # what reads now does not know of the order yet
             self._wake.set()
         else:
             await self._leave()
-            if found is None:
-                self.tapes.cue(None)
-            else:
-                self.tapes.cue(found.cue)
-                await asyncio.to_thread(self.timeline.put, found, self.data_dir)
-                self._is_lent = True
+            await self._place(found)
             await super().start()
         await self._arrival()
+
+    async def _place(self, found: Checkpoint | None) -> None:
+        """Puts the store of a checkpoint in place; from the beginning where there is none, or no
+        room for it."""
+        self.tapes.cue(None)
+        if found is None:
+            return
+        try:
+            await asyncio.to_thread(self.timeline.put, found, self.data_dir)
+        except OSError as problem:
+            log.warning("a checkpoint could not be put in place: %s", problem)
+            self.timeline.forget(None)
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+            return
+        self._is_lent = True
+        self.tapes.cue(found.cue)
 
     def _is_ahead(self, aim: Moment) -> bool:
         """Whether reading on leads there: no line after it is in."""
@@ -250,9 +270,14 @@ class Playback(Live):
     # -- what is known of all of it
 
     async def ask_all(self, fn: Callable[[sqlite3.Connection, Path], T]) -> T:
-        """Asks the store that knows most: `fn(connection, data_dir)`."""
-        if self.timeline.total >= self.tapes.number > 0:
-            return await self.timeline.ask(fn)
+        """Asks the store that knows most: `fn(connection, data_dir)`. While the index is not ahead
+        of what is shown, that is waited for."""
+        self._wish.set()
+        timeline = self.timeline
+        while timeline.total <= self.tapes.number and not timeline.done.is_set():
+            await timeline.news.wait()
+        if timeline.checkpoints and timeline.total >= self.tapes.number:
+            return await timeline.ask(fn)
         data_dir = self.data_dir
         return await self.query(lambda conn: fn(conn, data_dir))
 
@@ -271,6 +296,7 @@ class Playback(Live):
 
     async def stop(self) -> None:
         self._stopped = True
+        await asyncio.sleep(0)  # what was begun just now begins, so that it can be ended
         try:
             # a move under way is waited for: cancelled, its thread would go on opening a store
             async with self._moving:
@@ -294,6 +320,10 @@ class Playback(Live):
 
     async def _mind(self) -> None:
         """Goes to where it begins, and begins again at the end of what is looped."""
+        with contextlib.suppress(TimeoutError):
+            # the first board does not wait for what can wait
+            async with asyncio.timeout(0.0 if self._begins is not None else INDEX_AFTER):
+                await self._wish.wait()
         await self.timeline.start()
         if self._begins is not None:
             self.problem = await self.deck.go_to(self._begins, play=True)
@@ -323,6 +353,7 @@ class Playback(Live):
     def status(self) -> Status:
         status = super().status()
         status.note = self.tapes.note or status.note
+        status.problem = status.problem or self.timeline.problem
         return status
 
     async def _wait(self, engine: Engine, seconds: float) -> None:
