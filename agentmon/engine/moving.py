@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -254,11 +255,12 @@ class Moving(Live):
         self._wake.clear()
 
     async def _carry_out(self, engine: Engine, aim: Moment) -> None:
-        """Reads on to a moment and commits that. By number, the lines lead the clock there."""
+        """Reads on to a moment and commits that. The lines lead the clock there: what is shown on
+        the way is as of some moment, too."""
         tapes, clock = self.tapes, self.clock
         tapes.limit = aim.number
-        clock.stand_at(self._reached if aim.time is None else aim.time)
-        clock.be_led(aim.number is not None)
+        clock.stand_at(self._reached)
+        clock.be_led(True, inf if aim.time is None else aim.time)
         try:
             while True:
                 more = engine.pump(SLICE_LINES)
@@ -269,6 +271,8 @@ class Moving(Live):
                 elif engine.is_whole and (engine.is_due or is_over):
                     if engine.has_changes:
                         await self._commit(engine)
+                    if not more and aim.time is not None:
+                        clock.stand_at(aim.time)
                     if is_over:
                         break
                 await asyncio.sleep(0)
