@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentmon.engine import playback, reeling
+from agentmon.engine import moving, reeling
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.moments import Moment
 from agentmon.engine.playback import Playback, clock_over, read_until
@@ -272,7 +272,7 @@ async def test_sources_of_any_format_are_wound_exactly(
 ) -> None:
     """From checkpoints, forth and back: the store and the clock are as if read from the start."""
     monkeypatch.setattr(reeling, "LINES", 20)
-    monkeypatch.setattr(playback, "FAR_LINES", 1)
+    monkeypatch.setattr(moving, "FAR_LINES", 1)
     folder = str(shared / "captures" / name)
     rng = random.Random(name)
     async with running(Playback([folder], LIMITS, at="#1")) as deck:
