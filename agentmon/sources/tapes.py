@@ -71,6 +71,7 @@ class Tape:
         self._read = latest
         self._file: OpenFile | None = None
         self._splitter = LineSplitter(position, body=_Again(self.reel.body))
+        self._is_opened = position > 0
         self._items: list[bytes | Piece] = []
         self._times: list[float] = []
         self._at = 0
@@ -87,7 +88,7 @@ class Tape:
 
     def due(self) -> float | None:
         """The time of the next line; None where there is none yet."""
-        if not self._splitter.end and self.reel.has_lines:
+        if not self._is_opened and self.reel.has_lines:
             return self.reel.start  # not opened before its time: a folder may hold thousands
         return self._times[self._at] if self._at < len(self._times) or self._fill() else None
 
@@ -115,6 +116,7 @@ class Tape:
 
     def _fill(self) -> bool:
         """Reads on; False where there is no whole line more."""
+        self._is_opened = True
         try:
             file = self._file = self._file or OpenFile(self.reel.body)
             while data := os.pread(file.fd, PIECE, self._splitter.end):
@@ -202,12 +204,9 @@ class Tapes:
     @property
     def at(self) -> Cue:
         """The place where it stands."""
-        tapes = self._tapes
-        return Cue(
-            self.number,
-            tuple(tape.position for tape in tapes),
-            tuple(tape.latest for tape in tapes),
-        )
+        positions = tuple(tape.position for tape in self._tapes)
+        latest = tuple(tape.latest if tape.position else self.start for tape in self._tapes)
+        return Cue(self.number, positions, latest)
 
     def cue(self, cue: Cue | None) -> None:
         """Goes on from a place; None: from the beginning."""
