@@ -16,6 +16,7 @@ import click
 from agentmon import __version__, config
 from agentmon.commands.options import (
     clear_errors,
+    clear_moments,
     complain,
     data_dir_option,
     format_option,
@@ -35,6 +36,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 ROOMS = {
+    "bundle": "bundle",
     "checkpoints": "checkpoint",
     "compare": "compare",
     "configuring": "config",
@@ -42,6 +44,7 @@ ROOMS = {
     "errors": "errors",
     "export": "export",
     "hooks": "hook hooks",
+    "incidents": "incidents",
     "lists": "pending sessions stalled unbalanced",
     "mcp_server": "mcp",
     "messages": "send inbox listen messages",
@@ -104,6 +107,8 @@ class Commands(click.Group):
                 skip = False
             elif arg == "--data-dir":
                 skip = True
+            elif arg == "--replay":
+                return None  # what follows are paths, whatever they are called
             elif not arg.startswith("-"):
                 return at if arg in self.commands or arg in _ROOM_OF else None
             elif arg == "--":
@@ -126,7 +131,7 @@ def main() -> None:
     agentmon --demo                     a lively board, no agent needed
     agentmon                            the agents of this machine
     agentmon ~/centralized-logs         every log below a folder
-    agentmon --replay run/sse_lines.jsonl
+    agentmon --replay run/sse_lines.jsonl old.jsonl.zst
     agentmon --once --json              the board, once, for a script
 
     Exit codes: 0 ok, 1 runtime error, 2 usage, 130 Ctrl+C.
@@ -138,9 +143,16 @@ def main() -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
-@click.option("--replay", "replay", type=click.Path(), help="Play a finished log.")
+@click.option("--replay", is_flag=True, help="Play PATHs from their beginning, as it happened.")
 @click.option("--demo", is_flag=True, help="Play a bundled recording; touches no store.")
 @click.option("--once", is_flag=True, help="Print the board once, as text, and exit.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="Where --replay begins, or stands with --once: 14:03:20, +90s (from its beginning), -2m"
+    " (before its end), 50%, an event #1234, or a round.",
+)
+@click.option("--events", is_flag=True, help="Print each event of --replay on a line, and exit.")
 @click.option(
     "--speed",
     default="1",
@@ -162,9 +174,11 @@ def main() -> None:
 @json_option
 def watch(
     paths: tuple[str, ...],
-    replay: str | None,
+    replay: bool,
     demo: bool,
     once: bool,
+    at: str | None,
+    events: bool,
     speed: str,
     ascii_: bool | None,
     theme: str | None,
@@ -185,6 +199,8 @@ def watch(
     \b
     agentmon ~/centralized-logs/claude/sse_lines.jsonl
     agentmon --demo
+    agentmon --replay run.jsonl --at 14:03:20 --once --json
+    agentmon --replay run.jsonl --events --json | jq .event
     tail -f log | agentmon -
     """
     import shutil
@@ -200,15 +216,19 @@ def watch(
         health__overdue_after=overdue_after,
         store__data_dir=None if data_dir is None else str(data_dir),
     )
-    if (replay is not None) + demo + bool(paths) > 1:
+    if demo and (replay or paths):
         raise click.UsageError("give one of PATHs, --replay and --demo")
-    is_shown = not (once or as_json) and sys.stdout.isatty() and _has_keyboard(paths)
-    if with_tap and (demo or replay is not None or not is_shown):
+    if replay and not paths:
+        raise click.UsageError("--replay needs a file, a folder, or -")
+    if (at is not None or events) and not replay and not demo:
+        raise click.UsageError("--at and --events are for --replay and --demo")
+    is_shown = not (once or as_json or events) and sys.stdout.isatty() and _has_keyboard(paths)
+    if with_tap and (demo or replay or not is_shown):
         raise click.UsageError("--with-tap needs a screen that follows agents")
     request = showing.Request(
         settings=loaded.settings,
-        paths=paths,
-        replay=replay,
+        paths=() if replay else paths,
+        replay=paths if replay else (),
         demo=demo,
         speed=_speed(speed),
         width=shutil.get_terminal_size((100, 24)).columns,
@@ -216,10 +236,15 @@ def watch(
         as_json=as_json,
         redis=redis,
         format=known_format(format_),
+        at=at,
     )
-    with clear_errors():
+    with clear_errors(), clear_moments():
         if as_json:
             utf8_output()
+        if events:
+            for line in showing.print_events(request):
+                click.echo(line)
+            return
         if not is_shown:
             click.echo(showing.print_once(request))
             return

@@ -2,10 +2,8 @@
 
 import os
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +18,7 @@ from agentmon.engine.ingest import Ingestion
 from agentmon.engine.judging import Judge
 from agentmon.engine.live import BACKLOG_BYTES, Live
 from agentmon.engine.places import inputs, limits, policy
-from agentmon.engine.playback import Playback, clock_over, read_until
+from agentmon.engine.playback import Playback
 from agentmon.report import board, known, render
 from agentmon.sources.procs import LOOK_DISTANCE, Processes
 from agentmon.store import db, verdicts
@@ -35,7 +33,8 @@ class Request(Struct):
 
     settings: config.Settings
     paths: tuple[str, ...]
-    replay: str | None
+    replay: tuple[str, ...]
+    """Recordings to play, together."""
     demo: bool
     speed: float
     width: int
@@ -47,15 +46,17 @@ class Request(Struct):
     """Where lines of other machines come from."""
     taps: tuple[str, ...] = ()
     """Lines to paste into another pane, for taps that listen already."""
+    at: str | None = None
+    """The moment of a replay, as `engine.moments` reads it."""
 
 
 # -- printed once
 
 
 def print_once(request: Request) -> str:
-    """The board as text or JSON. Raises StoreError, OSError, NothingToPlay."""
+    """The board as text or JSON. Raises StoreError, OSError, NothingToPlay, NoMoment, Unclear."""
     bounds = limits(request.settings)
-    if request.demo or request.replay is not None:
+    if request.demo or request.replay:
         found, facts, now = _recorded(request)
         looked: list[str] = []
     else:
@@ -80,16 +81,27 @@ Facts = dict[known.Key, known.Known]
 
 
 def _recorded(request: Request) -> tuple[board.Board, Facts, float]:
-    """The board at a lively moment of the demo, or at the end of a replay."""
-    path = str(asset(DEMO)) if request.demo else str(request.replay)
-    clock = clock_over([path])
-    share = DEMO_MOMENT if request.demo else 1.0
-    moment = clock.start + (clock.end - clock.start) * share
-    with tempfile.TemporaryDirectory(prefix="agentmon-") as folder, Ingestion(Path(folder)) as run:
-        read_until(run.engine, [path], clock, moment)
-        run.commit()
+    """The board as of a moment; else at a lively one of the demo, or at the end of a replay."""
+    from agentmon.engine.headless import as_of
+
+    at = request.at or (f"{100 * DEMO_MOMENT}%" if request.demo else None)
+    with as_of(_recordings(request), at, request.format) as (run, moment):
         found = board.load(run.conn)
         return found, known.load(run.conn, found), moment
+
+
+def _recordings(request: Request) -> list[str]:
+    return [str(asset(DEMO))] if request.demo else list(request.replay)
+
+
+def print_events(request: Request) -> Iterator[str]:
+    """Every event of a replay, up to `at`: a line of text or JSON each. Raises OSError,
+    NothingToPlay, NoMoment, Unclear."""
+    from agentmon.engine.headless import events_of
+    from agentmon.report.event_lines import plain
+
+    for line in events_of(_recordings(request), request.at, request.format):
+        yield json_text(msgspec.structs.asdict(line)) if request.as_json else plain(line)
 
 
 def _current(request: Request) -> tuple[board.Board, Facts, list[str]]:
@@ -148,7 +160,7 @@ def _judge(run: Ingestion, bounds: Limits) -> None:
 def show(request: Request) -> int:
     """Runs the screen until it is left; the exit code. Raises StoreError, OSError."""
     logfile.keep(config.state_dir(os.environ))
-    stdin = _keyboard_from_terminal() if "-" in request.paths else 0
+    stdin = _keyboard_from_terminal() if "-" in (*request.paths, *request.replay) else 0
     feed = _feed(request, stdin)
     os.environ.setdefault("TEXTUAL_FPS", "120")  # read when Textual is imported (perf.md 6)
     from agentmon.ui.app import AgentmonApp
@@ -164,10 +176,17 @@ def show(request: Request) -> int:
 
 def _feed(request: Request, stdin: int) -> Feed:
     bounds = limits(request.settings)
-    if request.demo:
-        return Playback([str(asset(DEMO))], bounds, title="demo", speed=request.speed, loops=True)
-    if request.replay is not None:
-        return Playback([request.replay], bounds, title="replay", speed=request.speed)
+    if request.demo or request.replay:
+        return Playback(
+            _recordings(request),
+            bounds,
+            title="demo" if request.demo else "replay",
+            speed=request.speed,
+            loops=request.demo,
+            at=request.at,
+            forced=request.format,
+            stdin=stdin,
+        )
     data_dir = config.data_dir(request.settings, os.environ)
     db.make_folder(data_dir)
     db.create(data_dir).close()  # what keeps it from opening is said before there is a screen

@@ -53,6 +53,7 @@ def ingest(
         _derive(data_dir)
     nothing = paths and not run.engine.input_count and not summary.problems
     problems = [f"no logs below {', '.join(paths)}"] if nothing else summary.problems
+    problems += sorted(run.engine.notes.values())
     return msgspec.to_builtins(summary), problems
 
 

@@ -58,6 +58,7 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
         "ui.theme": "nord",
         "ui.ascii": "yes",
         "ui.mouse": "1",
+        "ui.back": "6h",
         "store.data_dir": "/data",
         "follow.poll": "100ms",
         "attention.bell": "no",

@@ -11,8 +11,9 @@ import pytest
 from agentmon.engine import playback
 from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
-from agentmon.engine.playback import NothingToPlay, Playback, clock_over, read_until
+from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board
+from agentmon.sources.reels import NothingToPlay
 from agentmon.store import read
 from tests.differential import dumped, ingest
 from tests.feeds import SIZE, asking, changes, finished, sid_of, snapshot, write
@@ -46,12 +47,12 @@ async def test_at_full_speed_it_equals_an_ingested_store(tmp_path: Path, tempora
     log = recording(tmp_path)
     ingest(tmp_path / "ingested", [log])
     async with running(Playback([str(log)], LIMITS, speed=inf)) as played:
-        await until(lambda: played.ended)
+        await until(lambda: played.deck.ended)
         await until_lines(played, 20 * SIZE)
-        assert played.position == 1.0
+        assert played.deck.position == 1.0
         assert changes(snapshot(played.data_dir), snapshot(tmp_path / "ingested")) == []
         assert played.data_dir.is_relative_to(temporary)
-        assert played.transport is played
+        assert played.transport is played.deck
         assert played.status().title == "replay"
     assert files_in(temporary) == []
 
@@ -75,19 +76,20 @@ async def test_only_what_is_due_is_there(tmp_path: Path, temporary: Path) -> Non
     log = write(tmp_path / "log.jsonl", [*asking(Talk()), *finished(2, 3_600_000)])
     async with running(Playback([str(log)], LIMITS)) as played:
         await until_lines(played, len(asking(Talk())))
-        assert (played.playing, played.ended, played.speed) == (True, False, 1.0)
-        played.toggle()
-        assert not played.playing
+        deck = played.deck
+        assert (deck.playing, deck.ended, deck.speed) == (True, False, 1.0)
+        deck.toggle()
+        assert not deck.playing
         stood = played.now()
         for _ in range(20):
-            played.faster()
+            deck.faster()
         await asyncio.sleep(0.2)
         assert played.now() == stood
         assert (await played.query(read.counts))["lines"] == len(asking(Talk()))
         (thread,) = (await played.query(board.load)).threads
         assert thread.verdict(played.now(), LIMITS).word == "ok"
         assert thread.verdict(played.now() + 601, LIMITS).word == "overdue"
-        played.toggle()
+        deck.toggle()
         await until_lines(played, len(asking(Talk())) + SIZE)
         assert played.now() == (START + 3_601_300) / 1000
     assert files_in(temporary) == []
@@ -98,15 +100,15 @@ async def test_it_begins_again(tmp_path: Path, temporary: Path) -> None:
     async with running(Playback([str(log)], LIMITS, speed=inf)) as played:
         await until_lines(played, 20 * SIZE)
         first, before = played.data_dir, revision(played)
-        played.toggle()
-        await played.restart()
+        played.deck.toggle()
+        await played.deck.restart()
         assert revision(played) > before
-        assert played.playing or played.ended
+        assert played.playing or played.deck.ended
         await until_lines(played, 20 * SIZE)
         assert played.data_dir != first
         assert not first.exists()
         assert dumped(played.data_dir)[-1]["duplicates"] == 0
-        await asyncio.gather(played.restart(), played.restart())
+        await asyncio.gather(played.deck.restart(), played.deck.restart())
         await until_lines(played, 20 * SIZE)
     assert files_in(temporary) == []
 
@@ -117,7 +119,7 @@ async def test_a_slow_one_begins_again_at_its_beginning(tmp_path: Path, temporar
         await until_lines(played, len(asking(Talk())))
         await until(lambda: played.now() > (START + 5000) / 1000)
         stood = played.now()
-        await played.restart()
+        await played.deck.restart()
         assert played.now() < stood
         await until_lines(played, len(asking(Talk())))
     assert files_in(temporary) == []

@@ -86,9 +86,11 @@ async def test_tabs_stand_in_the_footer_and_keys_go_round(feed: StoreFeed) -> No
             assert screen.page.footer.tab is tab
         await screen.press("greater_than_sign")
         assert screen.page is None
-        await screen.press("less_than_sign")
+        await screen.press("T", "less_than_sign")
+        assert screen.page is None
+        await screen.press("W", "less_than_sign")
         assert screen.page is not None
-        assert screen.page.footer.tab is tabs.TABS[-1]
+        assert screen.page.footer.tab is tabs.TABS[-2]
         await screen.press("T")
         assert screen.page is not None
         await screen.press("1")

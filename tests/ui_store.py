@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from agentmon.assets import asset
 from agentmon.core.health import Limits
-from agentmon.engine.feed import Status, Transport
+from agentmon.core.landmarks import Landmark
+from agentmon.engine.feed import Mark, Status, Transport
 from agentmon.store.sizes import Sizes, Texts
 
 T = TypeVar("T")
@@ -142,6 +143,18 @@ class FakeTransport:
         self.position = 0.25
         self.ended = False
         self.restarts = 0
+        self.start, self.end = NOW - 600.0, NOW
+        self.number, self.total = 250, 1000
+        self.indexed: float | None = None
+        self.idle: float | None = None
+        self.collapses_idle = False
+        self.loop: tuple[float, float] | None = None
+        self.landmarks: list[Landmark] = []
+        self.marks: list[Mark] = []
+        self.asked: list[tuple[object, ...]] = []
+        """What it was asked for, in order."""
+        self.answer: str | None = None
+        """What it says to what a person typed."""
 
     def toggle(self) -> None:
         self.playing = not self.playing
@@ -154,6 +167,33 @@ class FakeTransport:
 
     async def restart(self) -> None:
         self.restarts += 1
+
+    async def seek(self, moment: float) -> None:
+        self.asked.append(("seek", moment))
+
+    async def seek_number(self, number: int) -> None:
+        self.asked.append(("seek_number", number))
+
+    async def step(self, events: int) -> None:
+        self.asked.append(("step", events))
+
+    async def step_block(self, direction: int) -> None:
+        self.asked.append(("step_block", direction))
+
+    async def go(self, text: str) -> str | None:
+        self.asked.append(("go", text))
+        return self.answer
+
+    async def jump(self, kind: str, direction: int) -> str | None:
+        self.asked.append(("jump", kind, direction))
+        return self.answer
+
+    async def find(self, text: str, direction: int) -> str | None:
+        self.asked.append(("find", text, direction))
+        return self.answer
+
+    def mark(self, note: str) -> None:
+        self.marks.append(Mark(NOW, self.number, note))
 
 
 class StoreFeed:

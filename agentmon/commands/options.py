@@ -53,8 +53,8 @@ def format_option(fn: F) -> F:
         "--format",
         "format_",
         metavar="NAME",
-        help="What the inputs are (sse-lines, transcript, rollout, stream-json, codex-exec, sse,"
-        " hooks); told by their content otherwise.",
+        help="What the inputs are (sse-lines, bundle, transcript, rollout, stream-json, codex-exec,"
+        " sse, hooks); told by their content otherwise.",
     )(fn)
 
 
@@ -231,3 +231,17 @@ def clear_errors() -> Generator[None, None, None]:
     except OSError as problem:
         name = f"{problem.filename}: " if problem.filename else ""
         raise Failure(f"{name}{problem.strerror or problem}") from problem
+
+
+@contextmanager
+def clear_moments() -> Generator[None, None, None]:
+    """A moment that can't be understood is a usage error; one that isn't there is not."""
+    from agentmon.engine.moments import NoMoment
+    from agentmon.report.naming import Unclear
+
+    try:
+        yield
+    except NoMoment as problem:
+        raise click.BadParameter(str(problem), param_hint="--at") from problem
+    except Unclear as problem:
+        raise Failure(str(problem)) from problem

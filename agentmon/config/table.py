@@ -34,11 +34,12 @@ class Health(Struct, frozen=True):
 
 
 class Ui(Struct, frozen=True):
-    """How the screen looks and listens."""
+    """How the screen looks and listens; `back`: how many seconds of the past it can go back to."""
 
     theme: str = "textual-dark"
     ascii: bool = False
     mouse: bool = False
+    back: float = 86_400.0
 
 
 class Store(Struct, frozen=True):
@@ -162,6 +163,7 @@ FIELDS: Mapping[str, Setting] = {
     "ui.theme": Setting(text, "a theme of Textual"),
     "ui.ascii": Setting(boolean, "draw with ASCII characters only"),
     "ui.mouse": Setting(boolean, "let the screen take the mouse (no selecting of text)"),
+    "ui.back": Setting(duration, "which sessions < can go back to: those heard of since"),
     "store.data_dir": Setting(folder, "where the store is"),
     "follow.poll": Setting(duration, "longest pause where the file system does not notify"),
     "attention.bell": Setting(boolean, "ring the terminal's bell"),

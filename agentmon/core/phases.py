@@ -19,7 +19,7 @@ __all__ = ["adopt", "block_completed", "heard", "mark", "noticed", "set_phase"]
 _TRAILING = 1.0
 """Seconds for which bytes may come in after a person has given a turn up."""
 
-_ASKS_ON = frozenset({"pause_turn", "max_tokens", "compaction"})
+ASKS_ON = frozenset({"pause_turn", "max_tokens", "compaction"})
 """Stop reasons after which the client goes on by itself."""
 
 _FINAL_ERRORS = {
@@ -58,7 +58,8 @@ _BLOCK_PHASES = {
 }
 
 
-def _phase_of(block_type: str | None) -> str:
+def phase_of(block_type: str | None) -> str:
+    """What an agent does while such a block streams."""
     kind = block_type or "text"
     return "calling" if kind.endswith("tool_use") else _BLOCK_PHASES.get(kind, "writing")
 
@@ -95,13 +96,13 @@ def block_started(state: State, thread: Thread, block: Block, time: float) -> No
     thread.flow_id = block.message.flow_id
     if not _waits(thread, block.message.start_time):
         kind = _kind(block.message)
-        set_phase(state, thread, _phase_of(block.block_type), time, block.tool_name, kind)
+        set_phase(state, thread, phase_of(block.block_type), time, block.tool_name, kind)
 
 
 def on_byte(state: State, thread: Thread, block_type: str | None, time: float) -> None:
     """Bytes of a newer message after a permission wait: it is over."""
     if not _waits(thread, thread.last_start):
-        set_phase(state, thread, _phase_of(block_type), time)
+        set_phase(state, thread, phase_of(block_type), time)
 
 
 def message_ended(state: State, message: Message, time: float) -> None:
@@ -122,7 +123,7 @@ def _after_message(
         wait_for_tools(state, session, thread, time, kind)
     elif stop_reason == "tool_use" and session.kinds != KIND_BIT["sse"]:
         set_phase(state, thread, "tool", time, kind=kind)
-    elif stop_reason in _ASKS_ON:
+    elif stop_reason in ASKS_ON:
         set_phase(state, thread, "prompting", time, kind=kind)
     else:
         set_phase(state, thread, "idle", time, kind=kind)
@@ -219,7 +220,7 @@ def told(
         # nobody's turn, such as a warm-up run: old versions never say that it is over
         set_phase(state, thread, "idle", time, kind=kind)
     elif is_new and event.blocks:
-        is_thought = _phase_of(event.blocks[-1].block_type) == "thinking"
+        is_thought = phase_of(event.blocks[-1].block_type) == "thinking"
         set_phase(state, thread, "thinking" if is_thought else "writing", time, kind=kind)
 
 

@@ -59,10 +59,11 @@ class Engine:
         known: Iterable[SourceValues],
         *,
         forced: str | None = None,
+        files: DeltaFiles | None = None,
     ) -> None:
         known = list(known)
         self.data_dir = data_dir
-        self.files = DeltaFiles(data_dir)
+        self.files = files or DeltaFiles(data_dir)
         self.state = State(loader, next_seq=loader.next_seq())
         self.state.counts = loader.counts()
         self.fold = Fold(self.state)
@@ -75,7 +76,9 @@ class Engine:
         self._ids = {key_of(values): values.source_id for values in known}
         register = Register([state_of(values) for values in known])
         self.inputs = Inputs(register, known, data_dir / SPOOL, self.problems)
-        self._decoders = Decoders(known, lambda: self.inputs.received, forced)
+        self._decoders = Decoders(known, lambda: self.inputs.received, forced, self._has)
+        self.notes: dict[str, str] = {}
+        """What a person should know of which path, one sentence each."""
         self._remote = f"{remote.folder(data_dir).absolute()}/"
         self._current: Reading | None = None
         self.holds_huge = False
@@ -153,10 +156,13 @@ class Engine:
             self._current = reading.chunk = None
             self.inputs.pass_over(reading.path)
             return
+        label = chunk.label
         if found is not None:
             if self.holds_huge and self._is_huge_ahead(rows):
                 self.waits_for_huge = True
                 return
+            if label is not None and label.before is not None and not first:
+                self.fold.line((label.before,))
             last = min(len(rows), first + limit)
             if isinstance(found.decoder, Decoder):
                 self._fold_rows(found.decoder, rows, first, last, chunk.state)
@@ -165,6 +171,11 @@ class Engine:
             reading.at = last
             self._lines += last - first
         if reading.at >= len(rows):
+            if label is not None and label.after is not None:
+                self.fold.event(label.after, is_again=True)
+            note: str | None = getattr(found and found.decoder, "note", None)
+            if note is not None:
+                self.notes[reading.path] = f"{reading.path}: {note}"
             format_name, saved = self._decoders.save(chunk.state)
             self._moved[chunk.state.key] = (chunk.state, format_name, saved)
             self._current = reading.chunk = None
@@ -172,7 +183,11 @@ class Engine:
     def _decoder_of(self, reading: Reading, chunk: Chunk) -> Decoding | None:
         self.state.host = remote.host_of(reading.path, self._remote)
         is_given = self.inputs.is_given(reading.path)
-        return self._decoders.of(chunk.state, chunk.rows, is_given=is_given)
+        told = chunk.label.format if chunk.label is not None else None
+        return self._decoders.of(chunk.state, chunk.rows, is_given=is_given, told=told)
+
+    def _has(self, sid: str) -> bool:
+        return sid in self.state.sessions or self.state.loader.session(sid) is not None
 
     def _is_huge_ahead(self, rows: Rows) -> bool:
         return any(

@@ -21,6 +21,7 @@ from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.sse_lines import Decoder
 from agentmon.store import read
 from agentmon.store.db import StoreError, cannot
+from agentmon.store.deltas import DeltaFiles
 from agentmon.store.load import StoreLoader
 from agentmon.store.open import OpenStore
 
@@ -58,7 +59,7 @@ _KEPT_FREE = 16 << 20
 
 
 @contextmanager
-def _hard_work() -> Generator[None, None, None]:
+def hard_work() -> Generator[None, None, None]:
     """The process reads as fast as it can: what memory management does between is cut down.
 
     Cyclic garbage is only what left the fold's memory, some hundred messages a batch: it is looked
@@ -80,11 +81,13 @@ def _hard_work() -> Generator[None, None, None]:
 class Ingestion:
     """One run of the worker over a store. Raises StoreError; use it as a context manager."""
 
-    def __init__(self, data_dir: Path, *, forced: str | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *, forced: str | None = None, files: DeltaFiles | None = None
+    ) -> None:
         self._store = OpenStore(data_dir)
         self._loader = StoreLoader(self._store.conn)
         known = self._store.known_sources()
-        self.engine = Engine(data_dir, self._loader, known, forced=forced)
+        self.engine = Engine(data_dir, self._loader, known, forced=forced, files=files)
         self._started = time.monotonic()
 
     def __enter__(self) -> "Ingestion":
@@ -124,7 +127,7 @@ class Ingestion:
         """The same for paths that were looked at already; see `Inputs.add_paths`."""
         self.engine.open_inputs(expanded, follow=False, since=since, only_recent=only_recent)
         self.engine.hear()
-        with _hard_work():
+        with hard_work():
             self._read_on(on_progress, batch_lines)
 
     def read_first(

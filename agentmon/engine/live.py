@@ -33,7 +33,7 @@ from agentmon.sources.procs import Processes, Seen, Wanted
 from agentmon.sources.watch import Watch
 from agentmon.store import db
 from agentmon.store.async_store import AsyncStore, open_async
-from agentmon.store.deltas import block_path, read_bytes
+from agentmon.store.deltas import DeltaFiles, block_path, read_bytes
 from agentmon.store.open import OpenStore, known_sources
 from agentmon.store.retention.plan import Policy
 from agentmon.store.write import Batch
@@ -199,6 +199,7 @@ class Live:
 
     async def stop(self) -> None:
         """Ends the tasks, commits what was folded, and closes everything."""
+        await asyncio.sleep(0)  # what was begun just now begins, so that it can be ended
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -281,13 +282,18 @@ class Live:
 
     def _open_engine(self, store: OpenStore) -> Engine:
         loader, known = PassingLoader(store.conn), known_sources(store.conn)
-        engine = Engine(self.data_dir, loader, known, forced=self._format)
+        engine = Engine(
+            self.data_dir, loader, known, forced=self._format, files=self._delta_files()
+        )
         self.loader, self.committed = loader, -1
         engine.holds_huge = True
         self.engine = engine
         self._is_catching_up = True
         self._add_inputs(engine)
         return engine
+
+    def _delta_files(self) -> DeltaFiles:
+        return DeltaFiles(self.data_dir)
 
     def _add_inputs(self, engine: Engine) -> None:
         if self._expanded is None:

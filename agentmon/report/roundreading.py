@@ -35,7 +35,7 @@ class SessionReader:
         self._conn = conn
         self._agents = read.agents(conn, sid)
         self._verdicts = read.verdicts(conn, sid, limit=EVERY)
-        self._askings = sorted(_askings(conn, sid), key=lambda asking: asking.time)
+        self._askings = sorted(askings_of(conn, sid), key=lambda asking: asking.time)
         main = next((row for row in self._agents if not row.agent_id), None)
         self.name = "" if main is None else board.Thread(main, session, []).name
 
@@ -63,7 +63,8 @@ class SessionReader:
         return {row.agent_id for row in self._agents if row.agent_id and row.status == "running"}
 
 
-def _askings(conn: sqlite3.Connection, sid: str) -> Iterator[Asking]:
+def askings_of(conn: sqlite3.Connection, sid: str) -> Iterator[Asking]:
+    """What hooks said of permissions in a session."""
     for name in _ASKINGS:
         for notice in read.notices(conn, sid, name=name, limit=EVERY):
             try:

@@ -30,6 +30,8 @@ class Context(Struct, frozen=True):
     """When the bytes at hand were received (epoch seconds), for formats without times."""
     state: bytes = b""
     """What `save` gave when the input was last left; b"" at its beginning."""
+    has: Callable[[str], bool] = lambda sid: False
+    """Whether the store has a session."""
 
 
 UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from agentmon.core.events import Meta
+from agentmon.core.kinds import KIND_BIT
 from agentmon.sources.payloads import optional_text, scrub
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
@@ -97,6 +98,8 @@ def integer(value: object) -> int | None:
 
 
 def read_meta(product: str, metadata: object, pid: object, cwd: object) -> Meta:
+    """Who wrote a line. One of a retelling says under "agentmon" which product and kind of source
+    it is of (see `retold`)."""
     found: dict[str, Any] = {}
     if isinstance(metadata, str):
         try:
@@ -108,12 +111,16 @@ def read_meta(product: str, metadata: object, pid: object, cwd: object) -> Meta:
     if isinstance(value, dict):
         found = cast("dict[str, Any]", value)
     number = integer(found.get("pid", pid))
+    retold = found.get("agentmon")
+    told = cast("dict[str, Any]", retold) if isinstance(retold, dict) else {}
+    kind = told.get("kind")
     return Meta(
-        agent=product,
+        agent=optional_text(told.get("product")) or product,
         version=optional_text(found.get("ver")) or None,
         pid=number if number is not None and abs(number) < 2**62 else None,
         cwd=optional_text(found.get("cwd", cwd)),
         agent_id=optional_text(found.get("agent")) or None,
+        kind=kind if kind in KIND_BIT else "wire",
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from agentmon.core.events import Delta, Event, Malformed, Marker, Meta, Unknown
 from agentmon.core.lanes import Lane, delta_digest
+from agentmon.sources import retold
 from agentmon.sources.decoding import UUID, Bad, Context, Decoded, malformed, objects
 from agentmon.sources.envelopes import (
     DeltaPayload,
@@ -35,6 +36,7 @@ from agentmon.sources.payloads import (
     optional_text,
     scrub,
 )
+from agentmon.sources.retold import HEADER, PREFIX
 from agentmon.sources.typed import TYPED
 
 DELTA = "claude.content_block_delta"
@@ -243,6 +245,8 @@ class Decoder:
             return malformed(str(problem), raw, offset)
         if head.name is None:
             return Marker(*head.base)
+        if head.name == HEADER:
+            return Marker(*head.base)
         event = build(head, payload) if payload is not None else None
         if event is not None:
             if type(event) is Delta and event.text is not None and event.time is not None:
@@ -372,7 +376,10 @@ def _codex_decoder(context: Context) -> "CodexDecoder":
 
 def build(head: Head, payload: dict[str, Any]) -> Event | None:
     """The event of a payload, or None: a name, or a shape, that this version does not know."""
-    builder = BUILDERS.get(head.name or "")
+    name = head.name or ""
+    if name.startswith(PREFIX):
+        return retold.read(name, head.base, payload)
+    builder = BUILDERS.get(name)
     return builder(head, payload) if builder is not None else None
 
 

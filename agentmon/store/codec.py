@@ -86,6 +86,25 @@ def decode_times(blob: bytes) -> tuple[list[float], list[int]]:
     return [at / 1000 for at in _sums(packed.time_steps)], packed.chars
 
 
+def is_plain(chunks: Sequence[bytes]) -> bool:
+    """Whether the deltas of a block came in the order of its text: under the message's own flow id,
+    with rising counters and times that never step back."""
+    top, latest = -1, 0
+    for chunk in chunks:
+        packed = _decode_tail(_unpack(chunk))
+        times = _sums(packed.time_steps)
+        counts = _sums([packed.first_count, *packed.count_steps]) if packed.count_steps else None
+        if packed.flows != [""] or packed.first_count <= top or times[0] < latest:
+            return False
+        if counts is not None and min(packed.count_steps) <= 0:
+            return False
+        if min(packed.time_steps[1:], default=0) < 0:
+            return False
+        top = counts[-1] if counts is not None else packed.first_count + len(packed.chars) - 1
+        latest = times[-1]
+    return True
+
+
 class _Lines(msgspec.Struct, array_like=True):
     runs: list[tuple[int, int]]
     """(position in the chunk, counter there)."""

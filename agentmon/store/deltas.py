@@ -16,6 +16,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,120}\Z")
 
 OPEN_FILES = 128
 
+BELOW = "below"
+"""A link to the folder of another store, where texts are that this one has not: a replay's store
+stands on that of its index. They may be longer than committed here, and are not written to."""
+
 SPOOL = "spool"
 """Where a text waits for its commit, below the data folder; emptied at every start."""
 
@@ -137,10 +141,35 @@ class DeltaFiles:
                 os.close(fd)
 
 
+class FilesAbove(DeltaFiles):
+    """Delta files of a store that stands on another: what is written to is brought up first."""
+
+    def append(self, path: str, at: int, data: bytes) -> None:
+        if path not in self._open:
+            self._bring(path, at)
+        super().append(path, at, data)
+
+    def write_whole(self, path: str, data: bytes) -> None:
+        self._bring(path, 0)
+        super().write_whole(path, data)
+
+    def _bring(self, path: str, size: int) -> None:
+        """The first bytes of a text become this store's own; a link to it goes."""
+        full = self._full(path)
+        is_lent = os.path.islink(full)
+        if not is_lent and (not size or os.path.exists(full)):
+            return
+        data = read_bytes(self.data_dir, path, 0, size)
+        if is_lent:
+            os.unlink(full)
+        if data:
+            super().write_whole(path, data)
+
+
 def read_bytes(data_dir: Path, path: str, start: int, end: int) -> bytes:
     """Bytes of a delta file as far as they are there."""
     try:
-        fd = os.open(data_dir / path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_text(data_dir, path)
     except FileNotFoundError:
         return b""
     try:
@@ -154,6 +183,14 @@ def read_bytes(data_dir: Path, path: str, start: int, end: int) -> bytes:
         return b"".join(pieces)
     finally:
         os.close(fd)
+
+
+def open_text(data_dir: Path, path: str) -> int:
+    """A descriptor of a text, here or in the store below. Raises OSError."""
+    try:
+        return os.open(data_dir / path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.open(data_dir / BELOW / path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def make_folders(folder: str) -> None:

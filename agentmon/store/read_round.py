@@ -219,3 +219,13 @@ def _deltas(conn: sqlite3.Connection, block: Block) -> Deltas:
         times = array("d", [times[at] for at in order])
         chars = array("l", [chars[at] for at in order])
     return Deltas(times, chars)
+
+
+def start_of_round(conn: sqlite3.Connection, sid: str, round_id: str) -> float:
+    """When a round began: at its first prompt, else with its first message. 0.0 for neither."""
+    sql = """
+    SELECT COALESCE(start_time, (SELECT MIN(m.start_time) FROM messages m
+                                 WHERE m.sid = r.sid AND m.round_id = r.round_id), 0.0)
+    FROM rounds r WHERE sid = ? AND round_id = ?"""
+    row = conn.execute(sql, (sid, round_id)).fetchone()
+    return float(row[0]) if row is not None else 0.0

@@ -343,8 +343,10 @@ def recover(conn: sqlite3.Connection, files: DeltaFiles) -> None:
 
 
 def cut_back(files: DeltaFiles, path: str, size: int) -> None:
-    """Cuts a file that is longer than committed; makes none."""
+    """Cuts a file that is longer than committed; makes none. One that is lent stays as it is."""
     full = files.data_dir / path
+    if full.is_symlink():
+        return
     try:
         if full.stat().st_size > size:
             with full.open("r+b") as handle:

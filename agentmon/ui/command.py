@@ -27,6 +27,9 @@ Context = (
         "stream",
         "live",
         "replay",
+        "deck",
+        "now",
+        "past",
     ]
     | PageContext
 )
@@ -53,6 +56,9 @@ CONTEXTS: dict[Context, str] = {
     "form": "In a form",
     "live": "Live",
     "replay": "Replay and demo",
+    "deck": "Replay and demo, on the board",
+    "now": "Live, on the board",
+    "past": "Back in time",
 }
 """Contexts with their headings, in the order of the ? overlay."""
 
@@ -86,6 +92,16 @@ _KEY_NAMES = {
     "escape": "Esc",
     "tab": "Tab",
     "shift+tab": "Shift+Tab",
+    "shift+left": "Shift+←",
+    "shift+right": "Shift+→",
+    "colon": ":",
+    "full_stop": ".",
+    "apostrophe": "'",
+    "backslash": "\\",
+    "left_parenthesis": "(",
+    "right_parenthesis": ")",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
     "space": "Space",
     "home": "Home",
     "end": "End",

@@ -10,6 +10,7 @@ from agentmon.report import known
 from agentmon.report.family import Key
 from agentmon.report.known import Known
 from agentmon.store import read
+from agentmon.store.deltas import open_text
 from agentmon.ui import tree as trees
 
 RESULT_CAP = 4 << 20
@@ -107,7 +108,7 @@ def result_text(result: read.ResultRow | None, data_dir: Path) -> str:
     if result.file is None:
         return result.content
     try:
-        with (data_dir / result.file).open("rb") as file:
+        with open(open_text(data_dir, result.file), "rb") as file:
             return file.read(RESULT_CAP).decode("utf-8", "replace")
     except OSError as error:
         return f"{result.content}…\n[the whole result cannot be read: {error.strerror}]"

@@ -16,6 +16,7 @@ from tests.bench import (
     rows_kill,
     rows_live,
     rows_messages,
+    rows_replay,
     rows_retention,
     rows_scale,
     rows_search,
@@ -45,6 +46,8 @@ ROWS = {
     "talk": rows_talk.talk,
     "ship": rows_ship.ship,
     "tap": rows_tap.tap,
+    "index": rows_replay.index,
+    "seek": rows_replay.seek,
 }
 
 

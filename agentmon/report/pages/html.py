@@ -34,36 +34,63 @@ svg { width: 100%; height: 6px; display: block; background: var(--line); }
 rect { fill: #48f; } rect.tool { fill: #3a7; } rect.failed { fill: var(--bad); }
 """
 
-_HASH = base64.b64encode(sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
+
+def policy(style: str) -> str:
+    """What a page may load: one style, and nothing from anywhere."""
+    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
 def pieces(head: Object, rounds: Iterable[Object]) -> Iterator[str]:
     """The page, piece by piece, as the rounds come."""
-    yield _top(head)
+    yield top(said.title(head), STYLE)
+    yield facts(head)
     for round_ in rounds:
         yield from _round(round_)
     yield "</body>\n</html>\n"
 
 
-def _t(text: object) -> str:
+def text(text: object) -> str:
     """Any text, harmless between tags and in attributes."""
     return escape(said.harmless(str(text)), quote=True)
 
 
-def _top(head: Object) -> str:
+_t = text
+
+
+def top(title: str, style: str) -> str:
+    """Everything up to the heading of the page."""
+    return (
+        "<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(style)}">\n'
+        '<meta name=viewport content="width=device-width, initial-scale=1">\n'
+        '<meta name=referrer content="no-referrer">\n'
+        f"<title>{_t(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<h1>{_t(title)}</h1>\n"
+    )
+
+
+def facts(head: Object) -> str:
+    """What is known of a session, by name."""
     rows = "".join(
         f"<dt class=dim>{_t(name)}</dt><dd>{_t(text)}</dd>"
         for name, text in said.facts(head).items()
     )
-    return (
-        "<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n"
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name=viewport content="width=device-width, initial-scale=1">\n'
-        '<meta name=referrer content="no-referrer">\n'
-        f"<title>{_t(said.title(head))}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{_t(said.title(head))}</h1>\n<dl>{rows}</dl>\n"
+    return f"<dl>{rows}</dl>\n"
+
+
+def closed_round(round_: Object, anchor: str) -> Iterator[str]:
+    """A round that shows what it is of until it is opened."""
+    prompt = next((one["text"] or "" for one in round_["prompts"]), "")
+    bad = f" <span class=bad>{_t(said.errors(round_))}</span>" if round_["errors"] else ""
+    yield (
+        f"<details class=round><summary>#{_t(round_['round_number'])} "
+        f"{_t(said.duration(round_['duration_ms']))}{bad} "
+        f"<span class=dim>{_t(said.state(round_))}</span> {_t(prompt[:160])}</summary>\n"
+        f'<a id="{anchor}"></a>'  # within: a browser that is led there opens it
     )
+    yield from _round(round_)
+    yield "</details>\n"
 
 
 def _round(round_: Object) -> Iterator[str]:

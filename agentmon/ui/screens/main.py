@@ -5,7 +5,7 @@ import gc
 import os
 from collections.abc import Hashable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import on
 from textual.widgets import Input
@@ -52,6 +52,8 @@ class MainScreen(Frame):
 
     BINDINGS = commands.bindings()
     AUTO_FOCUS = "#sessions"
+    IS_PAST: ClassVar[bool] = False
+    """Whether it shows what was, while another one below it is live."""
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class MainScreen(Frame):
         self.settings = settings
         self.person = settings.messages.agent or os.environ.get("USER") or "user"
         """Who sends and decides here, and whose mail it is: as on the command line."""
+        self._told: str | None = None
         self.tab_counts = counting.TabCounts(feed)
         self.guests: list[str] = []
         """Sessions that a person went to and that are too old for the board."""
@@ -87,7 +90,7 @@ class MainScreen(Frame):
         """A word to scroll to once the text it is in is shown."""
 
     def on_mount(self) -> None:
-        self.footer.is_replay = self.is_replay
+        self.footer.is_replay, self.footer.is_past = self.is_replay, self.IS_PAST
         self.footer.tab = tabs.LIVE
         self.footer.counts = self.tab_counts.counts
         self.show_problem()
@@ -139,6 +142,7 @@ class MainScreen(Frame):
         self._show_hints()
         self.show_problem()
         self.fade_note()
+        self._tell_note()
 
     def move_clock(self) -> None:
         if not self.is_paused:
@@ -287,6 +291,13 @@ class MainScreen(Frame):
             self.sessions.sync()
             self.desk.place()
 
+    def _tell_note(self) -> None:
+        """What is to be known of recordings, once: a narrow tape deck has no room for it."""
+        note = self.feed.status().note if self.is_replay else None
+        if note is not None and note != self._told:
+            self.say(note)
+        self._told = note
+
     # Choosing
 
     @on(KeyedPane.Chosen)
@@ -360,7 +371,9 @@ class MainScreen(Frame):
         command = commands.BY_ID.get(str(parameters[0])) if action == "do" and parameters else None
         if command is None:
             return super().check_action(action, parameters)
-        return commands.available(command, self.desk.panel, replay=self.is_replay)
+        return commands.available(
+            command, self.desk.panel, replay=self.is_replay, past=self.IS_PAST
+        )
 
     async def action_do(self, command_id: str) -> None:
         self.unsay()

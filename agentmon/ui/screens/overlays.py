@@ -124,33 +124,39 @@ class Overlay(ModalScreen[str | None]):
 class HelpScreen(Overlay):
     """The keys of a panel first, then all others."""
 
-    def __init__(self, panel: str, *, replay: bool, ascii_only: bool) -> None:
+    def __init__(self, panel: str, *, replay: bool, ascii_only: bool, past: bool = False) -> None:
         super().__init__(ascii_only=ascii_only)
         self.panel = panel
-        self.is_replay = replay
+        self.where = {"replay": replay, "past": past}
 
     def heading(self) -> str:
         return f"Keys · {self.panel.capitalize()}"
 
     def lines(self, width: int) -> list[Line]:
-        order = sorted(commands.CONTEXTS, key=lambda context: context != self.panel)
+        first = (self.panel, "replay", "deck")
+        order = sorted(commands.CONTEXTS, key=lambda c: first.index(c) if c in first else 9)
         lines: list[Line] = []
         for context in order:
             shown = [
                 command
                 for command in commands.COMMANDS
                 if command.context == context
-                and commands.available(command, self.panel, replay=self.is_replay)
+                and commands.available(command, self.panel, **self.where)
+                and (not command.keys or self._keys(command))
             ]
             if shown:
                 lines += [BLANK] * bool(lines)
                 lines.append((Part(f" {commands.CONTEXTS[context]}", "title-focus"),))
-                lines += [line for command in shown for line in _help(command, width)]
+                for command in shown:
+                    lines += _help(command, self._keys(command), width)
         return lines
 
+    def _keys(self, command: commands.Command) -> tuple[str, ...]:
+        return commands.keys_of(command, self.panel, **self.where)
 
-def _help(command: commands.Command, width: int) -> list[Line]:
-    keys = command.key_label or "Ctrl+P"
+
+def _help(command: commands.Command, names: Sequence[str], width: int) -> list[Line]:
+    keys = " ".join(map(commands.key_name, names)) or "Ctrl+P"
     rows = wrap(command.help, max(10, width - 18))
     head: Line = (Part(f" {keys:>13}  ", "accent"), Part(rows[0]))
     return [head, *((Part(" " * 16), Part(row)) for row in rows[1:])]

@@ -1,0 +1,105 @@
+"""Bundles (`report.bundle`): a wire log behind a first line that says which sessions are in it.
+
+A session that the store has already is passed over: retold, and perhaps redacted, its lines are not
+recognised as the ones that were read before, and its texts would be there twice.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from agentmon.core.events import Event
+from agentmon.core.lanes import Lane
+from agentmon.sources.decoding import Context, Decoded, Format, LineDecoder, Record, mapping
+from agentmon.sources.retold import HEADER
+from agentmon.sources.sse_lines import Decoder, TakeFirst
+
+T = TypeVar("T")
+
+
+class _Memory(msgspec.Struct):
+    """What is known of the sessions of a bundle: taken, or passed over."""
+
+    taken: set[str] = msgspec.field(default_factory=set[str])
+    passed: set[str] = msgspec.field(default_factory=set[str])
+
+
+class BundleDecoder(Decoder):
+    """Decodes the lines of a bundle."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(replace(context, state=b""))
+        self._has = context.has
+        self._memory = _Memory()
+        if context.state:
+            self._memory = msgspec.json.decode(context.state, type=_Memory)
+
+    @property
+    def note(self) -> str | None:
+        """What a person should know of it, in one sentence."""
+        count = len(self._memory.passed)
+        if not count:
+            return None
+        of = f"{count} of {count + len(self._memory.taken)} sessions"
+        return f"{of} are in the store already and were not taken again"
+
+    def plain(self, data: bytes) -> Event | None:
+        event = super().plain(data)
+        return None if event is not None and event.sid in self._memory.passed else event
+
+    def deltas(
+        self, rows: Iterator[bytes | T], lanes: Mapping[str | None, Lane], take_first: TakeFirst
+    ) -> bytes | T | None:
+        if self._memory.passed:
+            return next(rows, None)
+        return super().deltas(rows, lanes, take_first)
+
+    def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
+        return self._kept(super().decode(data, offset))
+
+    def record(self, row: Record, raw: bytes, offset: int) -> list[Decoded]:
+        if row.get("event") == HEADER:
+            self._begin(sessions_of(row))
+        return self._kept(super().record(row, raw, offset))
+
+    def save(self) -> bytes:
+        memory = self._memory
+        return msgspec.json.encode(memory, order="sorted") if memory.taken or memory.passed else b""
+
+    def _begin(self, sids: Sequence[str]) -> None:
+        memory = self._memory
+        for sid in sids:
+            if sid not in memory.taken and sid not in memory.passed:
+                (memory.passed if self._has(sid) else memory.taken).add(sid)
+
+    def _kept(self, events: list[Decoded]) -> list[Decoded]:
+        passed = self._memory.passed
+        if not passed:
+            return events
+        return [one for one in events if not (isinstance(one, Event) and one.sid in passed)]
+
+
+def sessions_of(row: Record) -> list[str]:
+    """The sessions that a bundle's first line names."""
+    line = row.get("line")
+    text = line.removeprefix("data: ") if isinstance(line, str) else ""
+    try:
+        payload = mapping(mapping(msgspec.json.decode(text)).get("payload"))
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    sids = payload.get("sessions")
+    listed = cast("list[Any]", sids) if isinstance(sids, list) else []
+    return [sid for sid in listed if isinstance(sid, str)]
+
+
+def _knows(rows: Sequence[Record]) -> bool:
+    return rows[0].get("event") == HEADER
+
+
+def _open(context: Context) -> LineDecoder:
+    return BundleDecoder(context)
+
+
+FORMAT = Format("bundle", "wire", "bundle of sessions (agentmon bundle)", _knows, _open)
