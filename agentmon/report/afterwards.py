@@ -172,7 +172,8 @@ def _open(trace: Trace) -> None:
         flow_id, round_id = thread.row.flow_id, _round_at(trace, verdict.since)
         if row is not None:
             flow_id, round_id = row.flow_id, row.round_id
-        place = Place(thread.row.agent_id, round_id, flow_id, call)
+        index = None if row is None else row.index
+        place = Place(thread.row.agent_id, round_id, flow_id, call, index)
         trace.add(kind, verdict.since, None, text, place, verdict.evidence)
 
 

@@ -278,6 +278,7 @@ def _incident_json(found: Incidents, one: Landmark) -> dict[str, object]:
         "round_number": found.number(one),
         "round_id": one.round_id,
         "flow_id": one.flow_id,
+        "index": one.index,
         "tool_use_id": one.tool_use_id,
         "text": one.text,
         "evidence": dict(one.evidence),

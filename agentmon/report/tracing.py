@@ -123,7 +123,8 @@ class Trace:
     ) -> int:
         """Its number among those found."""
         where = place.agent_id, place.round_id, place.flow_id, place.tool_use_id
-        self.found.append(Landmark(kind, time, end, self.sid, *where, text, evidence or {}))
+        found = Landmark(kind, time, end, self.sid, *where, text, evidence or {}, place.index)
+        self.found.append(found)
         return len(self.found) - 1
 
     def _thread(self, agent_id: str) -> _Thread:
@@ -321,4 +322,4 @@ class Trace:
 
 
 def _place(said: Said, part: Part) -> Place:
-    return Place(said.agent_id, said.round_id, said.flow_id, part.tool_use_id)
+    return Place(said.agent_id, said.round_id, said.flow_id, part.tool_use_id, part.index)
