@@ -103,6 +103,8 @@ class Commands(click.Group):
                 skip = False
             elif arg == "--data-dir":
                 skip = True
+            elif arg == "--replay":
+                return None  # what follows are paths, whatever they are called
             elif not arg.startswith("-"):
                 return at if arg in self.commands or arg in _ROOM_OF else None
             elif arg == "--":
@@ -125,7 +127,7 @@ def main() -> None:
     agentmon --demo                     a lively board, no agent needed
     agentmon                            the agents of this machine
     agentmon ~/centralized-logs         every log below a folder
-    agentmon --replay run/sse_lines.jsonl
+    agentmon --replay run/sse_lines.jsonl old.jsonl.zst
     agentmon --once --json              the board, once, for a script
 
     Exit codes: 0 ok, 1 runtime error, 2 usage, 130 Ctrl+C.
@@ -137,7 +139,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
-@click.option("--replay", "replay", type=click.Path(), help="Play a finished log.")
+@click.option("--replay", is_flag=True, help="Play PATHs from their beginning, as it happened.")
 @click.option("--demo", is_flag=True, help="Play a bundled recording; touches no store.")
 @click.option("--once", is_flag=True, help="Print the board once, as text, and exit.")
 @click.option(
@@ -165,7 +167,7 @@ def main() -> None:
 @json_option
 def watch(
     paths: tuple[str, ...],
-    replay: str | None,
+    replay: bool,
     demo: bool,
     once: bool,
     at: str | None,
@@ -206,14 +208,16 @@ def watch(
         health__overdue_after=overdue_after,
         store__data_dir=None if data_dir is None else str(data_dir),
     )
-    if (replay is not None) + demo + bool(paths) > 1:
+    if demo and (replay or paths):
         raise click.UsageError("give one of PATHs, --replay and --demo")
-    if (at is not None or events) and replay is None and not demo:
+    if replay and not paths:
+        raise click.UsageError("--replay needs a file, a folder, or -")
+    if (at is not None or events) and not replay and not demo:
         raise click.UsageError("--at and --events are for --replay and --demo")
     request = showing.Request(
         settings=loaded.settings,
-        paths=paths,
-        replay=replay,
+        paths=() if replay else paths,
+        replay=paths if replay else (),
         demo=demo,
         speed=_speed(speed),
         width=shutil.get_terminal_size((100, 24)).columns,

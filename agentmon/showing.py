@@ -33,7 +33,8 @@ class Request(Struct):
 
     settings: config.Settings
     paths: tuple[str, ...]
-    replay: str | None
+    replay: tuple[str, ...]
+    """Recordings to play, together."""
     demo: bool
     speed: float
     width: int
@@ -53,7 +54,7 @@ class Request(Struct):
 def print_once(request: Request) -> str:
     """The board as text or JSON. Raises StoreError, OSError, NothingToPlay, NoMoment, Unclear."""
     bounds = limits(request.settings)
-    if request.demo or request.replay is not None:
+    if request.demo or request.replay:
         found, facts, now = _recorded(request)
         looked: list[str] = []
     else:
@@ -82,13 +83,13 @@ def _recorded(request: Request) -> tuple[board.Board, Facts, float]:
     from agentmon.engine.headless import as_of
 
     at = request.at or (f"{100 * DEMO_MOMENT}%" if request.demo else None)
-    with as_of(_recordings(request), at) as (run, moment):
+    with as_of(_recordings(request), at, request.format) as (run, moment):
         found = board.load(run.conn)
         return found, known.load(run.conn, found), moment
 
 
 def _recordings(request: Request) -> list[str]:
-    return [str(asset(DEMO)) if request.demo else str(request.replay)]
+    return [str(asset(DEMO))] if request.demo else list(request.replay)
 
 
 def print_events(request: Request) -> Iterator[str]:
@@ -97,7 +98,7 @@ def print_events(request: Request) -> Iterator[str]:
     from agentmon.engine.headless import events_of
     from agentmon.report.event_lines import plain
 
-    for line in events_of(_recordings(request), request.at):
+    for line in events_of(_recordings(request), request.at, request.format):
         yield json_text(msgspec.structs.asdict(line)) if request.as_json else plain(line)
 
 
@@ -157,7 +158,7 @@ def _judge(run: Ingestion, bounds: Limits) -> None:
 def show(request: Request) -> int:
     """Runs the screen until it is left; the exit code. Raises StoreError, OSError."""
     logfile.keep(config.state_dir(os.environ))
-    stdin = _keyboard_from_terminal() if "-" in request.paths else 0
+    stdin = _keyboard_from_terminal() if "-" in (*request.paths, *request.replay) else 0
     feed = _feed(request, stdin)
     os.environ.setdefault("TEXTUAL_FPS", "120")  # read when Textual is imported (perf.md 6)
     from agentmon.ui.app import AgentmonApp
@@ -173,7 +174,7 @@ def show(request: Request) -> int:
 
 def _feed(request: Request, stdin: int) -> Feed:
     bounds = limits(request.settings)
-    if request.demo or request.replay is not None:
+    if request.demo or request.replay:
         return Playback(
             _recordings(request),
             bounds,
@@ -181,6 +182,8 @@ def _feed(request: Request, stdin: int) -> Feed:
             speed=request.speed,
             loops=request.demo,
             at=request.at,
+            forced=request.format,
+            stdin=stdin,
         )
     data_dir = config.data_dir(request.settings, os.environ)
     db.make_folder(data_dir)

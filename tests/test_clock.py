@@ -1,16 +1,10 @@
-"""Virtual clocks, and recordings that give their lines as such a clock goes."""
+"""Virtual clocks."""
 
 from math import inf
-from pathlib import Path
 
 import pytest
 
-from agentmon.engine.playback import NothingToPlay, clock_over
 from agentmon.sources.clock import SPEEDS, VirtualClock
-from agentmon.sources.lines import Line
-from agentmon.sources.recording import Recording, moment_of, span_of
-from tests.feeds import write
-from tests.wire import START, Talk
 
 
 class Ticker:
@@ -123,65 +117,3 @@ def test_the_speeds_have_two_ends(clock: VirtualClock) -> None:
 
 
 # -- the recording
-
-
-def test_the_time_of_a_line() -> None:
-    line = Talk().prompt(250, "x")
-    assert moment_of(line) == (START + 250) / 1000
-    assert moment_of(b'{"t":"2025-11-21T13:00:00.000"}') == START / 1000
-    assert moment_of(b'{"t":"2025-11-21T20:00:00.000+07:00"}') == START / 1000
-    for nothing in (b"", b"{}", b'{"t":"yesterday"}', b'{"t":"2025-99-21T13:00:00.000"}'):
-        assert moment_of(nothing) is None
-
-
-def taken(recording: Recording) -> list[bytes]:
-    chunk = recording.read()
-    return [] if chunk is None else [line.data for line in chunk.lines if isinstance(line, Line)]
-
-
-def test_a_recording_gives_what_is_due(tmp_path: Path, ticker: Ticker) -> None:
-    talk = Talk()
-    lines = [talk.prompt(ms, str(ms)) for ms in (0, 1000, 5000, 4000, 9000)]
-    log = write(tmp_path / "log.jsonl", lines)
-    span = span_of(str(log))
-    assert span is not None
-    assert span == (START / 1000, (START + 9000) / 1000)
-    clock = VirtualClock(*span, ticker=ticker)
-    recording = Recording(str(log), clock)
-    try:
-        assert taken(recording) == lines[:1]
-        assert taken(recording) == []
-        ticker.go(1)
-        assert taken(recording) == lines[1:2]
-        ticker.go(3.5)
-        assert taken(recording) == []  # the older line stays behind the one before it
-        ticker.go(0.5)
-        assert taken(recording) == lines[2:4]
-        assert not recording.ended
-        ticker.go(100)
-        assert taken(recording) == lines[4:]
-        assert taken(recording) == []
-        assert recording.ended
-    finally:
-        recording.close()
-
-
-def test_lines_without_a_time_come_with_the_one_before(tmp_path: Path, ticker: Ticker) -> None:
-    talk = Talk()
-    lines = [talk.prompt(0, "a"), b"nonsense", talk.prompt(1000, "b"), b"{}"]
-    clock = clock_over([str(write(tmp_path / "log.jsonl", lines))])
-    clock = VirtualClock(clock.start, clock.end, ticker=ticker)
-    recording = Recording(str(tmp_path / "log.jsonl"), clock)
-    assert taken(recording) == lines[:2]
-    ticker.go(2)
-    assert taken(recording) == lines[2:]
-    recording.close()
-
-
-def test_a_clock_over_several_recordings(tmp_path: Path) -> None:
-    one = write(tmp_path / "one.jsonl", [Talk().prompt(5000, "x")])
-    two = write(tmp_path / "two.jsonl", [Talk().prompt(1000, "x"), Talk().prompt(9000, "x")])
-    clock = clock_over([str(one), str(two)])
-    assert (clock.start, clock.end) == ((START + 1000) / 1000, (START + 9000) / 1000)
-    with pytest.raises(NothingToPlay, match=r"none\.jsonl"):
-        clock_over([str(one), str(write(tmp_path / "none.jsonl", [b"{}"]))])

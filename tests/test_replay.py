@@ -11,8 +11,9 @@ import pytest
 from agentmon.engine import playback
 from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
-from agentmon.engine.playback import NothingToPlay, Playback, clock_over, read_until
+from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board
+from agentmon.sources.reels import NothingToPlay
 from agentmon.store import read
 from tests.differential import dumped, ingest
 from tests.feeds import SIZE, asking, changes, finished, sid_of, snapshot, write

@@ -12,7 +12,7 @@ from agentmon.engine import reeling
 from agentmon.engine.playback import Playback
 from agentmon.report import board, known
 from agentmon.report.render import board_json
-from agentmon.sources.recording import moment_of
+from agentmon.sources.times import reader_of
 from agentmon.store import db
 from tests.differential import Row, assert_same, dumped, ingest
 from tests.generate import DEFECTS, scenario
@@ -24,6 +24,8 @@ State = tuple[list[Row], dict[str, Any]]
 def due(lines: Sequence[bytes], moment: float) -> list[bytes]:
     """The lines of one file up to a moment: one without a time comes with the line before it."""
     latest, found = -inf, list[bytes]()
+    moment_of = reader_of("sse-lines")
+    assert moment_of is not None
     for line in lines:
         latest = max(latest, moment_of(line) or -inf)
         if latest > moment:

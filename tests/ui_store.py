@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from agentmon.assets import asset
 from agentmon.core.health import Limits
-from agentmon.engine.feed import Landmark, Mark, Status, Transport
+from agentmon.core.landmarks import Landmark
+from agentmon.engine.feed import Mark, Status, Transport
 from agentmon.store.sizes import Sizes, Texts
 
 T = TypeVar("T")

@@ -154,10 +154,13 @@ class Engine:
             self._current = reading.chunk = None
             self.inputs.pass_over(reading.path)
             return
+        label = chunk.label
         if found is not None:
             if self.holds_huge and self._is_huge_ahead(rows):
                 self.waits_for_huge = True
                 return
+            if label is not None and label.before is not None and not first:
+                self.fold.line((label.before,))
             last = min(len(rows), first + limit)
             if isinstance(found.decoder, Decoder):
                 self._fold_rows(found.decoder, rows, first, last, chunk.state)
@@ -166,6 +169,8 @@ class Engine:
             reading.at = last
             self._lines += last - first
         if reading.at >= len(rows):
+            if label is not None and label.after is not None:
+                self.fold.event(label.after, is_again=True)
             format_name, saved = self._decoders.save(chunk.state)
             self._moved[chunk.state.key] = (chunk.state, format_name, saved)
             self._current = reading.chunk = None
@@ -173,7 +178,8 @@ class Engine:
     def _decoder_of(self, reading: Reading, chunk: Chunk) -> Decoding | None:
         self.state.host = remote.host_of(reading.path, self._remote)
         is_given = self.inputs.is_given(reading.path)
-        return self._decoders.of(chunk.state, chunk.rows, is_given=is_given)
+        told = chunk.label.format if chunk.label is not None else None
+        return self._decoders.of(chunk.state, chunk.rows, is_given=is_given, told=told)
 
     def _is_huge_ahead(self, rows: Rows) -> bool:
         return any(

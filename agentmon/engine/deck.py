@@ -6,7 +6,8 @@ import bisect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agentmon.engine.feed import Landmark, Mark
+from agentmon.core.landmarks import Landmark
+from agentmon.engine.feed import Mark
 from agentmon.engine.moments import Moment, NoMoment, parse
 from agentmon.report.naming import Unclear, the_round
 from agentmon.store.find_moments import find_moment
@@ -77,7 +78,7 @@ class Deck:
 
     @property
     def landmarks(self) -> Sequence[Landmark]:
-        return ()
+        return self._player.timeline.landmarks
 
     # -- playing
 

@@ -5,9 +5,7 @@ of, which block comes next); what they remember is stored with the position, so 
 on as if there had been none.
 """
 
-import os
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -15,17 +13,11 @@ from msgspec import Struct
 from agentmon.sources import formats
 from agentmon.sources.decoding import Context, LineDecoder
 from agentmon.sources.identity import SourceState
-from agentmon.sources.lines import HugeLine, Line, Rows
+from agentmon.sources.lines import Rows
 from agentmon.sources.sse_lines import Decoder
 from agentmon.store.statements import SourceValues
 
 AnyDecoder: TypeAlias = LineDecoder | Decoder
-
-DEFAULT = "sse-lines"
-LOG_NAME = "sse_lines.jsonl"
-
-_SAMPLE_LINES = 50
-_SAMPLE_BYTES = 64 << 10
 
 
 class Decoding(Struct):
@@ -62,11 +54,11 @@ class Decoders:
             if values.format is not None
         }
 
-    def of(self, state: SourceState, rows: Rows, *, is_given: bool) -> Decoding | None:
-        """The decoder for lines of an input; None where nobody knows what they are.
-
-        What a person named is read as a wire log then: its lines are counted as bad, not lost.
-        """
+    def of(
+        self, state: SourceState, rows: Rows, *, is_given: bool, told: str | None = None
+    ) -> Decoding | None:
+        """The decoder for lines of an input, of the format that its source told, if it did; None
+        where nobody knows what they are (see `formats.of_input`)."""
         found = self._open.get(state.key)
         if found is not None and found.generation == state.generation:
             return found
@@ -76,15 +68,11 @@ class Decoders:
             known = formats.by_name(name)
         else:
             saved = b""
-            known = (
-                formats.by_name(self._forced)
-                if self._forced
-                else formats.recognise(_sample(rows), strict=not is_given)
+            known = formats.of_input(
+                rows.items, state.path, is_given=is_given, forced=told or self._forced
             )
         if known is None:
-            if not is_given and os.path.basename(state.path) != LOG_NAME:
-                return None
-            known = formats.by_name(DEFAULT)
+            return None
         decoder = known.open(Context(state.path, self._receipt, saved))
         found = self._open[state.key] = Decoding(known.name, state.generation, decoder)
         return found
@@ -117,17 +105,3 @@ def state_of(values: SourceValues) -> SourceState:
         values.generation,
         values.tail_bytes,
     )
-
-
-def _sample(rows: Rows) -> bytes:
-    """The first lines, as far as they are needed to know what they are."""
-    sample = bytearray()
-    for row in islice(rows.items, _SAMPLE_LINES):
-        if isinstance(row, HugeLine):
-            sample += row.head
-        else:
-            sample += row.data if isinstance(row, Line) else row
-        sample += b"\n"
-        if len(sample) >= _SAMPLE_BYTES:
-            break
-    return bytes(sample)

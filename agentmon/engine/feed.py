@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct, field
 
 from agentmon.core.health import Limits
+from agentmon.core.landmarks import Landmark
 from agentmon.store.sizes import Sizes
 
 T = TypeVar("T")
@@ -33,16 +34,6 @@ class Status(Struct):
     """Seconds since its texts were measured."""
     looked_for: list[str] = field(default_factory=list[str])
     """Where inputs were searched, in words, for the empty state."""
-
-
-class Landmark(Protocol):
-    """Something that happened at a moment of a recording (`report.landmarks`)."""
-
-    kind: str
-    time: float
-    end: float | None
-    sid: str
-    text: str
 
 
 class Mark(Struct, frozen=True):

@@ -5,7 +5,6 @@ and stays quiet is closed, and opened again when it grows (see `queueing`).
 """
 
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from agentmon.core.events import Event
 from agentmon.engine.queueing import SINCE, Progress, Queue, unread
+from agentmon.sources.agent_meta import about_agent
 from agentmon.sources.compressed import CompressedFile, compression_of
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import Problem, looks_binary
@@ -32,9 +32,6 @@ AT_A_TIME = 64
 
 LARGE = 64 << 20
 """Bytes from which a transcript is a backlog of its own."""
-
-_AGENT_FILE = re.compile(r"/([0-9a-fA-F-]{36})/subagents/(?:.+/)?agent-([A-Za-z0-9-]+)\.jsonl\Z")
-"""<session>/subagents/agent-<id>.jsonl (formats.md C.1)."""
 
 
 class Input(Protocol):
@@ -239,9 +236,8 @@ class Inputs:
             source = open_source(
                 path, self._register, follow=self._follow, spool=str(self._spool), stdin=self._stdin
             )
-        about = _about_agent(path)
+        about = about_agent(path)
         if about is not None:
-            about.time = None  # the time of the file tells nothing of the session
             self._said.append(about)
         reading = self._open[path] = Reading(path, source)
         return reading
@@ -256,7 +252,8 @@ class Inputs:
         reading.chunk, reading.at = chunk, 0
         if chunk is None:
             return False
-        self.received = _changed(reading.path)
+        label = chunk.label
+        self.received = _changed(reading.path) if label is None else label.received
         return True
 
     def _let_go(self, path: str) -> None:
@@ -328,16 +325,6 @@ class Inputs:
     def close(self) -> None:
         for reading in self._all():
             reading.source.close()
-
-
-def _about_agent(path: str) -> Event | None:
-    """What lies beside the transcript of a subagent: who started it, what for."""
-    found = _AGENT_FILE.search(path)
-    if found is None:
-        return None
-    from agentmon.sources.transcripts import read_agent_meta
-
-    return read_agent_meta(path, found[2], found[1])
 
 
 def _behind(source: Input) -> int:

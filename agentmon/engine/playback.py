@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
-from errno import EINVAL
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,14 +12,16 @@ from agentmon.core.health import Limits
 from agentmon.engine import reeling
 from agentmon.engine.core import Engine
 from agentmon.engine.deck import Deck
+from agentmon.engine.feed import Status
 from agentmon.engine.live import SLICE_LINES, Live
 from agentmon.engine.moments import Moment, parse_at
-from agentmon.engine.reeling import Checkpoint, Order
+from agentmon.engine.reeling import Checkpoint, Landmarks, Order
 from agentmon.engine.timeline import Timeline, delete, sweep
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.procs import Seen, Wanted
 from agentmon.sources.reader import READ, Chunk
-from agentmon.sources.recording import Recordings, span_of
+from agentmon.sources.reels import open_reels
+from agentmon.sources.tapes import Tapes
 from agentmon.store import db, history
 from agentmon.store.deltas import DeltaFiles, FilesAbove
 from agentmon.store.page_journal import touched_pages
@@ -39,21 +40,25 @@ LOOP_SECONDS = 3.0
 MEASURE_SECONDS = 1.0
 
 
-class NothingToPlay(OSError):
-    """The recording has no line with a time; the message says which."""
+TAPES = "tapes"
+"""Where copies lie of what can't be read twice, in the folder of the replay."""
 
 
-def clock_over(paths: Sequence[str], *, speed: float = 1.0) -> VirtualClock:
-    """A clock from the first to the last moment of recordings.
+def clock_over(
+    paths: Sequence[str],
+    spool: Path | None = None,
+    *,
+    speed: float = 1.0,
+    forced: str | None = None,
+    stdin: int = 0,
+) -> VirtualClock:
+    """A clock from the first to the last moment of recordings; `spool` is that of `Tapes`.
 
-    Raises OSError for a file that can't be read, NothingToPlay for one without times.
+    Raises OSError for what can't be read, NothingToPlay for recordings without times.
     """
-    spans = [(path, span_of(path)) for path in paths]
-    for path, span in spans:
-        if span is None:
-            raise NothingToPlay(EINVAL, "no line with a time in it: this is no log to replay", path)
-    times = [span for _, span in spans if span is not None]
-    return VirtualClock(min(a for a, _ in times), max(b for _, b in times), speed=speed)
+    with tempfile.TemporaryDirectory(prefix="agentmon-") as folder:
+        found = open_reels(paths, spool or Path(folder), forced=forced, stdin=stdin)
+    return VirtualClock(found.start, found.end, speed=speed)
 
 
 class Lent:
@@ -61,7 +66,7 @@ class Lent:
 
     path = ""
 
-    def __init__(self, tapes: Recordings) -> None:
+    def __init__(self, tapes: Tapes) -> None:
         self._tapes = tapes
 
     def read(self, max_bytes: int = READ) -> Chunk | None:
@@ -88,17 +93,25 @@ class Playback(Live):
         speed: float = 1.0,
         loops: bool = False,
         at: str | None = None,
+        forced: str | None = None,
+        stdin: int = 0,
     ) -> None:
         """Raises OSError, NothingToPlay, and NoMoment where `at` is none."""
-        self.clock = clock = clock_over(paths, speed=speed)
-        self._begins = None if at is None else parse_at(at, start=clock.start, end=clock.end)
         self._folder = Path(tempfile.mkdtemp(prefix="agentmon-"))
-        super().__init__(self._folder / "1", paths, limits)
+        spool = self._folder / TAPES
+        try:
+            self.clock = clock = clock_over(paths, spool, speed=speed, forced=forced, stdin=stdin)
+            self._begins = None if at is None else parse_at(at, start=clock.start, end=clock.end)
+            self.tapes = Tapes(paths, clock, spool=spool, format=forced)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        super().__init__(self._folder / "1", paths, limits, forced=forced)
         history.keep_by_content(self._folder)
         self.title = title
-        self.tapes = Recordings(paths, self.clock)
-        order = Order([*paths], str(self._folder / "index"), self.clock.start, reeling.LINES)
-        self.timeline = Timeline(self._folder / "index", order, self._indexed)
+        index = self._folder / "index"
+        order = Order([*paths], str(index), str(spool), forced, limits, reeling.LINES)
+        self.timeline = Timeline(index, order, self._indexed)
         self._is_lent = False
         """Whether the store is one that the timeline has put there."""
         self.deck = Deck(self)
@@ -223,18 +236,17 @@ class Playback(Live):
     def _delta_files(self) -> DeltaFiles:
         return FilesAbove(self.data_dir)
 
-    def _indexed(self, checkpoint: Checkpoint) -> None:
-        """There is one more checkpoint. What took another shape at it is still shown as it was."""
-        if self._is_lent and checkpoint.kept:
-            self.timeline.lend([checkpoint], self.data_dir)
-        if checkpoint.is_last or len(self.timeline.checkpoints) % 16 == 0:
-            self.revision += 1
+    def _indexed(self, word: Checkpoint | Landmarks) -> None:
+        """There is more to know. What took another shape at a checkpoint is still shown as it
+        was."""
+        if isinstance(word, Checkpoint) and self._is_lent and word.kept:
+            self.timeline.lend([word], self.data_dir)
 
     # -- what is known of all of it
 
     async def ask_all(self, fn: Callable[[sqlite3.Connection, Path], T]) -> T:
         """Asks the store that knows most: `fn(connection, data_dir)`."""
-        if self.timeline.total > self.tapes.number or self.timeline.is_whole:
+        if self.timeline.total >= self.tapes.number > 0:
             return await self.timeline.ask(fn)
         data_dir = self.data_dir
         return await self.query(lambda conn: fn(conn, data_dir))
@@ -303,6 +315,11 @@ class Playback(Live):
     def _add_inputs(self, engine: Engine) -> None:
         engine.add_input(Lent(self.tapes))
 
+    def status(self) -> Status:
+        status = super().status()
+        status.note = self.tapes.note or status.note
+        return status
+
     async def _wait(self, engine: Engine, seconds: float) -> None:
         if self._order is not None:
             await self._carry_out(engine, self._order)
@@ -357,21 +374,30 @@ class Playback(Live):
 
 
 def read_until(
-    engine: Engine, paths: Sequence[str], clock: VirtualClock, moment: float | Moment
+    engine: Engine,
+    paths: Sequence[str],
+    clock: VirtualClock,
+    moment: float | Moment,
+    *,
+    spool: Path | None = None,
+    forced: str | None = None,
 ) -> None:
     """Folds recordings up to a moment, a time or the number of a line, without a runner; the clock
-    stands there then. Raises OSError."""
-    tapes = Recordings(paths, clock)
-    number = None if isinstance(moment, float | int) else moment.number
-    if number is not None:
-        tapes.limit = number
-        clock.rewind()
-        clock.pause()
-        clock.be_led(True)
-    else:
-        time = moment if isinstance(moment, float | int) else moment.time
-        clock.stand_at(clock.end if time is None else time)
+    stands there then. Up to the clock's end they are read whole. Raises what `Tapes` does."""
+    tapes = Tapes(paths, clock, spool=spool or engine.data_dir / TAPES, format=forced)
     engine.add_input(tapes)
-    while engine.pump(1000) or not engine.is_whole:
-        continue
-    clock.be_led(False)
+    if not isinstance(moment, Moment):
+        moment = Moment(time=moment)
+    tapes.limit = moment.number
+    time = moment.time
+    is_all = tapes.limit is None and (time is None or time >= clock.end)
+    while True:
+        clock.stand_at(clock.end if time is None or is_all else time)
+        if tapes.limit is not None:
+            clock.rewind()
+            clock.be_led(True)
+        while engine.pump(1000) or not engine.is_whole:
+            continue
+        clock.be_led(False)
+        if not is_all or tapes.ended:
+            return

@@ -1,5 +1,5 @@
 """The index run of a replay, a process of its own: reads the recordings once, as fast as it can,
-and notes again and again what the store was.
+and notes again and again what the store was; then finds what happened in them.
 
 Started by `timeline` with one JSON argument; says one JSON line on standard output for each
 checkpoint. It ends with whoever started it: then nobody hears its next word.
@@ -13,9 +13,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from agentmon.collab.deriving import catch_up
+from agentmon.collab.rules import RULES
+from agentmon.core.health import Limits
+from agentmon.core.landmarks import Landmark
 from agentmon.engine.ingest import Ingestion, hard_work
+from agentmon.report.landmarks import landmarks
 from agentmon.sources.clock import VirtualClock
-from agentmon.sources.recording import Cue, Recordings
+from agentmon.sources.tapes import Cue, Tapes
 from agentmon.store import db
 from agentmon.store.deltas import DeltaFiles
 from agentmon.store.page_journal import Extent, PageWriter
@@ -35,13 +40,21 @@ class Order(Struct, frozen=True):
 
     paths: list[str]
     folder: str
-    start: float
-    """The time of what has none."""
+    spool: str
+    """As of the player's `Tapes`: where copies lie."""
+    format: str | None = None
+    limits: Limits = Limits()
     lines: int = LINES
     """From one checkpoint to the next."""
 
 
-class Checkpoint(Struct, frozen=True):
+class Landmarks(Struct, frozen=True, tag="landmarks"):
+    """The landmarks of all of it, by time."""
+
+    found: list[Landmark]
+
+
+class Checkpoint(Struct, frozen=True, tag="checkpoint"):
     """The store after some lines: it, and where reading goes on."""
 
     time: float
@@ -107,36 +120,40 @@ def run(order: Order) -> None:
     """Reads all, and says each checkpoint. Raises StoreError, OSError, sqlite3.Error."""
     folder = Path(order.folder)
     (folder / KEPT).mkdir(parents=True, exist_ok=True)
-    clock = VirtualClock(order.start, inf)
+    clock = VirtualClock(0.0, inf)
     clock.pause()
     clock.be_led(True)
-    tapes = Recordings(order.paths, clock)
-    size = sum(os.stat(path).st_size for path in order.paths)
+    tapes = Tapes(order.paths, clock, spool=Path(order.spool), format=order.format)
     files = KeptFiles(folder)
     with Ingestion(folder, files=files) as work, hard_work():
         work.conn.execute("PRAGMA synchronous = OFF")  # nobody needs it after a crash
         pages = PageWriter(work.conn, db.database(folder), folder)
         engine = work.engine
         engine.add_input(tapes)
-        say(Checkpoint(order.start, tapes.at, pages.extent, share=0.0))
+        say(Checkpoint(tapes.start, tapes.at, pages.extent, share=0.0))
         while True:
             tapes.limit, begun = tapes.number + order.lines, engine.bytes_read
             while engine.bytes_read - begun < BYTES and engine.pump(LINES):
                 continue
             while not engine.is_whole:
                 engine.pump(LINES)
-            is_last = tapes.number < tapes.limit and engine.bytes_read - begun < BYTES
+            is_last = tapes.ended
             work.commit()
-            share = min(1.0, engine.bytes_read / size) if size else 1.0
+            share = min(1.0, engine.bytes_read / tapes.size) if tapes.size else 1.0
             latest = max(tapes.at.latest)
             say(Checkpoint(latest, tapes.at, pages.take(), files.take(), share, is_last))
             if is_last:
                 break
         pages.close()
+        work.conn.execute("PRAGMA wal_autocheckpoint = 4000")
+    catch_up(folder, RULES)
+    conn = db.open_reading(folder)
+    say(Landmarks(landmarks(conn, folder, limits=order.limits)))
+    conn.close()
 
 
-def say(checkpoint: Checkpoint) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(checkpoint) + b"\n")
+def say(word: Checkpoint | Landmarks) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(word) + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -19,7 +19,8 @@ from typing import TypeVar
 
 import msgspec
 
-from agentmon.engine.reeling import Checkpoint, Order
+from agentmon.core.landmarks import Landmark
+from agentmon.engine.reeling import Checkpoint, Landmarks, Order
 from agentmon.logfile import log
 from agentmon.store import db
 from agentmon.store.async_store import AsyncStore, open_async
@@ -30,11 +31,14 @@ T = TypeVar("T")
 
 
 class Timeline:
-    """`folder` is where the index is made. `on_change` is called at every checkpoint."""
+    """`folder` is where the index is made. `on_change` is called with all that comes of it."""
 
-    def __init__(self, folder: Path, order: Order, on_change: Callable[[Checkpoint], None]) -> None:
+    def __init__(
+        self, folder: Path, order: Order, on_change: Callable[[Checkpoint | Landmarks], None]
+    ) -> None:
         self.folder = folder
         self.checkpoints: list[Checkpoint] = []
+        self.landmarks: list[Landmark] = []
         self.problem: str | None = None
         self._order = order
         self._on_change = on_change
@@ -74,8 +78,11 @@ class Timeline:
         )
         try:
             while child.stdout is not None and (line := await child.stdout.readline()):
-                found = msgspec.json.decode(line, type=Checkpoint)
-                self.checkpoints.append(found)
+                found = msgspec.json.decode(line, type=Checkpoint | Landmarks)
+                if isinstance(found, Landmarks):
+                    self.landmarks = found.found
+                else:
+                    self.checkpoints.append(found)
                 self._on_change(found)
             said = await child.stderr.read() if child.stderr is not None else b""
             if await child.wait():

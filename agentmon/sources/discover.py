@@ -9,10 +9,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from agentmon.sources.formats import LOG_NAME
 from agentmon.sources.paths import Expanded, Found, Root
 from agentmon.sources.shapes import Shape
-
-LOG_NAME = "sse_lines.jsonl"
 
 
 class Place(Struct, frozen=True):

@@ -5,6 +5,7 @@ they are asked for: a wire log costs the import of none of the others.
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
@@ -14,13 +15,17 @@ from typing import cast
 
 from agentmon.sources.decoding import Context, Format, LineDecoder, Record, mapping
 from agentmon.sources.json_pieces import JsonError, JsonReader, Tree
-from agentmon.sources.lines import BOM
+from agentmon.sources.lines import BOM, HugeLine, Line, Piece
 
 SAMPLE = 64 << 10
 """Bytes of an input's beginning that are looked at."""
 
 _OBJECTS = 20
 """Objects of it that are looked at."""
+
+_SAMPLE_LINES = 50
+
+LOG_NAME = "sse_lines.jsonl"
 
 _MODULES = {
     "sse-lines": "agentmon.sources.sse_lines",
@@ -96,6 +101,35 @@ def recognise(head: bytes, *, strict: bool = False) -> Format | None:
     found = _first_to_know([first]) or _first_to_know([first, *rows])
     is_enough = b"\n" in head.lstrip() or len(head) >= SAMPLE
     return found or (WIRE if is_enough and not strict else None)
+
+
+def of_input(
+    rows: Sequence[bytes | Piece], path: str, *, is_given: bool, forced: str | None = None
+) -> Format | None:
+    """The format of an input that begins with these lines; None where nobody knows what they are.
+
+    What a person named is read as a wire log then: its lines are counted as bad, not lost. `forced`
+    is what `--format` names.
+    """
+    if forced:
+        return by_name(forced)
+    found = recognise(sample(rows), strict=not is_given)
+    is_log = is_given or os.path.basename(path) == LOG_NAME
+    return found or (WIRE if is_log else None)
+
+
+def sample(rows: Sequence[bytes | Piece]) -> bytes:
+    """The first lines, as far as they are needed to know what they are."""
+    found = bytearray()
+    for row in islice(rows, _SAMPLE_LINES):
+        if isinstance(row, HugeLine):
+            found += row.head
+        else:
+            found += row.data if isinstance(row, Line) else row
+        found += b"\n"
+        if len(found) >= SAMPLE:
+            break
+    return bytes(found)
 
 
 def _first_to_know(rows: list[Record]) -> Format | None:

@@ -12,6 +12,7 @@ from errno import EINVAL
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentmon.core.events import Event
 from agentmon.sources.identity import ANCHOR, HEAD, OpenFile, SourceState, head_digest, verified
 from agentmon.sources.lines import LineSplitter, Piece, Rows
 
@@ -19,15 +20,30 @@ READ = 1 << 20
 """Bytes per read."""
 
 
+class Label(Struct, frozen=True):
+    """What the source of a chunk knows of its lines besides them."""
+
+    format: str | None
+    """None: its lines tell it."""
+    received: float
+    """When they were received, epoch seconds."""
+    before: Event | None = None
+    after: Event | None = None
+    """What is said of them elsewhere: known from the first one on, and once the last one is read;
+    only what is said `before` counts as an event."""
+
+
 class Chunk(Struct, frozen=True):
     """What one read gave: whole lines (may be none), and the state once they are committed.
 
     `size` is the number of bytes read. Huge lines stay readable for as long as they are held.
+    Without a `label` the first lines, and the clock, tell what it would say.
     """
 
     rows: Rows
     state: SourceState
     size: int
+    label: Label | None = None
 
     @property
     def lines(self) -> list[Piece]:
