@@ -117,7 +117,7 @@ STRETCHES = st.lists(
 def test_every_moment_counts_once(given_: list[tuple[int, int, Any]]) -> None:
     stretches: list[Stretch] = [(float(a), float(b), use) for a, b, use in given_]
     found = spent(stretches, 5.0, 30.0)
-    plain: dict[str, int] = {use: 0 for use in (*USES, "other")}
+    plain: dict[str, int] = dict.fromkeys((*USES, "other"), 0)
     for second in range(5, 30):
         uses = {use for a, b, use in given_ if a <= second < b}
         plain[next((use for use in USES if use in uses), "other")] += 1

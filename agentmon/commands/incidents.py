@@ -136,9 +136,9 @@ def _store(
 
 
 def _read(where: Path, paths: tuple[str, ...], forced: str | None) -> None:
-    """Reads inputs and what their calls amount to. Raises Failure, StoreError, OSError."""
+    """Reads inputs, and what their agents told each other. Raises Failure, StoreError, OSError."""
     from agentmon.collab.deriving import catch_up
-    from agentmon.collab.rules import RULES
+    from agentmon.collab.observed_messages import RULE
     from agentmon.engine.ingest import Ingestion, Progress
 
     def tell(progress: Progress) -> None:
@@ -160,4 +160,4 @@ def _read(where: Path, paths: tuple[str, ...], forced: str | None) -> None:
         complain(problem)
     if not count:
         raise Failure(problems[-1] if problems else f"no logs below {', '.join(paths)}")
-    catch_up(where, RULES)
+    catch_up(where, (RULE,))

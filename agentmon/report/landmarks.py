@@ -62,7 +62,8 @@ def landmarks(
 
     `now` None: the store is a finished record, and what is open at its end was broken off there.
     """
-    return survey(conn, data_dir, sid=sid, limits=limits, slow=slow, now=now).landmarks
+    found = survey(conn, data_dir, sid=sid, limits=limits, slow=slow, now=now, spends=False)
+    return found.landmarks
 
 
 def survey(
@@ -73,8 +74,9 @@ def survey(
     limits: Limits | None = None,
     slow: float = SLOW,
     now: float | None = None,
+    spends: bool = True,
 ) -> Survey:
-    """The same with what the time was spent on."""
+    """The same with what the time of rounds was spent on, where that is wanted."""
     if sid is None:
         sessions = list(read.each_session(conn))
     else:
@@ -85,11 +87,11 @@ def survey(
     found: list[Landmark] = []
     rounds: list[RoundCost] = []
     for session in sessions:
-        trace = Trace(conn, data_dir, session, limits or Limits(), slow, now, end)
+        trace = Trace(conn, data_dir, session, limits or Limits(), slow, now, end, spends=spends)
         trace.go()
         afterwards.add(trace)
         found += trace.found
-        rounds += _costs(trace)
+        rounds += _costs(trace) if spends else ()
     found += _mail(conn, sessions, sid)
     return Survey(sorted(found, key=_order), sessions, rounds, end if now is None else now)
 

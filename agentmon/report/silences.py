@@ -82,12 +82,14 @@ class Silences:
         if said.start is None:
             return
         self.ends(said.start, is_shown=is_shown)
-        last = max([said.start, *_moments(said, parts)])
+        last = until = _last(said, parts)
         if last - said.start >= self._limits.stalled_after:
             self._within(said, parts, last, is_shown=is_shown)
-        returned = [part.result_time or part.lost_at for part in parts if part.is_call]
-        results = [time for time in returned if time is not None]
-        self._until = max([last, *results])
+        for part in parts:
+            back = part.result_time if part.result_time is not None else part.lost_at
+            if back is not None and back > until and part.is_call:
+                until = back
+        self._until = until
         self.owed = self._after(said, parts, last)
 
     def _after(self, said: Said, parts: Sequence[Part], last: float) -> Owed | None:
@@ -154,8 +156,14 @@ class Silences:
         self._tell(Stall(owed.since, end, owed, evidence))
 
 
-def _moments(said: Said, parts: Sequence[Part]) -> list[float]:
-    known = [said.last, said.end]
+def _last(said: Said, parts: Sequence[Part]) -> float:
+    """The last moment of a message."""
+    found = said.start or 0.0
+    for time in (said.last, said.end):
+        if time is not None and time > found:
+            found = time
     for part in parts:
-        known += [part.start, part.last, part.end]
-    return [time for time in known if time is not None]
+        for time in (part.start, part.last, part.end):
+            if time is not None and time > found:
+                found = time
+    return found

@@ -68,7 +68,10 @@ class Trace:
         slow: float,
         now: float | None,
         end: float,
+        *,
+        spends: bool,
     ) -> None:
+        """`spends`: whether it is noted what the time of rounds was spent on."""
         self.conn, self.session, self.sid = conn, session, session.sid
         self.limits, self.now, self.end = limits, now, end
         self.turns: dict[str, Turn] = {}
@@ -77,6 +80,7 @@ class Trace:
         self._data_dir = data_dir
         self._is_shown = bool(kinds_of_session(conn, self.sid) & STREAMING)
         self._slow = slow
+        self._spends = spends
         self._threads: dict[str, _Thread] = {}
         self._askings = list(askings_of(conn, self.sid))
         self._begun = subagents_begun(conn, self.sid)
@@ -201,8 +205,9 @@ class Trace:
                 since = owed.since if owed is not None else start or last
                 self._spend(said.round_id, [(since, max(last, *returns, last), "tools")])
         elif said.round_id is not None:
-            since = owed.since if owed is not None else None
-            self._spend(said.round_id, stretches(said, parts, waits, since))
+            if self._spends:
+                since = owed.since if owed is not None else None
+                self._spend(said.round_id, stretches(said, parts, waits, since))
             shown = bool(said.kinds & STREAMING)
             is_open = (shown and not said.is_complete) or any(part.is_pending for part in parts)
             self.turns[said.round_id] = Turn(last, said.flow_id, is_open)
