@@ -354,6 +354,9 @@ def test_the_recorded_cut(shared: Path, tmp_path: Path) -> None:
     last = max(row["at"] for row in rows if row["flow_id"] == first["flow_id"])
     found = recorded(shared, tmp_path, scene, *ALL)
     assert [one.kind for one in found] == ["prompt", "error", "retry"]
+    everything = recorded(shared, tmp_path / "2", scene, ".")
+    assert [one.kind for one in everything] == ["prompt", "error", "retry"]
+    assert everything[1].time == found[1].time
     assert (found[1].time, found[1].end) == (near(last), near(second["at"]))
     (transcript,) = (shared / "captures" / scene / "claude/projects").rglob("*.jsonl")
     said = [json.loads(line) for line in transcript.read_text("utf-8").splitlines()]

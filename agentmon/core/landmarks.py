@@ -80,9 +80,3 @@ class Landmark(Struct, frozen=True):
 def call_text(tool_name: str | None, preview: str | None) -> str:
     """What is called with what; not cleaned."""
     return f"{tool_name or 'tool'} {gist(preview)}".rstrip()
-
-
-def stall_text(phase: str, since: float, end: float | None) -> str:
-    """How long it was silent, and in what."""
-    lasting = "" if end is None else f" for {end - since:.1f} s"
-    return f"silent{lasting} while {phase}"

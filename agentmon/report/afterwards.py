@@ -8,18 +8,16 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentmon.core.landmarks import Kind, Landmark, Place, call_text, stall_text
+from agentmon.core.landmarks import Kind, Landmark, Place, call_text
 from agentmon.report import board
 from agentmon.report.roundreading import EVERY
-from agentmon.report.signs import round_at
+from agentmon.report.signs import NEAR, round_at
+from agentmon.report.silences import stall_text
 from agentmon.report.tracing import Trace
 from agentmon.report.words import tokens
 from agentmon.store import read
 from agentmon.store.read_landmarks import prompts_in_time
 from agentmon.store.read_rounds import Unended, unended
-
-NEAR = 2.0
-"""Seconds between what two sources tell of the same moment."""
 
 
 def add(trace: Trace) -> None:

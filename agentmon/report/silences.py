@@ -15,11 +15,12 @@ from msgspec import Struct
 from agentmon.core.health import HOLD, RETRY_PAUSE, Limits, Span, after
 from agentmon.core.kinds import STREAMING
 from agentmon.core.phases import ASKS_ON, phase_of
+from agentmon.report.words import span
 from agentmon.store import history
-from agentmon.store.read_landmarks import Part, Said, delta_times
+from agentmon.store.read_landmarks import Part, Said, delta_times, last_moment
 
 
-class Owed(Struct, frozen=True):
+class Owed(Struct, frozen=True, gc=False):
     """What the API owes: since when, in which phase, and where."""
 
     since: float
@@ -82,7 +83,7 @@ class Silences:
         if said.start is None:
             return
         self.ends(said.start, is_shown=is_shown)
-        last = until = _last(said, parts)
+        last = until = last_moment(said, parts)
         if last - said.start >= self._limits.stalled_after:
             self._within(said, parts, last, is_shown=is_shown)
         for part in parts:
@@ -156,14 +157,7 @@ class Silences:
         self._tell(Stall(owed.since, end, owed, evidence))
 
 
-def _last(said: Said, parts: Sequence[Part]) -> float:
-    """The last moment of a message."""
-    found = said.start or 0.0
-    for time in (said.last, said.end):
-        if time is not None and time > found:
-            found = time
-    for part in parts:
-        for time in (part.start, part.last, part.end):
-            if time is not None and time > found:
-                found = time
-    return found
+def stall_text(phase: str, since: float, end: float | None) -> str:
+    """How long it was silent, and in what."""
+    lasting = "" if end is None else f" for {span(end - since)}"
+    return f"silent{lasting} while {phase}"

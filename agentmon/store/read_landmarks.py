@@ -4,7 +4,7 @@ Read along indexes, a message at a time: a session of 100,000 calls needs no mor
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -14,7 +14,7 @@ from msgspec import Struct
 from agentmon.store.codec import decode_times
 
 
-class Said(Struct):
+class Said(Struct, gc=False):
     """A message in time."""
 
     flow_id: str
@@ -30,7 +30,7 @@ class Said(Struct):
     kinds: int
 
 
-class Part(Struct):
+class Part(Struct, gc=False):
     """A content block of a message in time, and what came back where it is a call."""
 
     sid: str
@@ -64,6 +64,23 @@ class Part(Struct):
     @property
     def is_pending(self) -> bool:
         return self.is_call and self.result_time is None and self.lost_at is None
+
+
+def last_moment(said: Said, parts: Sequence[Part]) -> float:
+    """The last moment of a message that its own blocks tell; where it broke off with an error, that
+    of the error. What tells of it afterwards adds nothing."""
+    found = said.start or 0.0
+    own = said.last if said.error is not None else None
+    for time in (said.end, own):
+        if time is not None and time > found:
+            found = time
+    is_over = said.is_complete or said.error is not None
+    for part in parts:
+        # a block that was cut is complete from the moment at which something showed that
+        for time in (part.start, part.last, part.end if is_over else None):
+            if time is not None and time > found:
+                found = time
+    return found
 
 
 _SAID = len(Said.__struct_fields__)
