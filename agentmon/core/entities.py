@@ -184,8 +184,14 @@ class Entities:
     def _remember(self, message: Message) -> None:
         state = self.state
         state.messages[message.flow_id] = message
-        if message.request_id is not None:
-            state.requests[message.request_id] = message
+        request = message.request_id
+        if (
+            request is not None
+            and request not in state.requests
+            # not one that was on this request before another message took it over
+            and state.loader.flow_of_request(request) in (None, message.flow_id)
+        ):
+            state.requests[request] = message
         for block in message.blocks.values():
             if block.tool_use_id is not None:
                 state.calls[block.tool_use_id] = (message.flow_id, block.index)

@@ -39,6 +39,8 @@ LOOP_SECONDS = 3.0
 
 MEASURE_SECONDS = 1.0
 
+AT_EASE = "PRAGMA synchronous = OFF"
+
 
 TAPES = "tapes"
 """Where copies lie of what can't be read twice, in the folder of the replay."""
@@ -221,6 +223,13 @@ class Playback(Live):
             before.rename(gone)
             self._discard([gone])
         self._is_lent = False
+
+    async def _open_store(self) -> None:
+        """Nothing of it is needed after a crash: the disk is not waited for."""
+        await super()._open_store()
+        if self._store is not None and self._writer is not None:
+            self._store.conn.execute(AT_EASE)
+            await self._writer.run(lambda conn: conn.execute(AT_EASE))
 
     async def _close(self) -> None:
         if self._is_lent:
