@@ -24,7 +24,7 @@ def columns(where: int) -> tuple[Column, ...]:
         Column("glyph", 1),
         Column("kind", 12),
         Column("took", 6, right=True),
-        Column("where", min(8, most), 1, grow=2, most=most, keep_end=True),
+        Column("where", min(8, most), 1, grow=2, most=most),
         Column("about", 12, grow=4),
     )
 
@@ -131,7 +131,7 @@ class EvidencePane(LinePane):
 
 
 ROUND_COLUMNS = (
-    Column("round", 9, grow=2, most=26, keep_end=True),
+    Column("round", 9, grow=2, most=26),
     Column("took", 6, right=True, heading="took"),
     Column("thinking", 8, 4, right=True, heading="thinking"),
     Column("writing", 7, 3, right=True, heading="writing"),
