@@ -73,7 +73,7 @@ _ROWS = (
     Column("about", 10, 400),
 )
 _ROUNDS = (
-    Column("slowest", 3, 24),
+    Column("slowest", 12, 24),
     Column("took", 5, 7, right=True),
     Column("thinking", 8, 8, 5, right=True),
     Column("writing", 7, 8, 4, right=True),

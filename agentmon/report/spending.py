@@ -35,7 +35,8 @@ def stretches(
 def _streamed(said: Said, parts: Sequence[Part]) -> list[Stretch]:
     found: list[Stretch] = []
     for part in parts:
-        end = part.end if part.end is not None and said.is_complete else part.last
+        is_cut = part is parts[-1] and not said.is_complete
+        end = part.last if part.end is None or is_cut else part.end
         if part.start is not None and end is not None:
             found.append((part.start, end, _use(part.block_type)))
     last = last_moment(said, parts)
