@@ -130,3 +130,19 @@ async def test_in_a_recording_enter_goes_to_the_moment(tmp_path: Path) -> None:
         await screen.press("G", "enter")
         assert transport.asked == [("seek", near(T0 + 112))]
         assert screen.page is None
+
+
+async def test_what_is_not_indexed_yet_is_no_end(tmp_path: Path) -> None:
+    feed = RecordedFeed(tmp_path, two(), T0 + 30)
+    feed.transport = transport = FakeTransport()
+    transport.indexed = 0.5
+    async with shown(feed, (80, 24)) as screen:
+        await screen.press("P")
+        page = screen.page
+        assert isinstance(page, IncidentsPage)
+        assert "so far" in screen.rows(page.incidents)[0]
+        assert "no stop" not in screen.text()
+        transport.indexed = None
+        await screen.settle()
+        assert "so far" not in screen.rows(page.incidents)[0]
+        assert "no stop" in screen.text()

@@ -96,12 +96,20 @@ class IncidentsPage(Page[Answer]):
 
     # Reading
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of a recording is known: what is open at its end was broken off."""
+        transport = self.feed.transport
+        return self.is_recorded and transport is not None and transport.indexed is None
+
     def question(self) -> Callable[[sqlite3.Connection], Answer]:
         sid = None if self.is_all else self.sid
-        limits, now = self.feed.limits, None if self.is_recorded else self.view.now
+        limits, is_whole = self.feed.limits, self.is_whole
+        is_recorded, wall = self.is_recorded, self.view.now
 
         def ask(conn: sqlite3.Connection) -> Answer:
             (_, _, path) = conn.execute("PRAGMA database_list").fetchone()
+            now = None if is_whole else _last_time(conn) if is_recorded else wall
             found = incidents.load(conn, Path(path).parent, sid=sid, limits=limits, now=now)
             name = None
             if sid is not None:
@@ -114,7 +122,8 @@ class IncidentsPage(Page[Answer]):
     def show(self, found: Answer) -> None:
         self.found = found
         name, known = found
-        self.incidents.whose = name or _whose(known)
+        so_far = " so far" if self.is_recorded and not self.is_whole else ""
+        self.incidents.whose = (name or _whose(known)) + so_far
         self.incidents.show(known, known.landmarks if self.is_everything else known.incidents)
         self.rounds.show(known)
         self.evidence.show(self.incidents.chosen)
@@ -174,6 +183,11 @@ class IncidentsPage(Page[Answer]):
         page.incidents.cursor, page.rounds.cursor = self.incidents.cursor, self.rounds.cursor
         page.at = page.rounds if self.at is self.rounds else page.incidents
         return page
+
+
+def _last_time(conn: sqlite3.Connection) -> float:
+    newest = read.sessions(conn, limit=1)
+    return newest[0].last_time or 0.0 if newest else 0.0
 
 
 def _whose(found: Incidents) -> str:
