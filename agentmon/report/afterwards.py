@@ -136,12 +136,14 @@ def _judged(trace: Trace) -> None:
 
 
 def _same(trace: Trace, kind: Kind, row: read.VerdictRow) -> Iterator[int]:
-    """Where what a verdict judged stands already."""
+    """Where what a verdict judged stands already: the same call, or a silence at the same time."""
+    until = float("inf") if row.until is None else row.until
     for place, one in enumerate(trace.found):
         if (one.kind, one.agent_id) != (kind, row.agent_id):
             continue
         is_call = kind == "overdue" and one.tool_use_id == row.tool_use_id
-        if is_call or (kind == "stall" and abs(one.time - row.since) <= NEAR):
+        end = float("inf") if one.end is None else one.end
+        if is_call or (kind == "stall" and max(one.time, row.since) < min(end, until)):
             yield place
 
 

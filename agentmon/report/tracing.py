@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from agentmon.core.health import HOLD, Limits, after
+from agentmon.core.health import HOLD, RETRY_PAUSE, Limits, after
 from agentmon.core.kinds import STREAMING
 from agentmon.core.landmarks import Kind, Landmark, Place, call_text
 from agentmon.core.spending import Stretch
@@ -164,7 +164,7 @@ class Trace:
                 thread.silences.begins(owed)
             case "retry":
                 thread.open.append(self.add("retry", sign.time, None, sign.text, place, sign.said))
-                due = sign.time + sign.delay if sign.delay is not None else None
+                due = sign.time + (RETRY_PAUSE if sign.delay is None else sign.delay)
                 before = thread.silences.owed
                 if before is not None and before.since < sign.time and not sign.agent_id:
                     self._spend(before.round_id, [(before.since, sign.time, "api")])
