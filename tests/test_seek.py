@@ -1,5 +1,6 @@
 """Being at any moment of a recording: however it is reached, it is as if only that was read."""
 
+import json
 import random
 from collections.abc import Sequence
 from math import inf
@@ -10,13 +11,17 @@ import pytest
 
 from agentmon.engine import reeling
 from agentmon.engine.playback import Playback
+from agentmon.engine.timeline import Timeline
 from agentmon.report import board, known
 from agentmon.report.render import board_json
 from agentmon.sources.times import reader_of
 from agentmon.store import db
+from tests.cli_run import inside
 from tests.differential import Row, assert_same, dumped, ingest
+from tests.feeds import finished, write
 from tests.generate import DEFECTS, scenario
-from tests.live_feed import LIMITS, running, until
+from tests.live_feed import LIMITS, running, until, until_lines
+from tests.wire import TEXT, Talk
 
 State = tuple[list[Row], dict[str, Any]]
 
@@ -97,7 +102,8 @@ async def check(log: Path, folder: Path, rng: random.Random, moves: int) -> None
 
 
 async def indexed(played: Playback) -> None:
-    await until(lambda: played.timeline.is_whole)
+    await played.timeline.done.wait()
+    assert played.timeline.is_whole
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +128,110 @@ async def test_captures(name: str, shared: Path, tmp_path: Path) -> None:
     if not log.exists():
         pytest.skip("not recorded as a wire log")
     await check(log, tmp_path, random.Random(name), 2)
+
+
+async def test_several_files_are_one_run(tmp_path: Path) -> None:
+    """Whatever the way to a line, the store has the same lines of each."""
+    paths = [
+        write(tmp_path / f"{n}.jsonl", [*finished(n, 500 * n), *finished(n + 10, 500 * n)])
+        for n in range(3)
+    ]
+    async with running(Playback([str(path) for path in paths], LIMITS)) as played:
+        deck = played.deck
+        deck.toggle()
+        await indexed(played)
+        rng = random.Random(3)
+        found: dict[int, State] = {}
+        for number in (*rng.sample(range(deck.total), 6), *range(40, 44)):
+            await deck.seek_number(number)
+            found[number] = await state_of(played)
+            assert found[number][0][-1]["lines"] == number
+        for number, state in sorted(found.items()):
+            await deck.seek_number(number)
+            assert_equal(await state_of(played), state)
+
+
+async def test_it_plays_and_seeks_before_it_is_indexed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = write(tmp_path / "log.jsonl", [line for n in range(6) for line in finished(n, 900 * n)])
+
+    async def never(_: Timeline) -> None:
+        return
+
+    monkeypatch.setattr(Timeline, "start", never)
+    lines = split(log)
+    async with running(Playback([str(log)], LIMITS)) as played:
+        deck = played.deck
+        for number in (50, 20, 21, 70):
+            await deck.seek_number(number)
+            assert deck.number >= number
+            deck.toggle() if deck.playing else None
+            await deck.seek_number(number)
+            expected = of_lines(tmp_path / str(number), lines[:number], played.now())
+            assert_equal(await state_of(played), expected)
+
+
+async def test_texts_that_were_repaired_later_are_as_they_were(tmp_path: Path) -> None:
+    """A late delta puts a text in another order; before it, the text is the one that was there."""
+    talk = Talk()
+    said = [
+        talk.prompt(0, "go", "u1", round_id="r1"),
+        talk.start(1, 10, round_id="r1"),
+        talk.begin(1, 20, TEXT),
+        *(talk.text(1, 30 + n, f"part {n} ") for n in range(8)),
+    ]
+    late = said.pop(6)
+    rest = [*finished(3, 2000), *finished(4, 4000)]
+    log = write(tmp_path / "log.jsonl", [*said, *rest[:30], late, *rest[30:]])
+    lines = split(log)
+    before, after = len(said) + 5, len(lines) - 3
+    async with running(Playback([str(log)], LIMITS)) as played:
+        deck = played.deck
+        deck.toggle()
+        await indexed(played)
+        assert any(checkpoint.kept for checkpoint in played.timeline.checkpoints)
+        for turn, number in enumerate((after, before, after, before, len(said) + 29, after)):
+            await deck.seek_number(number)
+            expected = of_lines(tmp_path / str(turn), lines[:number], played.now())
+            assert_equal(await state_of(played), expected)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Three finished sessions, a long silence, and a fourth."""
+    said = [line for n in range(3) for line in finished(n, 2000 * n)]
+    return write(tmp_path / "log.jsonl", [*said, *finished(3, 600_000, content="a needle here")])
+
+
+@pytest.mark.parametrize("speed", [inf, 1.0])
+async def test_it_goes_on_from_where_it_was_put(speed: float, log: Path, tmp_path: Path) -> None:
+    ingest(tmp_path / "ingested", [log])
+    async with running(Playback([str(log)], LIMITS, speed=speed, at="#40")) as played:
+        await indexed(played)
+        await until(lambda: played.deck.number >= 40)
+        await played.deck.seek(played.deck.end - 1)
+        if not played.deck.playing:
+            played.deck.toggle()  # it was at its end before
+        await until_lines(played, len(split(log)))
+        assert_same(plain(dumped(played.data_dir)), plain(dumped(tmp_path / "ingested")))
+
+
+def test_without_a_screen(log: Path, tmp_path: Path) -> None:
+    lines = split(log)
+    now = float(json.loads(said("--replay", log, "--at", "#40", "--once", "--json"))["time"])
+    shown = json.loads(said("--replay", log, "--at", "#40", "--once", "--json"))
+    expected = of_lines(tmp_path / "40", lines[:40], now)[1]
+    assert shown == json.loads(json.dumps(expected))
+    events = said("--replay", log, "--at", "#40", "--events", "--json").splitlines()
+    assert [json.loads(line)["number"] for line in events] == [*range(1, 41)]
+    assert len(said("--replay", log, "--events").splitlines()) == len(lines)
+    assert inside("--replay", log, "--at", "soon", "--once").code == 1
+    assert inside("--replay", log, "--at", "+soon", "--once").code == 2
+    assert inside("--at", "5s").code == 2
+
+
+def said(*args: object) -> str:
+    done = inside(*args)
+    assert done.code == 0, done.err
+    return done.out

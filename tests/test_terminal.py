@@ -15,21 +15,22 @@ from pathlib import Path
 import pytest
 
 from tests.cli_run import PATIENCE, command, environment
+from tests.feeds import finished, write
 
 ENTERS, LEAVES = b"\x1b[?1049h", b"\x1b[?1049l"
 """The alternate screen."""
 
 
 class Painted:
-    """`agentmon --demo` in a pseudo terminal, with what it wrote there so far."""
+    """agentmon in a pseudo terminal, with what it wrote there so far."""
 
-    def __init__(self, stderr: Path) -> None:
+    def __init__(self, stderr: Path, *args: object) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.seen = b""
         with stderr.open("wb") as errors:
             self.process = subprocess.Popen(
-                command("--demo"),
+                command(*args),
                 stdin=slave,
                 stdout=slave,
                 stderr=errors,
@@ -47,8 +48,11 @@ class Painted:
             assert read, (text, self.seen[-500:])
             self.seen += read
 
-    def send(self, keys: bytes) -> None:
+    def send(self, keys: bytes, then: bytes = b"") -> None:
+        """Types, and reads until something is written anew."""
+        self.seen = b""
         os.write(self.master, keys)
+        self.until(then)
 
     def ended(self) -> int:
         with contextlib.suppress(OSError):
@@ -63,8 +67,8 @@ class Painted:
 
 
 @contextmanager
-def painted(stderr: Path) -> Generator[Painted]:
-    found = Painted(stderr)
+def painted(stderr: Path, *args: object) -> Generator[Painted]:
+    found = Painted(stderr, *args)
     try:
         yield found
     finally:
@@ -83,7 +87,7 @@ def test_the_terminal_is_given_back(
     key: bytes, number: signal.Signals | None, code: int, tmp_path: Path
 ) -> None:
     """Also where standard error goes to a file: what is painted does not."""
-    with painted(tmp_path / "errors") as screen:
+    with painted(tmp_path / "errors", "--demo") as screen:
         screen.until(ENTERS)
         screen.until(b"Sessions")
         screen.send(key) if key else screen.process.send_signal(number or signal.SIGTERM)
@@ -96,10 +100,35 @@ def test_the_terminal_is_given_back(
 def test_a_terminal_that_goes_without_a_word(tmp_path: Path, is_stopped: bool) -> None:
     """Nothing stays behind that asks a terminal which is gone, a core at a time; also where so
     much was to be written meanwhile that the writer stands still."""
-    with painted(tmp_path / "errors") as screen:
+    with painted(tmp_path / "errors", "--demo") as screen:
         screen.until(b"Sessions")
         if is_stopped:
             screen.process.send_signal(signal.SIGSTOP)
         screen.hang_up()
         screen.process.send_signal(signal.SIGCONT)
         assert screen.process.wait(PATIENCE) == 128 + signal.SIGHUP
+
+
+def test_a_replay_is_played_and_wound(tmp_path: Path) -> None:
+    """Played, held, gone to a line and a time, stepped on and back, to an end and left."""
+    lines = [line for n in range(3) for line in finished(n, 100_000 * n)]
+    log = write(tmp_path / "log.jsonl", lines)
+    with painted(tmp_path / "errors", "--replay", log, "--speed", "0.25") as screen:
+        screen.until("▶ playing".encode())
+        screen.send(b" ", "⏸ paused".encode())
+        screen.send(b":", b"Go to")
+        screen.send(b"#30\r", b"#30/")
+        screen.send(b"\x1b[C", b"#31/")
+        screen.send(b"\x1b[D", b"#30/")
+        screen.send(b"\x1b[D", b"#29/")
+        screen.send(b":", b"Go to")
+        screen.send(b"50%\r", b" 50 %")
+        screen.send(b"m", b"Mark")
+        screen.send(b"half of it\r", b"1 mark")
+        screen.send(b"\x1b[F", "■ ended".encode())
+        screen.send(b"'", b"half of it")
+        screen.send(b"1", b" 50 %")
+        screen.send(b"+ ", "▶ playing".encode())
+        screen.send(b"q", LEAVES)
+        assert screen.ended() == 0
+    assert (tmp_path / "errors").read_bytes() == b""

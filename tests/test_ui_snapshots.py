@@ -6,19 +6,23 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec import structs
 from textual.pilot import Pilot
 
 from agentmon.config import Settings
+from agentmon.engine.feed import Mark
 from agentmon.ui.app import AgentmonApp
+from agentmon.ui.commands import BY_ID
 from agentmon.ui.screens.main import MainScreen
 from tests.test_incidents import T0
 from tests.test_ui_compare import add_pair
+from tests.test_ui_deck import LANDMARKS
 from tests.test_ui_incidents import two
 from tests.test_ui_tools import add_calls
 from tests.ui_app import settle
 from tests.ui_family import fill_family
 from tests.ui_runs import RunFeed
-from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
+from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 from tests.ui_talk import add_decisions, add_mail, add_work
 
 
@@ -43,14 +47,16 @@ def app(tmp_path: Path) -> AgentmonApp:
 
 
 def pressing(*keys: str) -> "Callable[[Pilot[None]], object]":
-    """Presses keys, each once everything before it is shown."""
+    """Presses keys, or runs commands by name, each once everything before it is shown."""
 
     async def run(pilot: Pilot[None]) -> None:
+        main = pilot.app.screen_stack[0]
+        assert isinstance(main, MainScreen)
         for key in (None, *keys):
-            if key is not None:
+            if key in BY_ID:
+                await main.actions.do(key)
+            elif key is not None:
                 await pilot.press(key)
-            main = pilot.app.screen_stack[0]
-            assert isinstance(main, MainScreen)
             await settle(pilot, main)
 
     return run
@@ -68,15 +74,15 @@ def family(tmp_path: Path) -> AgentmonApp:
 def test_stalled_agent(
     app: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]
 ) -> None:
-    assert snap_compare(app, terminal_size=size, run_before=pressing("s"))
+    assert snap_compare(app, terminal_size=size, run_before=pressing("next_stall"))
 
 
 def test_small_screen(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
-    assert snap_compare(app, terminal_size=(60, 20), run_before=pressing("e", "4"))
+    assert snap_compare(app, terminal_size=(60, 20), run_before=pressing("next_error", "4"))
 
 
 def test_evidence(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
-    assert snap_compare(app, terminal_size=(80, 24), run_before=pressing("s", "1", "i"))
+    assert snap_compare(app, terminal_size=(80, 24), run_before=pressing("next_stall", "1", "i"))
 
 
 def test_subagents(family: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
@@ -156,3 +162,17 @@ def test_incidents(
     feed = RunFeed(tmp_path, two(), T0 + 120)
     app = AgentmonApp(feed, settings=Settings())
     assert snap_compare(app, terminal_size=size, run_before=pressing("j", "P", "w", "a", "j"))
+
+
+@pytest.mark.parametrize("size", [(160, 50), (80, 24), (60, 20)], ids=["160x50", "80x24", "60x20"])
+def test_tape_deck(
+    app: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]
+) -> None:
+    """Held in the middle of a run that is being indexed, at a loop, with marks."""
+    deck = app.feed.transport
+    assert isinstance(deck, FakeTransport)
+    deck.playing, deck.indexed, deck.position, deck.end = False, 0.8, 0.6, NOW + 400
+    deck.loop = NOW - 350, NOW - 250
+    deck.marks = [Mark(NOW - 150, 120, "here")]
+    deck.landmarks = [*LANDMARKS, structs.replace(LANDMARKS[0], time=NOW + 150)]
+    assert snap_compare(app, terminal_size=size, run_before=pressing())

@@ -181,6 +181,7 @@ class Playback(Live):
         found = self.timeline.before(time=aim.time, number=aim.number)
         is_far = found is not None and found.number > self.tapes.number + FAR_LINES
         if self._is_ahead(aim) and not is_far:
+            self.tapes.limit = aim.number  # what reads now does not know of the order yet
             self._wake.set()
         else:
             await self._leave()

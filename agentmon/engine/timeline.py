@@ -40,6 +40,8 @@ class Timeline:
         self.checkpoints: list[Checkpoint] = []
         self.landmarks: list[Landmark] = []
         self.problem: str | None = None
+        self.done = asyncio.Event()
+        """Everything is indexed and found, or nothing more will be."""
         self._order = order
         self._on_change = on_change
         self._pages = Pages(folder)
@@ -90,6 +92,7 @@ class Timeline:
                 last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
                 self.problem = f"the replay could not be indexed to its end: {last}"
         finally:
+            self.done.set()
             if child.returncode is None:
                 with suppress(ProcessLookupError):
                     child.kill()

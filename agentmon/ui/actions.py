@@ -1,6 +1,5 @@
 """What the commands do: one method per id of `agentmon.ui.commands`, over the main screen."""
 
-import math
 from collections.abc import Callable
 from datetime import datetime
 from inspect import isawaitable
@@ -8,18 +7,21 @@ from typing import cast
 
 from agentmon.ui import arrangement
 from agentmon.ui.commands import BY_ID
+from agentmon.ui.decking import Decking
 from agentmon.ui.screens.overlays import HelpScreen
-from agentmon.ui.views import Views
 
 TOURS = ("next_stall", "previous_stall", "next_permission", "next_error", "previous_error")
 """Commands that go from one place of trouble to the next."""
 
 
-class Actions(Views):
-    """The commands of the main screen; drilling and jumping are in the bases."""
+class Actions(Decking):
+    """The commands of the main screen; drilling, jumping and the tape deck are in the bases."""
 
     async def do(self, command_id: str) -> None:
         """Runs a declared command; what goes wrong is said, the screen goes on."""
+        if BY_ID[command_id].context in ("replay", "deck") and not self.screen.is_replay:
+            self.screen.say("This is live: only a replay can be played and wound")
+            return
         method = cast("Callable[[], object]", getattr(self, command_id))
         try:
             result = method()
@@ -129,42 +131,3 @@ class Actions(Views):
 
     def last(self) -> None:
         self._move("bottom")
-
-    # Replay
-
-    def play(self) -> None:
-        if self.screen.feed.transport is not None:
-            self.screen.feed.transport.toggle()
-            self._transport_moved()
-
-    def faster(self) -> None:
-        if self.screen.feed.transport is not None:
-            self.screen.feed.transport.faster()
-            self._transport_moved()
-
-    def slower(self) -> None:
-        if self.screen.feed.transport is not None:
-            self.screen.feed.transport.slower()
-            self._transport_moved()
-
-    async def restart(self) -> None:
-        if self.screen.feed.transport is not None:
-            await self.screen.feed.transport.restart()
-            self._transport_moved()
-
-    def to_end(self) -> None:
-        transport = self.screen.feed.transport
-        if transport is None:
-            return
-        for _ in range(32):
-            if math.isinf(transport.speed):
-                break
-            transport.faster()
-        if not transport.playing and not transport.ended:
-            transport.toggle()
-        self._transport_moved()
-
-    def _transport_moved(self) -> None:
-        self.screen.move_clock()
-        self.screen.transport_bar.sync()
-        self.screen.tick()

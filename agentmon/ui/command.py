@@ -28,6 +28,7 @@ Context = (
         "stream",
         "live",
         "replay",
+        "deck",
     ]
     | PageContext
 )
@@ -55,6 +56,7 @@ CONTEXTS: dict[Context, str] = {
     "form": "In a form",
     "live": "Live",
     "replay": "Replay and demo",
+    "deck": "Replay and demo, on the board",
 }
 """Contexts with their headings, in the order of the ? overlay."""
 
@@ -88,6 +90,16 @@ _KEY_NAMES = {
     "escape": "Esc",
     "tab": "Tab",
     "shift+tab": "Shift+Tab",
+    "shift+left": "Shift+←",
+    "shift+right": "Shift+→",
+    "colon": ":",
+    "full_stop": ".",
+    "apostrophe": "'",
+    "backslash": "\\",
+    "left_parenthesis": "(",
+    "right_parenthesis": ")",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
     "space": "Space",
     "home": "Home",
     "end": "End",

@@ -2,13 +2,14 @@
 
 Bindings, footer, command palette and the ? overlay all read `COMMANDS`; `agentmon.ui.actions` has
 one method per id. A key may stand in several contexts (Space pauses a live screen and plays a
-recording): the context decides.
+recording): the context decides, and in a replay those of its tape deck come first.
 """
 
 from textual.binding import Binding
 
 from agentmon.ui.arrangement import PANELS
 from agentmon.ui.command import CONTEXTS, PAGES, Command, Context, key_name
+from agentmon.ui.deck_commands import DECK_COMMANDS
 from agentmon.ui.page_commands import MAIL_WORDS, PAGE_COMMANDS
 
 __all__ = [
@@ -24,11 +25,13 @@ __all__ = [
     "bindings",
     "footer_commands",
     "key_name",
+    "keys_of",
 ]
 
 _C = Command
 
 COMMANDS: tuple[Command, ...] = (
+    *DECK_COMMANDS,
     _C(
         "help",
         ("question_mark",),
@@ -198,7 +201,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     _C(
         "mark",
-        ("m",),
+        ("m", "C"),
         "Mark",
         "Mark this session, to compare another one with it; again: take the mark away",
         "sessions",
@@ -245,11 +248,6 @@ COMMANDS: tuple[Command, ...] = (
     ),
     _C("first", ("home",), "First line", "To the first line", "live"),
     _C("last", ("end",), "Last line", "To the last line; in Stream: follow again", "live"),
-    _C("play", ("space",), "Play or pause", "Start or hold the recording", "replay", 2, "play"),
-    _C("faster", ("plus", "equals_sign"), "Faster", "Double the speed", "replay", 3, "faster"),
-    _C("slower", ("minus",), "Slower", "Halve the speed", "replay", 4, "slower"),
-    _C("restart", ("home",), "Restart", "Play from the beginning", "replay", 5, "restart"),
-    _C("to_end", ("end",), "To the end", "Play the rest as fast as it goes", "replay"),
 )
 
 BY_ID: dict[str, Command] = {command.id: command for command in COMMANDS}
@@ -269,10 +267,25 @@ def available(command: Command, panel: str, *, replay: bool) -> bool:
             return not replay
         case "replay":
             return replay
+        case "deck":
+            return replay and panel in PANELS
         case "trees":
             return panel in ("sessions", "rounds")
         case panel_name:
             return panel == panel_name
+
+
+def keys_of(command: Command, panel: str, *, replay: bool) -> tuple[str, ...]:
+    """Its keys in a place, without those that mean something to the tape deck there."""
+    if not replay or command.context in ("replay", "deck"):
+        return command.keys
+    taken = {
+        key
+        for other in DECK_COMMANDS
+        if available(other, panel, replay=replay)
+        for key in other.keys
+    }
+    return tuple(key for key in command.keys if key not in taken)
 
 
 def bindings() -> list[Binding]:
@@ -295,7 +308,11 @@ def bindings() -> list[Binding]:
 def footer_commands(panel: str, *, replay: bool) -> list[Command]:
     """What the footer offers in a panel, the most wanted first; on a page its own keys, and the
     way out, come before those of the board."""
-    shown = [c for c in COMMANDS if c.footer and available(c, panel, replay=replay)]
+    shown = [
+        c
+        for c in COMMANDS
+        if c.footer and available(c, panel, replay=replay) and keys_of(c, panel, replay=replay)
+    ]
     if panel in PANELS:
         return sorted(shown, key=lambda command: command.footer)
     first = ("quit", "help", "back", "open")

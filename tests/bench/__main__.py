@@ -16,6 +16,7 @@ from tests.bench import (
     rows_kill,
     rows_live,
     rows_messages,
+    rows_replay,
     rows_retention,
     rows_scale,
     rows_search,
@@ -43,6 +44,8 @@ ROWS = {
     "messages": rows_messages.messages,
     "talk": rows_talk.talk,
     "ship": rows_ship.ship,
+    "index": rows_replay.index,
+    "seek": rows_replay.seek,
 }
 
 

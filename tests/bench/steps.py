@@ -29,7 +29,7 @@ from agentmon.engine.core import BATCH_LINES
 from agentmon.engine.ingest import Ingestion
 from agentmon.sources.sse_lines import Decoder
 from agentmon.store import texts
-from tests.bench import decoding, naive
+from tests.bench import decoding, naive, seeking
 from tests.bench.bench import Sample
 
 
@@ -173,6 +173,8 @@ STEPS: dict[str, Callable[..., dict[str, float]]] = {
     "naive_sync": naive_sync,
     "naive_default": naive_default,
     "naive_async": naive_async,
+    "index": seeking.index,
+    "seek": seeking.seek,
     "command": command,
     "questions": questions,
 }

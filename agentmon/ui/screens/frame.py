@@ -8,9 +8,10 @@ from agentmon.config import Settings
 from agentmon.engine.feed import Feed
 from agentmon.ui import arrangement
 from agentmon.ui.screens.speaking import Speaking
-from agentmon.ui.widgets.bars import Header, ProblemBar, TransportBar
+from agentmon.ui.widgets.bars import Header, ProblemBar
 from agentmon.ui.widgets.desk import Desk
 from agentmon.ui.widgets.sessions import View
+from agentmon.ui.widgets.transport import TransportBar
 
 
 class Frame(Speaking[None]):

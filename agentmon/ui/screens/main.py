@@ -80,6 +80,7 @@ class MainScreen(Frame):
         self.settings = settings
         self.person = settings.messages.agent or os.environ.get("USER") or "user"
         """Who sends and decides here, and whose mail it is: as on the command line."""
+        self._told: str | None = None
         self.tab_counts = counting.TabCounts(feed)
         self.guests: list[str] = []
         """Sessions that a person went to and that are too old for the board."""
@@ -137,6 +138,7 @@ class MainScreen(Frame):
         self._show_hints()
         self.show_problem()
         self.fade_note()
+        self._tell_note()
 
     def move_clock(self) -> None:
         if not self.is_paused:
@@ -284,6 +286,13 @@ class MainScreen(Frame):
             self.sessions.hints = lines
             self.sessions.sync()
             self.desk.place()
+
+    def _tell_note(self) -> None:
+        """What is to be known of recordings, once: a narrow tape deck has no room for it."""
+        note = self.feed.status().note if self.is_replay else None
+        if note is not None and note != self._told:
+            self.say(note)
+        self._told = note
 
     # Choosing
 

@@ -141,16 +141,21 @@ class HelpScreen(Overlay):
                 for command in commands.COMMANDS
                 if command.context == context
                 and commands.available(command, self.panel, replay=self.is_replay)
+                and (not command.keys or self._keys(command))
             ]
             if shown:
                 lines += [BLANK] * bool(lines)
                 lines.append((Part(f" {commands.CONTEXTS[context]}", "title-focus"),))
-                lines += [line for command in shown for line in _help(command, width)]
+                for command in shown:
+                    lines += _help(command, self._keys(command), width)
         return lines
 
+    def _keys(self, command: commands.Command) -> tuple[str, ...]:
+        return commands.keys_of(command, self.panel, replay=self.is_replay)
 
-def _help(command: commands.Command, width: int) -> list[Line]:
-    keys = command.key_label or "Ctrl+P"
+
+def _help(command: commands.Command, names: Sequence[str], width: int) -> list[Line]:
+    keys = " ".join(map(commands.key_name, names)) or "Ctrl+P"
     rows = wrap(command.help, max(10, width - 18))
     head: Line = (Part(f" {keys:>13}  ", "accent"), Part(rows[0]))
     return [head, *((Part(" " * 16), Part(row)) for row in rows[1:])]

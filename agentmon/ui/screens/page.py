@@ -22,8 +22,9 @@ from agentmon.ui.screens.overlays import MOVES, HelpScreen
 from agentmon.ui.screens.reader import Reader
 from agentmon.ui.screens.speaking import Speaking
 from agentmon.ui.sites import Site
-from agentmon.ui.widgets.bars import Header, ProblemBar, TransportBar
+from agentmon.ui.widgets.bars import Header, ProblemBar
 from agentmon.ui.widgets.lines import LinePane
+from agentmon.ui.widgets.transport import TransportBar
 
 if TYPE_CHECKING:
     from agentmon.ui.screens.main import MainScreen
@@ -40,7 +41,11 @@ TURNS = {"next_tab": 1, "previous_tab": -1}
 
 BELOW = (
     *("quit", "interrupt", "palette", "theme", "times", "pause", "evidence", "tmux", "health"),
-    *("play", "faster", "slower", "restart", "to_end"),
+    *(
+        *("play", "faster", "slower", "restart", "to_end", "block_on", "block_back", "go_to"),
+        *("jump", "jump_on", "jump_back", "find_text", "find_on", "find_back"),
+        *("mark_moment", "marks", "loop_off", "collapse_idle"),
+    ),
 )
 """Commands that the main screen carries out while the page stays."""
 

@@ -1,6 +1,5 @@
-"""The one-line bars: header, problem, transport of a replay, footer."""
+"""The one-line bars: header, problem, footer."""
 
-import math
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -131,35 +130,6 @@ class ProblemBar(Bar):
         return (Part(f" ! {one_line(self.text, width - 4)}", "error"),)
 
 
-class TransportBar(Bar):
-    """Playing or paused, speed, clock and place of a replay."""
-
-    def __init__(self, *, id: str, view: View, feed: Feed) -> None:
-        super().__init__(id=id, ascii_only=view.ascii_only)
-        self.view = view
-        self.feed = feed
-
-    def line(self, width: int) -> Line:
-        transport = self.feed.transport
-        if transport is None:
-            return BLANK
-        ascii_only = self.view.ascii_only
-        if transport.ended:
-            state = Part("# ended" if ascii_only else "■ ended", "text-muted")
-        elif transport.playing:
-            state = Part("> playing" if ascii_only else "▶ playing", "success")
-        else:
-            state = Part("|| paused" if ascii_only else "⏸ paused", "warning")
-        speed = "max" if math.isinf(transport.speed) else f"{transport.speed:g}x"
-        head: Line = (Part(" "), state, Part(f"  {speed:<5}  {clock_text(self.view.now)}  "))
-        position = max(0.0, min(1.0, transport.position))
-        tail = Part(f" {100 * position:3.0f} % ", "text-muted")
-        room = max(0, width - width_of((*head, tail)))
-        done = round(room * position)
-        full, rest = ("=", "-") if ascii_only else ("━", "─")
-        return (*head, Part(full * done, "accent"), Part(rest * (room - done), "rule"), tail)
-
-
 class Note(Struct):
     """A sentence in the footer until the next key or a few seconds have passed."""
 
@@ -191,7 +161,8 @@ class Footer(Bar):
         parts: list[Part] = [Part(" "), *self._tabs(width)]
         room = width - width_of(parts)
         for command in commands.footer_commands(self.panel, replay=self.is_replay):
-            key = commands.key_name(command.keys[0])
+            keys = commands.keys_of(command, self.panel, replay=self.is_replay)
+            key = commands.key_name(keys[0])
             needed = cells(key) + 1 + cells(command.short) + 2
             if needed > room:
                 continue

@@ -67,6 +67,10 @@ class View(Struct):
     limits: Limits
     absolute: bool = False
     ascii_only: bool = False
+    moving: int = 0
+    """Ways to another moment of a replay that are not at their end."""
+    loop_start: float | None = None
+    """Where a loop of a replay begins whose end is not set yet."""
 
     def when(self, time: float | None) -> str:
         """A time as the person wants it: how long ago, or the time of day."""
