@@ -129,6 +129,7 @@ class Trace:
     ) -> int:
         """Its number among those found."""
         where = place.agent_id, place.round_id, place.flow_id, place.tool_use_id
+        end = None if end is None else max(time, end)
         found = Landmark(kind, time, end, self.sid, *where, text, evidence or {}, place.index)
         self.found.append(found)
         return len(self.found) - 1
@@ -193,7 +194,8 @@ class Trace:
         if start is not None:
             self._cut(thread, start)
             for place in thread.open:
-                self.found[place] = replace(self.found[place], end=start)
+                one = self.found[place]
+                self.found[place] = replace(one, end=max(one.time, start))
             thread.open.clear()
         if not said.is_complete and said.error is None:
             self._ends_with_deltas(parts)
