@@ -55,11 +55,8 @@ class Part(Struct, gc=False):
     """The checksum of its result, or the result where it has none."""
     said: str | None
     """How the result of a failed call begins."""
-
-    @property
-    def is_call(self) -> bool:
-        """Its arguments are complete, and the client runs it."""
-        return self.block_type == "tool_use" and self.end is not None
+    is_call: bool
+    """Its arguments are complete, and the client runs it."""
 
     @property
     def is_pending(self) -> bool:
@@ -91,7 +88,8 @@ SELECT m.flow_id, COALESCE(m.agent_id, ''), m.round_id, m.start_time, m.last_tim
        m.sid, b.flow_id, b.block_index, b.block_type, b.tool_use_id, b.tool_name, b.start_time,
        b.last_time, b.complete_time, b.result_time, b.result_is_error, b.no_result_at,
        b.total_bytes, b.delta_count, b.input_preview, t.content_size, COALESCE(t.sha256, t.content),
-       CASE WHEN b.result_is_error = 1 THEN SUBSTR(t.content, 1, 500) END
+       CASE WHEN b.result_is_error = 1 THEN SUBSTR(t.content, 1, 500) END,
+       b.block_type = 'tool_use' AND b.complete_time IS NOT NULL
 FROM messages m
 LEFT JOIN content_blocks b ON b.flow_id = m.flow_id
 LEFT JOIN tool_results t ON t.tool_use_id = b.tool_use_id
