@@ -129,10 +129,20 @@ def _judged(trace: Trace) -> None:
             known = trace.found[at]
             trace.found[at] = replace(known, evidence={**evidence, **known.evidence})
             continue
-        text = {"stall": f"silent while {evidence.get('phase', 'working')}"}.get(kind, "")
-        text = text or str(evidence.get("tool_name") or evidence.get("process") or "")
-        place = Place(row.agent_id, _round_at(trace, row.since), None, row.tool_use_id or None)
+        round_id = _round_at(trace, row.since)
+        turn = trace.turns.get(round_id or "") if not row.agent_id else None
+        flow_id = None if turn is None else turn.flow_id
+        place = Place(row.agent_id, round_id, flow_id, row.tool_use_id or None)
+        text = _judged_text(kind, evidence)
         trace.add(kind, row.since, row.until, text, place, evidence)
+
+
+def _judged_text(kind: Kind, evidence: dict[str, object]) -> str:
+    if kind == "stall":
+        return f"silent while {evidence.get('phase', 'working')}"
+    if kind == "kill":
+        return f"no stop: {evidence.get('process', 'its process is gone')}"
+    return str(evidence.get("tool_name") or "")
 
 
 def _same(trace: Trace, kind: Kind, row: read.VerdictRow) -> Iterator[int]:
@@ -159,8 +169,7 @@ def _open(trace: Trace) -> None:
     horizon = trace.end if trace.now is None else trace.now
     pending = read.pending(trace.conn, sid=trace.sid)
     for thread in board.of_sessions(trace.conn, [trace.session], pending).threads:
-        facts = msgspec.structs.replace(thread.facts(), process=None)
-        verdict = board.judge(facts, horizon, trace.limits)
+        verdict = thread.suspicion(horizon, trace.limits)
         kind = _KIND_OF.get(verdict.word)
         if kind is None or _is_known(trace, kind, thread.row.agent_id, verdict.since):
             continue

@@ -195,7 +195,7 @@ def _limit_text(one: Landmark) -> str:
     if limit is not None:
         parts.append(f"limit {span(limit)}")
     if usual is not None:
-        parts.append(f"usual at most {span(usual)} of {said.get('usual_count')}")
+        parts.append(f"usual at most {brief(usual)} of {said.get('usual_count')}")
     process = said.get("process_info")
     if isinstance(process, dict):
         parts.append(_process_text(cast("dict[str, object]", process)))
