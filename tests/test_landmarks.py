@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from agentmon.core.health import HOLD, Limits
 from agentmon.core.landmarks import KINDS, Landmark
 from agentmon.report import board
+from agentmon.report.incidents import evidence_text
 from agentmon.report.landmarks import landmarks, survey
 from agentmon.store import db, read_landmarks, verdicts
 from tests.generate import joined, scenarios
@@ -67,6 +68,20 @@ def test_silence_within_a_message_is_found_to_the_delta(tmp_path: Path) -> None:
     assert stall.evidence["phase"] == "writing"
     assert stall.evidence["threshold"] == 30.0
     assert stall.evidence["passed_at"] == near(T0 + 33)
+
+
+def test_pings_are_no_text_but_told(tmp_path: Path) -> None:
+    log = Log().prompt(0)
+    n = log.begin(1)
+    log.text(n, 2)
+    for at in (12, 22):
+        log.say(log.pen.stream("ping", n, at * 1000, {}))
+    log.text(n, 42, 80).end(n, 81).stop(82)
+    found = found_in([log.write(tmp_path)], tmp_path / "store")
+    stalls = of_kind(found, "stall")
+    assert [one.evidence["lines_between"] for one in stalls] == [2, 0]
+    assert "2 lines without text" in evidence_text(stalls[0])
+    assert "without text" not in evidence_text(stalls[1])
 
 
 @pytest.mark.parametrize(("silent", "stalls"), [(30.9, 0), (31.0, 1)])

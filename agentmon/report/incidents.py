@@ -17,7 +17,7 @@ from agentmon.core.spending import Spent
 from agentmon.report.landmarks import SLOW, RoundCost, survey
 from agentmon.report.naming import board_name
 from agentmon.report.render import Look
-from agentmon.report.words import UNKNOWN, brief, clock_text, span
+from agentmon.report.words import UNKNOWN, brief, clock_text, counted, span
 from agentmon.store import read
 
 TOP = 5
@@ -196,6 +196,9 @@ def _limit_text(one: Landmark) -> str:
         parts.append(f"limit {span(limit)}")
     if usual is not None:
         parts.append(f"usual at most {brief(usual)} of {said.get('usual_count')}")
+    between = said.get("lines_between")
+    if isinstance(between, int) and between:
+        parts.append(f"but {counted(between, 'line')} without text")
     process = said.get("process_info")
     if isinstance(process, dict):
         parts.append(_process_text(cast("dict[str, object]", process)))

@@ -3,7 +3,8 @@
 The same rules as `core.health` has for an agent that is watched: what the API owes begins with a
 prompt, a subagent's start, the last result of a message's calls, a retry, or the last byte of what
 is being written, and ends with the next sign of its thread. A stall is a silence beyond the limit
-that held then. Pings leave no trace in a store: where only they came, it is silent here.
+that held then. Pings leave no time in a store: where only they came it is silent here, and the
+evidence counts them (`lines_between`).
 """
 
 import sqlite3
@@ -17,7 +18,7 @@ from agentmon.core.kinds import STREAMING
 from agentmon.core.phases import ASKS_ON, phase_of
 from agentmon.report.words import span
 from agentmon.store import history
-from agentmon.store.read_landmarks import Part, Said, delta_times, last_moment
+from agentmon.store.read_landmarks import Part, Said, delta_times, last_moment, lines_between
 
 
 class Owed(Struct, frozen=True, gc=False):
@@ -147,6 +148,7 @@ class Silences:
             "shown_by": "stream" if is_shown else "told",
             "last_byte": owed.since,
             "next_byte": end,
+            "lines_between": self._lines_between(owed, end),
             "due_at": owed.not_before,
             "threshold": limit,
             "setting": setting,
@@ -155,6 +157,11 @@ class Silences:
             "passed_at": passed,
         }
         self._tell(Stall(owed.since, end, owed, evidence))
+
+    def _lines_between(self, owed: Owed, end: float) -> int | None:
+        if owed.flow_id is None:
+            return None
+        return lines_between(self._conn, owed.flow_id, owed.since, end)
 
 
 def stall_text(phase: str, since: float, end: float | None) -> str:

@@ -11,7 +11,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from agentmon.store.codec import decode_times
+from agentmon.store.codec import decode_tail, decode_times
+
+MILLI = 0.0005
+"""Half of what times of deltas are kept to."""
 
 
 class Said(Struct, gc=False):
@@ -128,6 +131,26 @@ def delta_times(conn: sqlite3.Connection, flow_id: str, index: int) -> list[floa
     return times
 
 
+_FLOW_DELTAS = "SELECT data FROM delta_log WHERE flow_id = ? ORDER BY block_index, chunk"
+
+
+def lines_between(conn: sqlite3.Connection, flow_id: str, since: float, until: float) -> int | None:
+    """How many lines of a stream came between the deltas of two moments, by their counters: pings,
+    which leave no other trace. None where these are not the moments of two deltas of one stream."""
+    first: set[tuple[str, int]] = set()
+    last: set[tuple[str, int]] = set()
+    for (data,) in conn.execute(_FLOW_DELTAS, (flow_id,)):
+        for entry in decode_tail(data, flow_id):
+            if abs(entry.time - since) < MILLI:
+                first.add((entry.flow, entry.count))
+            elif abs(entry.time - until) < MILLI:
+                last.add((entry.flow, entry.count))
+    if not first or not last:
+        return None
+    (flow, before), (other, after) = max(first), min(last)
+    return max(0, after - before - 1) if flow == other and before >= 0 else None
+
+
 class Asked(Struct, frozen=True):
     """A prompt in time."""
 
@@ -213,5 +236,5 @@ def names_of_session(conn: sqlite3.Connection, sid: str) -> set[str]:
     return {name for (name,) in conn.execute(_NAMES, (sid,))}
 
 
-STATEMENTS = (_MESSAGES, _DELTAS, _PROMPTS, _ENDS, _BEGUN, _MAIL)
+STATEMENTS = (_MESSAGES, _DELTAS, _FLOW_DELTAS, _PROMPTS, _ENDS, _BEGUN, _MAIL)
 """Every SELECT here, so that a test can hold each to an index."""
