@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agentmon.commands import options
 from agentmon.core.spending import USES, Stretch, spent
 from agentmon.report import incident_pages, incidents
+from agentmon.report.landmarks import Terms
 from agentmon.report.table import Painter
 from tests import golden
 from tests.cli_run import assert_one_sentence, inside, run
@@ -143,7 +144,7 @@ def test_as_text_and_markdown(log: Path) -> None:
 
 def test_lines_fit_the_width(log: Path, tmp_path: Path) -> None:
     with stored([log], tmp_path / "store") as conn:
-        found = incidents.load(conn, tmp_path / "store")
+        found = incidents.load(conn, tmp_path / "store", Terms())
     for width in (60, 80, 200):
         pieces = incident_pages.text_pieces(found, width=width, paint=Painter(ascii=True))
         assert max(len(line) for line in "".join(pieces).split("\n")) <= width

@@ -18,7 +18,7 @@ from agentmon.core.health import HOLD, Limits
 from agentmon.core.landmarks import KINDS, Landmark
 from agentmon.report import board
 from agentmon.report.incidents import evidence_text
-from agentmon.report.landmarks import landmarks, survey
+from agentmon.report.landmarks import Terms, landmarks, survey
 from agentmon.store import db, read_landmarks, verdicts
 from tests.generate import joined, scenarios
 from tests.near import near
@@ -477,7 +477,7 @@ def test_any_log_has_landmarks_in_order(lines: list[bytes]) -> None:
         path = Path(folder) / "sse_lines.jsonl"
         path.write_bytes(joined(lines))
         with stored([path], Path(folder) / "store") as conn:
-            found = survey(conn, Path(folder) / "store", slow=0.5, limits=Limits(1.0, 2.0))
+            found = survey(conn, Path(folder) / "store", Terms(Limits(1.0, 2.0), slow=0.5))
     times = [one.time for one in found.landmarks]
     assert times == sorted(times)
     for one in found.landmarks:

@@ -67,7 +67,7 @@ def incidents(
     from agentmon.engine.places import limits
     from agentmon.report import incident_pages
     from agentmon.report import incidents as report
-    from agentmon.report.landmarks import SLOW
+    from agentmon.report.landmarks import SLOW, Terms
     from agentmon.report.naming import the_session
 
     if not paths and name is None:
@@ -85,14 +85,8 @@ def incidents(
     }
     with _store(paths, forced, given, data_dir) as (conn, where, settings_):
         sid = None if name is None else the_session(conn, name)
-        found = report.load(
-            conn,
-            where,
-            sid=sid,
-            limits=limits(settings_),
-            slow=slow,
-            now=None if paths else options.now(),
-        )
+        now = None if paths else options.now()
+        found = report.load(conn, where, Terms(limits(settings_), slow, now), sid=sid)
     if as_json:
         print_json(report.as_json(found, everything=everything))
     elif markdown:

@@ -11,10 +11,9 @@ from typing import cast
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from agentmon.core.health import Limits
 from agentmon.core.landmarks import KINDS, Kind, Landmark
 from agentmon.core.spending import Spent
-from agentmon.report.landmarks import SLOW, RoundCost, survey
+from agentmon.report.landmarks import RoundCost, Terms, survey
 from agentmon.report.naming import board_name
 from agentmon.report.render import Look
 from agentmon.report.words import UNKNOWN, brief, clock_text, counted, span
@@ -110,16 +109,10 @@ class Incidents(Struct):
 
 
 def load(
-    conn: sqlite3.Connection,
-    data_dir: Path,
-    *,
-    sid: str | None = None,
-    limits: Limits | None = None,
-    slow: float = SLOW,
-    now: float | None = None,
+    conn: sqlite3.Connection, data_dir: Path, terms: Terms, *, sid: str | None = None
 ) -> Incidents:
-    """Of one session, or of all that a store has; `now` as in `report.landmarks`."""
-    found = survey(conn, data_dir, sid=sid, limits=limits, slow=slow, now=now)
+    """Of one session, or of all that a store has."""
+    found = survey(conn, data_dir, terms, sid=sid)
     numbers = {(one.line.sid, one.line.round_id): one.line.round_number for one in found.rounds}
     total = Spent()
     for one in found.rounds:

@@ -35,6 +35,20 @@ NAMED = 100
 """Calls of a loop that are named."""
 
 
+SLOW = 30.0
+"""Seconds from which on a call is a landmark."""
+
+
+class Terms(Struct, frozen=True):
+    """What is told of a run. `now` None: it is a finished record, and what is open at its end was
+    broken off there."""
+
+    limits: Limits = Limits()
+    slow: float = SLOW
+    """Seconds from which on a call is told."""
+    now: float | None = None
+
+
 class Turn(Struct):
     """How far the main thread got in a round."""
 
@@ -66,22 +80,20 @@ class Trace:
         conn: sqlite3.Connection,
         data_dir: Path,
         session: read.SessionRow,
-        limits: Limits,
-        slow: float,
-        now: float | None,
+        terms: Terms,
         end: float,
         *,
         spends: bool,
     ) -> None:
         """`spends`: whether it is noted what the time of rounds was spent on."""
         self.conn, self.session, self.sid = conn, session, session.sid
-        self.limits, self.now, self.end = limits, now, end
+        self.limits, self.now, self.end = terms.limits, terms.now, end
         self.turns: dict[str, Turn] = {}
         self.found: list[Landmark] = []
         self.unseen = read.unseen(conn)
         self._data_dir = data_dir
         self._is_shown = bool(kinds_of_session(conn, self.sid) & STREAMING)
-        self._slow = slow
+        self._slow = terms.slow
         self._spends = spends
         self._threads: dict[str, _Thread] = {}
         self._askings = list(askings_of(conn, self.sid))
@@ -94,6 +106,8 @@ class Trace:
 
     def go(self) -> None:
         """Goes through it; `found` has what there was."""
+        for asking in self._askings:
+            self._thread(asking.agent_id or "")
         signs, at = signs_of(self.conn, self.session, self._begun), 0
         for said, parts in messages_in_time(self.conn, self.sid):
             while said.start is not None and at < len(signs) and signs[at].time <= said.start:

@@ -11,6 +11,7 @@ from agentmon.core.landmarks import Landmark
 from agentmon.engine.feed import Feed
 from agentmon.report import incidents
 from agentmon.report.incidents import WORDS, Incidents
+from agentmon.report.landmarks import Terms
 from agentmon.store import read
 from agentmon.ui.aside import Aside
 from agentmon.ui.screens.page import Page
@@ -110,7 +111,8 @@ class IncidentsPage(Page[Answer]):
         def ask(conn: sqlite3.Connection) -> Answer:
             (_, _, path) = conn.execute("PRAGMA database_list").fetchone()
             now = None if is_whole else _last_time(conn) if is_recorded else wall
-            found = incidents.load(conn, Path(path).parent, sid=sid, limits=limits, now=now)
+            terms = Terms(limits, now=now)
+            found = incidents.load(conn, Path(path).parent, terms, sid=sid)
             name = None
             if sid is not None:
                 session = read.session(conn, sid)
