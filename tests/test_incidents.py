@@ -109,6 +109,25 @@ def test_the_time_of_a_recording(shared: Path) -> None:
     assert time["api"] == near(one[0] - prompt + two[0] - answered, abs=0.1)
 
 
+def test_messages_between_agents_are_told_with_all(shared: Path) -> None:
+    """The task that started a subagent, and its answer, by the call in the raw lines."""
+    starts = [
+        row["payload"]["content_block"]
+        for row in wire(shared, "claude-tui")
+        if row["event"] == "claude.content_block_start"
+    ]
+    (call,) = [block["id"] for block in starts if block.get("name") == "Agent"]
+    paths = [shared / "captures" / "claude-tui" / name for name in ALL]
+    found = answer(*paths, "--all")["incidents"]
+    mail = [one for one in found if one["kind"] == "message"]
+    assert [one["tool_use_id"] for one in mail] == [call, call]
+    assert [one["text"].split(":")[0] for one in mail] == [
+        "claude-tui-t to Count text files",
+        "Count text files to claude-tui-t",
+    ]
+    assert [one for one in answer(*paths)["incidents"] if one["kind"] == "message"] == []
+
+
 STRETCHES = st.lists(
     st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from(USES)), max_size=12
 )

@@ -297,6 +297,13 @@ def test_waits_for_a_person(tmp_path: Path) -> None:
     assert of_kind(found, "permission")[0].tool_use_id == "c1"
 
 
+def test_a_question_about_a_call_that_nobody_told(tmp_path: Path) -> None:
+    log = Log().prompt(0)
+    log.hook("permission_request", 2, tool_name="Write")
+    found = found_in([log.write(tmp_path)], tmp_path / "store")
+    assert told(found, "permission") == [("permission", 2.0, None)]
+
+
 def test_a_compaction_from_its_hook_to_its_end(tmp_path: Path) -> None:
     log = Log().prompt(0).message(1).stop(2)
     log.hook("pre_compact", 5, trigger="auto").hook("post_compact", 9, trigger="auto")
