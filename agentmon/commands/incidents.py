@@ -18,6 +18,7 @@ from agentmon.commands.options import (
     clear_errors,
     complain,
     data_dir_option,
+    ends_on_sigterm,
     format_option,
     json_option,
     known_format,
@@ -25,6 +26,8 @@ from agentmon.commands.options import (
     reading,
     settings,
 )
+
+PREFIX = "agentmon-"
 
 
 @click.command()
@@ -87,15 +90,17 @@ def incidents(
         sid = None if name is None else the_session(conn, name)
         now = None if paths else options.now()
         found = report.load(conn, where, Terms(limits(settings_), slow, now), sid=sid)
-    if as_json:
-        print_json(report.as_json(found, everything=everything))
-    elif markdown:
-        printing.print_pieces(incident_pages.markdown_pieces(found, everything=everything))
-    else:
-        width, paint = printing.width(), printing.painter(settings_)
-        printing.print_pieces(
-            incident_pages.text_pieces(found, width=width, paint=paint, everything=everything)
-        )
+        if as_json:
+            print_json(report.as_json(found, everything=everything))
+        elif markdown:
+            printing.print_pieces(incident_pages.markdown_pieces(found, everything=everything))
+        else:
+            width, paint = printing.width(), printing.painter(settings_)
+            pieces = incident_pages.text_pieces(
+                found, width=width, paint=paint, everything=everything
+            )
+            printing.print_pieces(pieces)
+        sys.stdout.flush()  # a store of many texts takes a while to go away
 
 
 _Open = tuple[sqlite3.Connection, Path, config.Settings]
@@ -117,7 +122,7 @@ def _store(
     from agentmon.store import db
 
     loaded = settings(**given)
-    with clear_errors(), tempfile.TemporaryDirectory(prefix="agentmon-") as folder:
+    with clear_errors(), ends_on_sigterm(), tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
         where = Path(folder)
         _read(where, paths, forced)
         conn = db.open_reading(where)
