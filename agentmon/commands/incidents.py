@@ -1,6 +1,7 @@
 """`agentmon incidents`: a run looked back on."""
 
 import os
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -26,8 +27,6 @@ from agentmon.commands.options import (
     reading,
     settings,
 )
-
-PREFIX = "agentmon-"
 
 
 @click.command()
@@ -122,7 +121,8 @@ def _store(
     from agentmon.store import db
 
     loaded = settings(**given)
-    with clear_errors(), ends_on_sigterm(), tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+    cut_off = ends_on_sigterm(128 + signal.SIGTERM)
+    with clear_errors(), cut_off, tempfile.TemporaryDirectory(prefix="agentmon-") as folder:
         where = Path(folder)
         _read(where, paths, forced)
         conn = db.open_reading(where)
