@@ -117,3 +117,31 @@ def test_the_speeds_have_two_ends(clock: VirtualClock) -> None:
 
 
 # -- the recording
+
+
+def test_lines_lead_a_clock_that_stands(clock: VirtualClock, ticker: Ticker) -> None:
+    clock.pause()
+    clock.be_led(True, 1050.0)
+    assert (clock.horizon, clock.now()) == (1050.0, 1000.0)
+    for moment in (1020.0, 1010.0, 1040.0):
+        clock.reach(moment)
+        ticker.now += 5.0
+    assert clock.now() == 1040.0
+    clock.be_led(False)
+    assert (clock.horizon, clock.now()) == (1040.0, 1040.0)
+
+
+@pytest.mark.parametrize("speed", [1.0, 4.0])
+def test_a_long_time_passes_in_a_second(speed: float, clock: VirtualClock, ticker: Ticker) -> None:
+    clock.set_speed(speed)
+    clock.rush(1060.0, 1.0)
+    assert clock.rushes_to == 1060.0
+    ticker.now += 0.5 / speed
+    assert clock.now() == 1030.0
+    ticker.now += 1.5 / speed
+    assert clock.now() == 1061.0
+    assert clock.rushes_to is None
+    clock.rush(1090.0, 1.0)
+    clock.calm()
+    ticker.now += 2.0 / speed
+    assert clock.now() == 1063.0

@@ -252,6 +252,8 @@ def test_nothing_that_is_bad_stops_the_others(tmp_path: Path) -> None:
         with pytest.raises(NothingToPlay) as raised:
             over([bad], tmp_path)
         assert raised.value.filename == str(bad)
+    with pytest.raises(NothingToPlay, match=r"nothing to replay; empty.jsonl is empty; torn"):
+        over([empty, torn], tmp_path)
     with pytest.raises(FileNotFoundError):
         over([good, tmp_path / "missing.jsonl"], tmp_path)
 
@@ -273,7 +275,7 @@ def test_times_that_step_back_are_told(tmp_path: Path) -> None:
     source = over([write(tmp_path / "log.jsonl", lines)], tmp_path)
     assert source.note is None
     assert lines_of(source) == lines
-    assert "log.jsonl step back by up to 100 s" in (source.note or "")
+    assert "log.jsonl steps back in time by up to 100 s" in (source.note or "")
     assert source.next_time() is None
 
 
@@ -308,6 +310,16 @@ def test_it_grows_and_shrinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     log.unlink()
     assert lines_of(source) == []
     assert "no such file" in (source.note or "")
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_what_is_gone_before_its_time(is_deleted: bool, tmp_path: Path) -> None:
+    logs = [write(tmp_path / f"{n}.jsonl", [Talk().prompt(1000 * n, str(n))]) for n in range(3)]
+    source = over(logs, tmp_path)
+    logs[1].unlink() if is_deleted else logs[1].write_bytes(b"")
+    assert len(lines_of(source)) == 2
+    assert source.ended
+    assert not is_deleted or "1.jsonl can't be read on: no such file" in (source.note or "")
 
 
 def test_formats_without_times_come_at_once(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from agentmon.core.landmarks import Landmark
 from agentmon.engine.feed import Mark
 from agentmon.engine.moments import Moment, NoMoment, parse
 from agentmon.report.naming import Unclear, the_round
-from agentmon.store.find_moments import find_moment
+from agentmon.store.find_moments import find_moment, next_block_end
 from agentmon.store.read_round import start_of_round
 
 if TYPE_CHECKING:
@@ -127,15 +127,10 @@ class Deck:
     async def step_block(self, direction: int) -> None:
         self._player.pause()
         now = self._clock.now()
-        sql = (
-            "SELECT MIN(complete_time) FROM content_blocks WHERE complete_time > ?"
-            if direction > 0
-            else "SELECT MAX(complete_time) FROM content_blocks WHERE complete_time < ?"
-        )
-        (found,) = await self._player.ask_all(lambda conn, _: conn.execute(sql, (now,)).fetchone())
+        found = await self._player.ask_all(lambda conn, _: next_block_end(conn, now, direction))
         if found is not None:
             await self.seek(found)
-        else:
+        elif direction < 0 or self.indexed is None:
             await self.seek(self.end if direction > 0 else self.start)
 
     async def go(self, text: str) -> str | None:
@@ -187,7 +182,8 @@ class Deck:
         )
         if found is None:
             where = "after" if direction > 0 else "before"
-            return f"{text!r} is nowhere {where} this moment"
+            so_far = "" if self.indexed is None else ", as far as is indexed"
+            return f"{text!r} is nowhere {where} this moment{so_far}"
         await self.seek(found)
         return None
 

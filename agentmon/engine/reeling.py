@@ -158,6 +158,7 @@ def say(word: Checkpoint | Landmarks) -> None:
 
 
 if __name__ == "__main__":
+    os.nice(5)  # a person looks at the player
     try:
         run(msgspec.json.decode(sys.argv[1], type=Order))
     except (BrokenPipeError, KeyboardInterrupt):

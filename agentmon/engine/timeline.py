@@ -40,6 +40,8 @@ class Timeline:
         self.checkpoints: list[Checkpoint] = []
         self.landmarks: list[Landmark] = []
         self.problem: str | None = None
+        self.news = asyncio.Event()
+        """Set, and then another one, whenever there is more."""
         self.done = asyncio.Event()
         """Everything is indexed and found, or nothing more will be."""
         self._order = order
@@ -86,6 +88,7 @@ class Timeline:
                 else:
                     self.checkpoints.append(found)
                 self._on_change(found)
+                self._tell()
             said = await child.stderr.read() if child.stderr is not None else b""
             if await child.wait():
                 log.error("indexing ended: %s", said.decode("utf-8", "replace"))
@@ -93,10 +96,15 @@ class Timeline:
                 self.problem = f"the replay could not be indexed to its end: {last}"
         finally:
             self.done.set()
+            self._tell()
             if child.returncode is None:
                 with suppress(ProcessLookupError):
                     child.kill()
                 await child.wait()
+
+    def _tell(self) -> None:
+        self.news.set()
+        self.news = asyncio.Event()
 
     # -- what is known
 

@@ -58,11 +58,13 @@ def told(number: int, time: float, start: float, event: Event | Malformed) -> Ev
     if isinstance(event, Malformed):
         head = event.head.decode("utf-8", "replace")
         text = f"{event.reason}: {head}"
-        return EventLine(number, time, time - start, "bad_line", None, None, None, None, text)
+        return EventLine(
+            number, time, round(time - start, 6), "bad_line", None, None, None, None, text
+        )
     return EventLine(
         number,
         time,
-        time - start,
+        round(time - start, 6),
         name_of(event),
         event.sid or None,
         event.meta.agent_id,

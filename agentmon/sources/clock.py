@@ -27,6 +27,7 @@ class VirtualClock:
         self._base = start
         self._mark = ticker()
         self._is_led = False
+        self._led_until = inf
         self._rush: tuple[float, float] | None = None
 
     def now(self) -> float:
@@ -41,8 +42,10 @@ class VirtualClock:
 
     @property
     def horizon(self) -> float:
-        """Up to when lines are due: at full speed, and where they lead, all of them."""
-        return inf if self._is_led or (self.playing and self.speed == inf) else self.now()
+        """Up to when lines are due: at full speed all of them."""
+        if self._is_led:
+            return self._led_until
+        return inf if self.playing and self.speed == inf else self.now()
 
     def reach(self, moment: float) -> None:
         """At full speed, and where they lead, the lines carry the clock along."""
@@ -94,10 +97,11 @@ class VirtualClock:
         self.playing = self._is_led = False
         self._rush = None
 
-    def be_led(self, is_led: bool) -> None:
-        """Whether a clock that stands still goes along with the lines that are read."""
+    def be_led(self, is_led: bool, until: float = inf) -> None:
+        """Whether a clock that stands still goes along with the lines that are read, which are due
+        up to a time."""
         self._settle()
-        self._is_led = is_led
+        self._is_led, self._led_until = is_led, until
 
     def rush(self, until: float, seconds: float) -> None:
         """The time up to a moment passes in so many seconds (at speed 1), then as usual."""

@@ -95,11 +95,12 @@ def open_reels(
             said, reel = [f"can't be read: {(problem.strerror or str(problem)).lower()}"], None
         if reel is not None:
             reels.append(reel)
-        notes += [f"{path} {reason}" for reason in said]
+        notes += [f"{os.path.basename(path)} {reason}" for reason in said]
         reason = said[-1] if said else reason
     if not any(reel.has_lines for reel in reels):
         is_one = len(paths) == len(expanded.files) == 1
-        raise NothingToPlay(EINVAL, reason if is_one else "nothing to replay", ", ".join(paths))
+        why = reason if is_one else "; ".join(["nothing to replay", *notes])
+        raise NothingToPlay(EINVAL, why, ", ".join(paths))
     return Reels(tuple(reels), tuple(notes))
 
 

@@ -21,7 +21,7 @@ from agentmon.sources.clock import VirtualClock
 from agentmon.sources.identity import OpenFile, SourceState
 from agentmon.sources.lines import LineSplitter, Piece, Rows
 from agentmon.sources.reader import READ, Chunk, Label
-from agentmon.sources.reels import Reel, open_reels
+from agentmon.sources.reels import Reel, Reels, open_reels
 from agentmon.sources.times import head_of
 
 PIECE = 256 << 10
@@ -71,6 +71,7 @@ class Tape:
         self._read = latest
         self._file: OpenFile | None = None
         self._splitter = LineSplitter(position, body=_Again(self.reel.body))
+        self._is_opened = position > 0
         self._items: list[bytes | Piece] = []
         self._times: list[float] = []
         self._at = 0
@@ -87,7 +88,7 @@ class Tape:
 
     def due(self) -> float | None:
         """The time of the next line; None where there is none yet."""
-        if not self._splitter.end and self.reel.has_lines:
+        if not self._is_opened and self.reel.has_lines:
             return self.reel.start  # not opened before its time: a folder may hold thousands
         return self._times[self._at] if self._at < len(self._times) or self._fill() else None
 
@@ -115,6 +116,7 @@ class Tape:
 
     def _fill(self) -> bool:
         """Reads on; False where there is no whole line more."""
+        self._is_opened = True
         try:
             file = self._file = self._file or OpenFile(self.reel.body)
             while data := os.pread(file.fd, PIECE, self._splitter.end):
@@ -168,8 +170,9 @@ class Tapes:
     """Files, folders, FIFOs and "-" (the descriptor `stdin`), merged by event time: an `Input`.
 
     `spool` holds copies of what can be read only once or only in order, for whoever opens the same
-    recordings again. `format` is what `--format` names. Raises what `open_reels` does; a recording
-    that fails later is over, and `note` says it.
+    recordings again. `format` is what `--format` names; `reels` are the recordings where they are
+    known already. Raises what `open_reels` does; a recording that fails later is over, and `note`
+    says it.
     """
 
     def __init__(
@@ -180,8 +183,10 @@ class Tapes:
         spool: Path,
         format: str | None = None,
         stdin: int = 0,
+        reels: Reels | None = None,
     ) -> None:
-        reels = open_reels(paths, spool, forced=format, stdin=stdin)
+        if reels is None:
+            reels = open_reels(paths, spool, forced=format, stdin=stdin)
         self.start, self.end = reels.start, reels.end
         """The time that the recordings take, in epoch seconds; the end moves as they grow."""
         self.number = 0
@@ -244,11 +249,12 @@ class Tapes:
         """What a person should know of the recordings."""
         notes = list(self._notes)
         for tape in self._tapes:
+            name = os.path.basename(tape.reel.path)
             if tape.problem is not None:
-                notes.append(f"cannot read on in {tape.reel.path}: {tape.problem}")
+                notes.append(f"{name} can't be read on: {tape.problem}")
             if tape.stepped_back > STEP_BACK:
                 notes.append(
-                    f"times in {tape.reel.path} step back by up to {tape.stepped_back:,.0f} s:"
+                    f"{name} steps back in time by up to {tape.stepped_back:,.0f} s:"
                     " such lines come right behind those before them"
                 )
         return "; ".join(notes) or None

@@ -46,6 +46,18 @@ def find_moment(
     return best
 
 
+def next_block_end(conn: sqlite3.Connection, now: float, direction: int) -> float | None:
+    """When the next content block after a moment was complete (direction 1), or the last one before
+    it (-1)."""
+    sql = (
+        "SELECT MIN(complete_time) FROM content_blocks WHERE complete_time > ?"
+        if direction > 0
+        else "SELECT MAX(complete_time) FROM content_blocks WHERE complete_time < ?"
+    )
+    (found,) = conn.execute(sql, (now,)).fetchone()
+    return found
+
+
 _Found = Iterator[tuple[float, float | None]]
 """Of each text, the edge from which on it can be found, and the moment at which it was."""
 

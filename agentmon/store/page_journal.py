@@ -8,11 +8,11 @@ the pages that differ from what a file holds already.
 https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
 
-import mmap
 import os
 import sqlite3
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from errno import EIO, ENOSPC
 from pathlib import Path
 from struct import Struct as Layout
 
@@ -27,7 +27,7 @@ FULL_WAL = 4000
 _HEADER = Layout(">4sIIIIIII")  # magic, version, page size, sequence, two salts, two checksums
 _FRAME = Layout(">IIIIII")  # page, size of the database at a commit, two salts, two checksums
 _AT_ONCE = 1024
-"""Most pieces of one write (IOV_MAX)."""
+"""Most pages of one write (and IOV_MAX)."""
 
 _NONE = 0xFFFFFFFF
 
@@ -162,18 +162,18 @@ class Pages:
         return len(differ)
 
     def _write(self, fd: int, journal: int, differ: list[int], wanted: "array[int]") -> None:
-        if not differ:
-            return
         size = self._page_size
-        with mmap.mmap(journal, 0, access=mmap.ACCESS_READ) as images, memoryview(images) as view:
-            for run in _runs(differ):
-                slots = wanted[run[0] : run[-1] + 1]
-                pieces = [view[slot * size : (slot + 1) * size] for slot in slots]
-                done = os.pwritev(fd, pieces, run[0] * size)
-                if done < len(pieces) * size:
-                    os.pwrite(fd, b"".join(pieces)[done:], run[0] * size + done)
-                for piece in pieces:
-                    piece.release()
+        buffer = memoryview(bytearray(min(len(differ), _AT_ONCE) * size))
+        for run in _runs(differ):
+            # slots follow each other, too, where pages were new in one commit
+            at = 0
+            for slots in _runs(wanted[run[0] : run[-1] + 1]):
+                end = at + len(slots) * size
+                if os.preadv(journal, [buffer[at:end]], slots[0] * size) < end - at:
+                    raise OSError(EIO, "the page journal is cut short")
+                at = end
+            if os.pwrite(fd, buffer[:at], run[0] * size) < at:
+                raise OSError(ENOSPC, "no room for the pages of a checkpoint")
 
     def _wanted(self, extent: Extent) -> "array[int]":
         slots, known = next(stage for stage in reversed(self._stages) if stage[0] <= extent.slots)
@@ -192,7 +192,7 @@ class Pages:
         return found[: extent.size]
 
 
-def _runs(numbers: list[int]) -> Iterator[list[int]]:
+def _runs(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
     """Consecutive numbers together, at most as many as can be written at once."""
     start = 0
     for at in range(1, len(numbers) + 1):

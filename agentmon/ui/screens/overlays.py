@@ -133,7 +133,8 @@ class HelpScreen(Overlay):
         return f"Keys · {self.panel.capitalize()}"
 
     def lines(self, width: int) -> list[Line]:
-        order = sorted(commands.CONTEXTS, key=lambda context: context != self.panel)
+        first = (self.panel, "replay", "deck")
+        order = sorted(commands.CONTEXTS, key=lambda c: first.index(c) if c in first else 9)
         lines: list[Line] = []
         for context in order:
             shown = [
