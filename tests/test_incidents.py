@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agentmon.commands import options
 from agentmon.core.spending import USES, Stretch, spent
 from agentmon.report import incident_pages, incidents
+from agentmon.report.landmarks import Terms
 from agentmon.report.table import Painter
 from tests import golden
 from tests.cli_run import assert_one_sentence, inside, run
@@ -108,6 +109,25 @@ def test_the_time_of_a_recording(shared: Path) -> None:
     assert time["api"] == near(one[0] - prompt + two[0] - answered, abs=0.1)
 
 
+def test_messages_between_agents_are_told_with_all(shared: Path) -> None:
+    """The task that started a subagent, and its answer, by the call in the raw lines."""
+    starts = [
+        row["payload"]["content_block"]
+        for row in wire(shared, "claude-tui")
+        if row["event"] == "claude.content_block_start"
+    ]
+    (call,) = [block["id"] for block in starts if block.get("name") == "Agent"]
+    paths = [shared / "captures" / "claude-tui" / name for name in ALL]
+    found = answer(*paths, "--all")["incidents"]
+    mail = [one for one in found if one["kind"] == "message"]
+    assert [one["tool_use_id"] for one in mail] == [call, call]
+    assert [one["text"].split(":")[0] for one in mail] == [
+        "claude-tui-t to Count text files",
+        "Count text files to claude-tui-t",
+    ]
+    assert [one for one in answer(*paths)["incidents"] if one["kind"] == "message"] == []
+
+
 STRETCHES = st.lists(
     st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from(USES)), max_size=12
 )
@@ -117,7 +137,7 @@ STRETCHES = st.lists(
 def test_every_moment_counts_once(given_: list[tuple[int, int, Any]]) -> None:
     stretches: list[Stretch] = [(float(a), float(b), use) for a, b, use in given_]
     found = spent(stretches, 5.0, 30.0)
-    plain = dict.fromkeys((*USES, "other"), 0)
+    plain: dict[str, int] = dict.fromkeys((*USES, "other"), 0)
     for second in range(5, 30):
         uses = {use for a, b, use in given_ if a <= second < b}
         plain[next((use for use in USES if use in uses), "other")] += 1
@@ -143,7 +163,7 @@ def test_as_text_and_markdown(log: Path) -> None:
 
 def test_lines_fit_the_width(log: Path, tmp_path: Path) -> None:
     with stored([log], tmp_path / "store") as conn:
-        found = incidents.load(conn, tmp_path / "store")
+        found = incidents.load(conn, tmp_path / "store", Terms())
     for width in (60, 80, 200):
         pieces = incident_pages.text_pieces(found, width=width, paint=Painter(ascii=True))
         assert max(len(line) for line in "".join(pieces).split("\n")) <= width

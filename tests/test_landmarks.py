@@ -7,14 +7,20 @@ from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agentmon.core.health import Limits
+from agentmon.core.health import HOLD, Limits
 from agentmon.core.landmarks import KINDS, Landmark
-from agentmon.report.landmarks import landmarks
+from agentmon.report import board
+from agentmon.report.incidents import evidence_text
+from agentmon.report.landmarks import Terms, landmarks, survey
 from agentmon.store import db, read_landmarks, verdicts
+from tests.generate import joined, scenarios
 from tests.near import near
 from tests.runs import Log, found_in, stored
 from tests.wire import START
@@ -62,6 +68,20 @@ def test_silence_within_a_message_is_found_to_the_delta(tmp_path: Path) -> None:
     assert stall.evidence["phase"] == "writing"
     assert stall.evidence["threshold"] == 30.0
     assert stall.evidence["passed_at"] == near(T0 + 33)
+
+
+def test_pings_are_no_text_but_told(tmp_path: Path) -> None:
+    log = Log().prompt(0)
+    n = log.begin(1)
+    log.text(n, 2)
+    for at in (12, 22):
+        log.say(log.pen.stream("ping", n, at * 1000, {}))
+    log.text(n, 42, 80).end(n, 81).stop(82)
+    found = found_in([log.write(tmp_path)], tmp_path / "store")
+    stalls = of_kind(found, "stall")
+    assert [one.evidence["lines_between"] for one in stalls] == [2, 0]
+    assert "2 lines without text" in evidence_text(stalls[0])
+    assert "without text" not in evidence_text(stalls[1])
 
 
 @pytest.mark.parametrize(("silent", "stalls"), [(30.9, 0), (31.0, 1)])
@@ -218,8 +238,8 @@ def test_calls_that_differ_in_anything_are_none(
     tmp_path: Path, arguments: list[str], results: list[str]
 ) -> None:
     log = Log().prompt(0)
-    for number, (given, text) in enumerate(zip(arguments, results, strict=True)):
-        polling(log, 1.0 + 2 * number, f"c{number}", given, text)
+    for number, (said, text) in enumerate(zip(arguments, results, strict=True)):
+        polling(log, 1.0 + 2 * number, f"c{number}", said, text)
     log.message(20).stop(21)
     assert quiet(log, tmp_path) == []
 
@@ -275,6 +295,13 @@ def test_waits_for_a_person(tmp_path: Path) -> None:
     found = found_in([log.write(tmp_path)], tmp_path / "store")
     assert told(found)[1:] == [("permission", 2.0, 58.0), ("permission", 61.5, 28.5)]
     assert of_kind(found, "permission")[0].tool_use_id == "c1"
+
+
+def test_a_question_about_a_call_that_nobody_told(tmp_path: Path) -> None:
+    log = Log().prompt(0)
+    log.hook("permission_request", 2, tool_name="Write")
+    found = found_in([log.write(tmp_path)], tmp_path / "store")
+    assert told(found, "permission") == [("permission", 2.0, None)]
 
 
 def test_a_compaction_from_its_hook_to_its_end(tmp_path: Path) -> None:
@@ -354,6 +381,9 @@ def test_the_recorded_cut(shared: Path, tmp_path: Path) -> None:
     last = max(row["at"] for row in rows if row["flow_id"] == first["flow_id"])
     found = recorded(shared, tmp_path, scene, *ALL)
     assert [one.kind for one in found] == ["prompt", "error", "retry"]
+    everything = recorded(shared, tmp_path / "2", scene, ".")
+    assert [one.kind for one in everything] == ["prompt", "error", "retry"]
+    assert everything[1].time == found[1].time
     assert (found[1].time, found[1].end) == (near(last), near(second["at"]))
     (transcript,) = (shared / "captures" / scene / "claude/projects").rglob("*.jsonl")
     said = [json.loads(line) for line in transcript.read_text("utf-8").splitlines()]
@@ -412,3 +442,83 @@ def test_the_recorded_interrupt_and_compaction(shared: Path, tmp_path: Path) -> 
     ]
     assert len(of_kind(found, "prompt")) == 5
     assert of_kind(found, "stall", "error", "kill", "loop") == []
+
+
+# -- what always holds
+
+
+STEPS = st.lists(st.tuples(st.sampled_from("dde"), st.integers(1, 90)), min_size=1, max_size=12)
+
+
+@settings(max_examples=12, deadline=None)
+@given(STEPS)
+def test_stalls_are_the_gaps_that_the_lines_show(steps: list[tuple[str, int]]) -> None:
+    """Deltas (d) and whole calls (e), each so many seconds after the last: too few for a usual
+    pause to be known, so the limit is 30 s, and a second of it must hold."""
+    log, at, expected = Log().prompt(0), 0.0, list[tuple[float, float]]()
+    n = 0
+    for key, (step, pause) in enumerate(steps):
+        owed_since = at
+        at += pause
+        if not n:
+            n = log.begin(at)
+        else:
+            log.text(n, at)
+        if pause >= 31:
+            expected.append((owed_since, float(pause)))
+        if step == "e" and key % 4 == 3:
+            log.end(n, at + 0.5, (f"c{key}", "Bash", f'{{"n":{key}}}'))
+            at += 7.0
+            log.result(at, f"c{key}", f"{key}")
+            n = 0
+    with TemporaryDirectory() as folder:
+        found = found_in([log.write(Path(folder))], Path(folder) / "store")
+    stalls = [(one.time - T0, one.seconds) for one in of_kind(found, "stall")]
+    assert stalls == [(near(since, abs=0.011), near(took, abs=0.011)) for since, took in expected]
+
+
+@settings(max_examples=8, deadline=None)
+@given(scenarios())
+def test_any_log_has_landmarks_in_order(lines: list[bytes]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "sse_lines.jsonl"
+        path.write_bytes(joined(lines))
+        with stored([path], Path(folder) / "store") as conn:
+            found = survey(conn, Path(folder) / "store", Terms(Limits(1.0, 2.0), slow=0.5))
+    times = [one.time for one in found.landmarks]
+    assert times == sorted(times)
+    for one in found.landmarks:
+        assert one.end is None or one.end >= one.time, one
+    for cost in found.rounds:
+        assert cost.spent.total == near(cost.seconds, abs=1e-4)
+
+
+def test_a_stall_is_what_the_board_said_at_the_time(tmp_path: Path) -> None:
+    """The lines up to some moments, judged as a live store is."""
+    log = Log().prompt(0)
+    n = log.begin(2)
+    log.text(n, 3, 43).end(n, 44, ("c1", "Bash", "{}")).result(50, "c1").message(95).stop(96)
+    found = found_in([log.write(tmp_path)], tmp_path / "whole")
+    stalls = of_kind(found, "stall")
+    assert [(round(s.time - T0, 1), s.seconds) for s in stalls] == [(3.0, 40.0), (50.0, 45.0)]
+    for number, moment in enumerate((30.0, 33.5, 34.5, 42.0, 43.5, 60.0, 81.5, 94.0, 97.0)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        lines = [json.loads(line) for line in log.lines]
+        then = Log()
+        then.lines = [
+            raw
+            for raw, row in zip(log.lines, lines, strict=True)
+            if stamp(json.loads(row["line"][6:])["timestamp"]) <= T0 + moment
+        ]
+        with stored([then.write(folder)], folder / "store") as conn:
+            (thread,) = board.load(conn).threads
+            verdict = thread.verdict(T0 + moment, Limits())
+        held = [
+            one
+            for one in stalls
+            if float(str(one.evidence["passed_at"])) + HOLD <= T0 + moment < (one.end or 0.0)
+        ]
+        assert [verdict.word] == (["stalled"] if held else ["ok"]), moment
+        if held:
+            assert verdict.since == near(held[0].time)

@@ -12,6 +12,7 @@ from agentmon.ui.palette import CommandProvider
 from agentmon.ui.screens.compare import ComparePage
 from agentmon.ui.screens.decisions import DecisionsPage
 from agentmon.ui.screens.form import FormScreen
+from agentmon.ui.screens.incidents import IncidentsPage
 from agentmon.ui.screens.main import MainScreen
 from agentmon.ui.screens.messages import MessagesPage
 from agentmon.ui.screens.overlays import OVERLAY
@@ -26,6 +27,7 @@ PAGE_CLASSES: dict[str, type[object]] = {
     "round": RoundPage,
     "tools": ToolsPage,
     "compare": ComparePage,
+    "incidents": IncidentsPage,
     "search": SearchPage,
     "messages": MessagesPage,
     "decisions": DecisionsPage,

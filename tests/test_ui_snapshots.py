@@ -14,11 +14,14 @@ from agentmon.engine.feed import Mark
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.commands import BY_ID
 from agentmon.ui.screens.main import MainScreen
+from tests.test_incidents import T0
 from tests.test_ui_compare import add_pair
 from tests.test_ui_deck import LANDMARKS
+from tests.test_ui_incidents import two
 from tests.test_ui_tools import add_calls
 from tests.ui_app import settle
 from tests.ui_family import fill_family
+from tests.ui_runs import RunFeed
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 from tests.ui_talk import add_decisions, add_mail, add_work
 
@@ -150,6 +153,15 @@ def test_form(talking: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(
         talking, terminal_size=(80, 24), run_before=counted("M", "G", "r", "ctrl+s")
     )
+
+
+@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
+def test_incidents(
+    tmp_path: Path, size: tuple[int, int], snap_compare: Callable[..., bool]
+) -> None:
+    feed = RunFeed(tmp_path, two(), T0 + 120)
+    app = AgentmonApp(feed, settings=Settings())
+    assert snap_compare(app, terminal_size=size, run_before=pressing("j", "P", "w", "a", "j"))
 
 
 @pytest.mark.parametrize("size", [(160, 50), (80, 24), (60, 20)], ids=["160x50", "80x24", "60x20"])

@@ -1,6 +1,7 @@
 """`agentmon incidents`: a run looked back on."""
 
 import os
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from agentmon.commands.options import (
     clear_errors,
     complain,
     data_dir_option,
+    ends_on_sigterm,
     format_option,
     json_option,
     known_format,
@@ -67,7 +69,7 @@ def incidents(
     from agentmon.engine.places import limits
     from agentmon.report import incident_pages
     from agentmon.report import incidents as report
-    from agentmon.report.landmarks import SLOW
+    from agentmon.report.landmarks import SLOW, Terms
     from agentmon.report.naming import the_session
 
     if not paths and name is None:
@@ -85,23 +87,19 @@ def incidents(
     }
     with _store(paths, forced, given, data_dir) as (conn, where, settings_):
         sid = None if name is None else the_session(conn, name)
-        found = report.load(
-            conn,
-            where,
-            sid=sid,
-            limits=limits(settings_),
-            slow=slow,
-            now=None if paths else options.now(),
-        )
-    if as_json:
-        print_json(report.as_json(found, everything=everything))
-    elif markdown:
-        printing.print_pieces(incident_pages.markdown_pieces(found, everything=everything))
-    else:
-        width, paint = printing.width(), printing.painter(settings_)
-        printing.print_pieces(
-            incident_pages.text_pieces(found, width=width, paint=paint, everything=everything)
-        )
+        now = None if paths else options.now()
+        found = report.load(conn, where, Terms(limits(settings_), slow, now), sid=sid)
+        if as_json:
+            print_json(report.as_json(found, everything=everything))
+        elif markdown:
+            printing.print_pieces(incident_pages.markdown_pieces(found, everything=everything))
+        else:
+            width, paint = printing.width(), printing.painter(settings_)
+            pieces = incident_pages.text_pieces(
+                found, width=width, paint=paint, everything=everything
+            )
+            printing.print_pieces(pieces)
+        sys.stdout.flush()  # a store of many texts takes a while to go away
 
 
 _Open = tuple[sqlite3.Connection, Path, config.Settings]
@@ -123,7 +121,8 @@ def _store(
     from agentmon.store import db
 
     loaded = settings(**given)
-    with clear_errors(), tempfile.TemporaryDirectory(prefix="agentmon-") as folder:
+    cut_off = ends_on_sigterm(128 + signal.SIGTERM)
+    with clear_errors(), cut_off, tempfile.TemporaryDirectory(prefix="agentmon-") as folder:
         where = Path(folder)
         _read(where, paths, forced)
         conn = db.open_reading(where)
@@ -136,9 +135,9 @@ def _store(
 
 
 def _read(where: Path, paths: tuple[str, ...], forced: str | None) -> None:
-    """Reads inputs and what their calls amount to. Raises Failure, StoreError, OSError."""
+    """Reads inputs, and what their agents told each other. Raises Failure, StoreError, OSError."""
     from agentmon.collab.deriving import catch_up
-    from agentmon.collab.rules import RULES
+    from agentmon.collab.observed_messages import RULE
     from agentmon.engine.ingest import Ingestion, Progress
 
     def tell(progress: Progress) -> None:
@@ -160,4 +159,4 @@ def _read(where: Path, paths: tuple[str, ...], forced: str | None) -> None:
         complain(problem)
     if not count:
         raise Failure(problems[-1] if problems else f"no logs below {', '.join(paths)}")
-    catch_up(where, RULES)
+    catch_up(where, (RULE,))

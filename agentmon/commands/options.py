@@ -203,12 +203,12 @@ def redactor(no_redact: bool) -> Callable[[str], str]:
 
 
 @contextmanager
-def ends_on_sigterm() -> Generator[None, None, None]:
-    """What goes on until it is told to stop ends with exit code 0 on SIGTERM, cleaning up."""
+def ends_on_sigterm(code: int = 0) -> Generator[None, None, None]:
+    """Ends on SIGTERM, cleaning up: with exit code 0 what goes on until it is told to stop."""
 
     def end(number: int, frame: object) -> None:
         del number, frame
-        sys.exit(0)
+        sys.exit(code)
 
     before = signal.signal(signal.SIGTERM, end)
     try:

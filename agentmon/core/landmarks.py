@@ -48,6 +48,8 @@ class Place(Struct, frozen=True):
     round_id: str | None = None
     flow_id: str | None = None
     tool_use_id: str | None = None
+    index: int | None = None
+    """Of its block."""
 
 
 class Landmark(Struct, frozen=True):
@@ -66,6 +68,8 @@ class Landmark(Struct, frozen=True):
     text: str
     evidence: Mapping[str, object] = {}
     """What it rests on, by name; of stalls and overdue calls as in `core.health`."""
+    index: int | None = None
+    """Of the block of its call."""
 
     @property
     def seconds(self) -> float | None:
@@ -76,9 +80,3 @@ class Landmark(Struct, frozen=True):
 def call_text(tool_name: str | None, preview: str | None) -> str:
     """What is called with what; not cleaned."""
     return f"{tool_name or 'tool'} {gist(preview)}".rstrip()
-
-
-def stall_text(phase: str, since: float, end: float | None) -> str:
-    """How long it was silent, and in what."""
-    lasting = "" if end is None else f" for {end - since:.1f} s"
-    return f"silent{lasting} while {phase}"

@@ -45,32 +45,31 @@ class Spent(Struct):
 
 def spent(stretches: Iterable[Stretch], start: float, end: float) -> Spent:
     """What the stretches of a round come to, within its bounds."""
-    found = Spent()
-    coming = sorted(
-        (max(since, start), min(until, end), USES.index(use)) for since, until, use in stretches
-    )
-    at, waiting = start, list[tuple[int, float]]()
-    for since, until, rank in coming:
-        if until > since:
+    found = [0.0] * len(USES)
+    waiting: list[tuple[int, float]] = []
+    at = start
+    for since, until, use in sorted(stretches):
+        if until <= start or since >= end or until <= since:
+            continue
+        if since > at:
             at = _until(found, waiting, at, since)
-            heappush(waiting, (rank, until))
-    at = _until(found, waiting, at, end)
-    known = sum(getattr(found, name) for name in found.__struct_fields__)
-    found.other = max(0.0, end - start - known)
-    for name in found.__struct_fields__:
-        setattr(found, name, round(getattr(found, name), 6))
-    return found
+        heappush(waiting, (_RANK[use], min(until, end)))
+    _until(found, waiting, at, end)
+    uses = {use: round(seconds, 6) for use, seconds in zip(USES, found, strict=True)}
+    return Spent(**uses, other=round(max(0.0, end - start - sum(found)), 6))
 
 
-def _until(found: Spent, waiting: list[tuple[int, float]], at: float, until: float) -> float:
+_RANK = {use: rank for rank, use in enumerate(USES)}
+
+
+def _until(found: list[float], waiting: list[tuple[int, float]], at: float, until: float) -> float:
     """Counts the time up to a moment for what goes first in it."""
     while at < until and waiting:
         rank, end = waiting[0]
         if end <= at:
             heappop(waiting)
-            continue
-        upto = min(end, until)
-        use = USES[rank]
-        setattr(found, use, getattr(found, use) + upto - at)
-        at = upto
+        else:
+            upto = end if end < until else until
+            found[rank] += upto - at
+            at = upto
     return max(at, until)

@@ -8,18 +8,16 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentmon.core.landmarks import Kind, Landmark, Place, call_text, stall_text
+from agentmon.core.landmarks import Kind, Landmark, Place, call_text
 from agentmon.report import board
 from agentmon.report.roundreading import EVERY
-from agentmon.report.signs import round_at
+from agentmon.report.signs import NEAR, round_at
+from agentmon.report.silences import stall_text
 from agentmon.report.tracing import Trace
 from agentmon.report.words import tokens
 from agentmon.store import read
 from agentmon.store.read_landmarks import prompts_in_time
 from agentmon.store.read_rounds import Unended, unended
-
-NEAR = 2.0
-"""Seconds between what two sources tell of the same moment."""
 
 
 def add(trace: Trace) -> None:
@@ -131,19 +129,31 @@ def _judged(trace: Trace) -> None:
             known = trace.found[at]
             trace.found[at] = replace(known, evidence={**evidence, **known.evidence})
             continue
-        text = {"stall": f"silent while {evidence.get('phase', 'working')}"}.get(kind, "")
-        text = text or str(evidence.get("tool_name") or evidence.get("process") or "")
-        place = Place(row.agent_id, _round_at(trace, row.since), None, row.tool_use_id or None)
+        round_id = _round_at(trace, row.since)
+        turn = trace.turns.get(round_id or "") if not row.agent_id else None
+        flow_id = None if turn is None else turn.flow_id
+        place = Place(row.agent_id, round_id, flow_id, row.tool_use_id or None)
+        text = _judged_text(kind, evidence)
         trace.add(kind, row.since, row.until, text, place, evidence)
 
 
+def _judged_text(kind: Kind, evidence: dict[str, object]) -> str:
+    if kind == "stall":
+        return f"silent while {evidence.get('phase', 'working')}"
+    if kind == "kill":
+        return f"no stop: {evidence.get('process', 'its process is gone')}"
+    return str(evidence.get("tool_name") or "")
+
+
 def _same(trace: Trace, kind: Kind, row: read.VerdictRow) -> Iterator[int]:
-    """Where what a verdict judged stands already."""
+    """Where what a verdict judged stands already: the same call, or a silence at the same time."""
+    until = float("inf") if row.until is None else row.until
     for place, one in enumerate(trace.found):
         if (one.kind, one.agent_id) != (kind, row.agent_id):
             continue
         is_call = kind == "overdue" and one.tool_use_id == row.tool_use_id
-        if is_call or (kind == "stall" and abs(one.time - row.since) <= NEAR):
+        end = float("inf") if one.end is None else one.end
+        if is_call or (kind == "stall" and max(one.time, row.since) < min(end, until)):
             yield place
 
 
@@ -159,8 +169,7 @@ def _open(trace: Trace) -> None:
     horizon = trace.end if trace.now is None else trace.now
     pending = read.pending(trace.conn, sid=trace.sid)
     for thread in board.of_sessions(trace.conn, [trace.session], pending).threads:
-        facts = msgspec.structs.replace(thread.facts(), process=None)
-        verdict = board.judge(facts, horizon, trace.limits)
+        verdict = thread.suspicion(horizon, trace.limits)
         kind = _KIND_OF.get(verdict.word)
         if kind is None or _is_known(trace, kind, thread.row.agent_id, verdict.since):
             continue
@@ -172,7 +181,8 @@ def _open(trace: Trace) -> None:
         flow_id, round_id = thread.row.flow_id, _round_at(trace, verdict.since)
         if row is not None:
             flow_id, round_id = row.flow_id, row.round_id
-        place = Place(thread.row.agent_id, round_id, flow_id, call)
+        index = None if row is None else row.index
+        place = Place(thread.row.agent_id, round_id, flow_id, call, index)
         trace.add(kind, verdict.since, None, text, place, verdict.evidence)
 
 

@@ -44,7 +44,7 @@ def head(found: Incidents) -> str:
         return NOTHING
     first = found.sessions[0]
     names = list(dict.fromkeys(found.names[one.sid] for one in found.sessions))
-    who = names[0] if len(names) == 1 else f"{', '.join(names[:3])}{', …' * (len(names) > 3)}"
+    who = names[0] if len(names) == 1 else f"{', '.join(names[:2])}{', …' * (len(names) > 2)}"
     what = first.agent if len(found.sessions) == 1 else counted(len(found.sessions), "session")
     took = span(found.end - found.start)
     return (
@@ -69,11 +69,11 @@ _ROWS = (
     Column("when", 8, 8),
     Column("what", 9, 16),
     Column("took", 4, 7, right=True),
-    Column("where", 5, 28, 1),
+    Column("where", 14, 28, 1),
     Column("about", 10, 400),
 )
 _ROUNDS = (
-    Column("slowest", 3, 24),
+    Column("slowest", 12, 24),
     Column("took", 5, 7, right=True),
     Column("thinking", 8, 8, 5, right=True),
     Column("writing", 7, 8, 4, right=True),
@@ -109,10 +109,10 @@ def text_pieces(
 
 
 def where(found: Incidents, one: Landmark) -> str:
-    """Session (where there are several), subagent, round."""
+    """Round, session (where there are several), subagent."""
     number = found.number(one)
-    parts = [found.names.get(one.sid, "")] if len(found.sessions) > 1 else []
-    parts += [f"#{number}"] if number is not None else []
+    parts = [f"#{number}"] if number is not None else []
+    parts += [found.names.get(one.sid, "")] if len(found.sessions) > 1 else []
     parts += [f"/{one.agent_id}"] if one.agent_id else []
     return " ".join(part for part in parts if part)
 
@@ -137,9 +137,8 @@ def _slowest(found: Incidents, width: int, paint: Painter) -> Iterator[str]:
 
 def round_name(found: Incidents, one: RoundCost) -> str:
     """ "#3", with its session where there are several."""
-    name = found.names.get(one.line.sid, "")
     number = f"#{one.line.round_number}"
-    return f"{name} {number}" if len(found.sessions) > 1 else number
+    return f"{number} {found.names[one.line.sid]}" if len(found.sessions) > 1 else number
 
 
 def _round_cells(found: Incidents, one: RoundCost) -> list[Cell]:

@@ -11,13 +11,12 @@ from typing import cast
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from agentmon.core.health import Limits
 from agentmon.core.landmarks import KINDS, Kind, Landmark
 from agentmon.core.spending import Spent
-from agentmon.report.landmarks import SLOW, RoundCost, survey
+from agentmon.report.landmarks import RoundCost, Terms, survey
 from agentmon.report.naming import board_name
 from agentmon.report.render import Look
-from agentmon.report.words import UNKNOWN, brief, clock_text, span
+from agentmon.report.words import UNKNOWN, brief, clock_text, counted, span
 from agentmon.store import read
 
 TOP = 5
@@ -110,16 +109,10 @@ class Incidents(Struct):
 
 
 def load(
-    conn: sqlite3.Connection,
-    data_dir: Path,
-    *,
-    sid: str | None = None,
-    limits: Limits | None = None,
-    slow: float = SLOW,
-    now: float | None = None,
+    conn: sqlite3.Connection, data_dir: Path, terms: Terms, *, sid: str | None = None
 ) -> Incidents:
-    """Of one session, or of all that a store has; `now` as in `report.landmarks`."""
-    found = survey(conn, data_dir, sid=sid, limits=limits, slow=slow, now=now)
+    """Of one session, or of all that a store has."""
+    found = survey(conn, data_dir, terms, sid=sid)
     numbers = {(one.line.sid, one.line.round_id): one.line.round_number for one in found.rounds}
     total = Spent()
     for one in found.rounds:
@@ -195,7 +188,10 @@ def _limit_text(one: Landmark) -> str:
     if limit is not None:
         parts.append(f"limit {span(limit)}")
     if usual is not None:
-        parts.append(f"usual at most {span(usual)} of {said.get('usual_count')}")
+        parts.append(f"usual at most {brief(usual)} of {said.get('usual_count')}")
+    between = said.get("lines_between")
+    if isinstance(between, int) and between:
+        parts.append(f"but {counted(between, 'line')} without text")
     process = said.get("process_info")
     if isinstance(process, dict):
         parts.append(_process_text(cast("dict[str, object]", process)))
@@ -278,6 +274,7 @@ def _incident_json(found: Incidents, one: Landmark) -> dict[str, object]:
         "round_number": found.number(one),
         "round_id": one.round_id,
         "flow_id": one.flow_id,
+        "index": one.index,
         "tool_use_id": one.tool_use_id,
         "text": one.text,
         "evidence": dict(one.evidence),

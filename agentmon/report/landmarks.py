@@ -13,15 +13,12 @@ from agentmon.core.health import Limits
 from agentmon.core.landmarks import KINDS, Kind, Landmark
 from agentmon.core.spending import Spent, spent
 from agentmon.report import afterwards
-from agentmon.report.tracing import Trace
+from agentmon.report.tracing import SLOW, Terms, Trace
 from agentmon.store import read
 from agentmon.store.read_landmarks import mail_between, names_of_session
 from agentmon.store.read_rounds import RoundLine, rounds_of
 
-__all__ = ["KINDS", "SLOW", "Kind", "Landmark", "landmarks"]
-
-SLOW = 30.0
-"""Seconds from which on a call is a landmark."""
+__all__ = ["KINDS", "SLOW", "Kind", "Landmark", "Terms", "landmarks", "survey"]
 
 
 class RoundCost(Struct):
@@ -62,19 +59,19 @@ def landmarks(
 
     `now` None: the store is a finished record, and what is open at its end was broken off there.
     """
-    return survey(conn, data_dir, sid=sid, limits=limits, slow=slow, now=now).landmarks
+    terms = Terms(limits or Limits(), slow, now)
+    return survey(conn, data_dir, terms, sid=sid, spends=False).landmarks
 
 
 def survey(
     conn: sqlite3.Connection,
     data_dir: Path,
+    terms: Terms,
     *,
     sid: str | None = None,
-    limits: Limits | None = None,
-    slow: float = SLOW,
-    now: float | None = None,
+    spends: bool = True,
 ) -> Survey:
-    """The same with what the time was spent on."""
+    """The same with what the time of rounds was spent on, where that is wanted."""
     if sid is None:
         sessions = list(read.each_session(conn))
     else:
@@ -85,13 +82,15 @@ def survey(
     found: list[Landmark] = []
     rounds: list[RoundCost] = []
     for session in sessions:
-        trace = Trace(conn, data_dir, session, limits or Limits(), slow, now, end)
+        trace = Trace(conn, data_dir, session, terms, end, spends=spends)
         trace.go()
         afterwards.add(trace)
         found += trace.found
-        rounds += _costs(trace)
+        rounds += _costs(trace) if spends else ()
     found += _mail(conn, sessions, sid)
-    return Survey(sorted(found, key=_order), sessions, rounds, end if now is None else now)
+    return Survey(
+        sorted(found, key=_order), sessions, rounds, end if terms.now is None else terms.now
+    )
 
 
 def _costs(trace: Trace) -> Iterator[RoundCost]:

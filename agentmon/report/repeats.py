@@ -17,7 +17,7 @@ AT_LEAST = 3
 _Key = tuple[object, ...]
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, frozen=True, gc=False):
     """A call that may be one of a loop."""
 
     said: Said

@@ -12,6 +12,9 @@ from agentmon.report.roundreading import EVERY
 from agentmon.store import read
 from agentmon.store.read_landmarks import Asked, ends_of_rounds, prompts_in_time
 
+NEAR = 2.0
+"""Seconds between what two sources tell of the same moment."""
+
 
 class Sign(Struct, frozen=True):
     """A prompt, the start of a subagent, a retry, a turn given up, a stop, a session's end."""
@@ -64,11 +67,17 @@ def round_at(prompts: list[Asked], time: float) -> str | None:
 
 
 def _retries(conn: sqlite3.Connection, sid: str, prompts: list[Asked]) -> Iterator[Sign]:
-    for row in read.notices(conn, sid, name="retry", limit=EVERY):
+    told: dict[tuple[str, int], float] = {}
+    for row in read.notices(conn, sid, name="retry", limit=EVERY)[::-1]:
         try:
             said = msgspec.json.decode(row.data, type=_Retry)
         except msgspec.DecodeError:
             said = _Retry()
+        if said.attempt is not None:
+            key = row.agent_id or "", said.attempt
+            if row.time - told.get(key, float("-inf")) <= NEAR:
+                continue  # a second source tells the same
+            told[key] = row.time
         known = msgspec.structs.asdict(said)
         text = said.message or said.error_type or "an error"
         if said.attempt is not None:

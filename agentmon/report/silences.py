@@ -3,7 +3,8 @@
 The same rules as `core.health` has for an agent that is watched: what the API owes begins with a
 prompt, a subagent's start, the last result of a message's calls, a retry, or the last byte of what
 is being written, and ends with the next sign of its thread. A stall is a silence beyond the limit
-that held then. Pings leave no trace in a store: where only they came, it is silent here.
+that held then. Pings leave no time in a store: where only they came it is silent here, and the
+evidence counts them (`lines_between`).
 """
 
 import sqlite3
@@ -15,11 +16,12 @@ from msgspec import Struct
 from agentmon.core.health import HOLD, RETRY_PAUSE, Limits, Span, after
 from agentmon.core.kinds import STREAMING
 from agentmon.core.phases import ASKS_ON, phase_of
+from agentmon.report.words import span
 from agentmon.store import history
-from agentmon.store.read_landmarks import Part, Said, delta_times
+from agentmon.store.read_landmarks import Part, Said, delta_times, last_moment, lines_between
 
 
-class Owed(Struct, frozen=True):
+class Owed(Struct, frozen=True, gc=False):
     """What the API owes: since when, in which phase, and where."""
 
     since: float
@@ -82,12 +84,14 @@ class Silences:
         if said.start is None:
             return
         self.ends(said.start, is_shown=is_shown)
-        last = max([said.start, *_moments(said, parts)])
+        last = until = last_moment(said, parts)
         if last - said.start >= self._limits.stalled_after:
             self._within(said, parts, last, is_shown=is_shown)
-        returned = [part.result_time or part.lost_at for part in parts if part.is_call]
-        results = [time for time in returned if time is not None]
-        self._until = max([last, *results])
+        for part in parts:
+            back = part.result_time if part.result_time is not None else part.lost_at
+            if back is not None and back > until and part.is_call:
+                until = back
+        self._until = until
         self.owed = self._after(said, parts, last)
 
     def _after(self, said: Said, parts: Sequence[Part], last: float) -> Owed | None:
@@ -144,6 +148,7 @@ class Silences:
             "shown_by": "stream" if is_shown else "told",
             "last_byte": owed.since,
             "next_byte": end,
+            "lines_between": self._lines_between(owed, end),
             "due_at": owed.not_before,
             "threshold": limit,
             "setting": setting,
@@ -153,9 +158,13 @@ class Silences:
         }
         self._tell(Stall(owed.since, end, owed, evidence))
 
+    def _lines_between(self, owed: Owed, end: float) -> int | None:
+        if owed.flow_id is None:
+            return None
+        return lines_between(self._conn, owed.flow_id, owed.since, end)
 
-def _moments(said: Said, parts: Sequence[Part]) -> list[float]:
-    known = [said.last, said.end]
-    for part in parts:
-        known += [part.start, part.last, part.end]
-    return [time for time in known if time is not None]
+
+def stall_text(phase: str, since: float, end: float | None) -> str:
+    """How long it was silent, and in what."""
+    lasting = "" if end is None else f" for {span(end - since)}"
+    return f"silent{lasting} while {phase}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from agentmon.core.kinds import STREAMING
 from agentmon.core.spending import Stretch, Use
 from agentmon.report.waits import Wait, returned
-from agentmon.store.read_landmarks import Part, Said
+from agentmon.store.read_landmarks import Part, Said, last_moment
 
 OPEN = float("inf")
 """The end of what goes on: that of its round."""
@@ -35,11 +35,12 @@ def stretches(
 def _streamed(said: Said, parts: Sequence[Part]) -> list[Stretch]:
     found: list[Stretch] = []
     for part in parts:
-        end = part.end if part.end is not None else part.last
+        is_cut = part is parts[-1] and not said.is_complete
+        end = part.last if part.end is None or is_cut else part.end
         if part.start is not None and end is not None:
             found.append((part.start, end, _use(part.block_type)))
-    last = said.end if said.end is not None else said.last
-    if last is not None and said.start is not None:
+    last = last_moment(said, parts)
+    if said.start is not None:
         found.append(
             (said.start, last, "writing")
         )  # what no block takes: between them, and the end

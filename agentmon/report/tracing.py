@@ -8,15 +8,15 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from agentmon.core.health import HOLD, Limits, after
+from agentmon.core.health import HOLD, RETRY_PAUSE, Limits, after
 from agentmon.core.kinds import STREAMING
-from agentmon.core.landmarks import Kind, Landmark, Place, call_text, stall_text
+from agentmon.core.landmarks import Kind, Landmark, Place, call_text
 from agentmon.core.spending import Stretch
 from agentmon.core.yardsticks import command_prefix
 from agentmon.report.repeats import Call, Repeats
 from agentmon.report.roundreading import askings_of
 from agentmon.report.signs import Sign, signs_of
-from agentmon.report.silences import Owed, Silences, Stall
+from agentmon.report.silences import Owed, Silences, Stall, stall_text
 from agentmon.report.spending import OPEN, stretches
 from agentmon.report.waits import Wait, Waits
 from agentmon.report.words import counted
@@ -24,13 +24,29 @@ from agentmon.store import history, read
 from agentmon.store.read_landmarks import (
     Part,
     Said,
+    delta_times,
     kinds_of_session,
+    last_moment,
     messages_in_time,
     subagents_begun,
 )
 
 NAMED = 100
 """Calls of a loop that are named."""
+
+
+SLOW = 30.0
+"""Seconds from which on a call is a landmark."""
+
+
+class Terms(Struct, frozen=True):
+    """What is told of a run. `now` None: it is a finished record, and what is open at its end was
+    broken off there."""
+
+    limits: Limits = Limits()
+    slow: float = SLOW
+    """Seconds from which on a call is told."""
+    now: float | None = None
 
 
 class Turn(Struct):
@@ -48,8 +64,8 @@ class _Thread(Struct):
     silences: Silences
     repeats: Repeats
     waits: Waits
-    unfinished: Said | None = None
-    """Its newest message, as long as that has no end."""
+    unfinished: tuple[Said, float] | None = None
+    """Its newest message, as long as that has no end, and the last that came of it."""
     open: list[int] = field(default_factory=list[int])
     """Errors and retries that end with its next message."""
     heard: list[float] = field(default_factory=list[float])
@@ -64,19 +80,21 @@ class Trace:
         conn: sqlite3.Connection,
         data_dir: Path,
         session: read.SessionRow,
-        limits: Limits,
-        slow: float,
-        now: float | None,
+        terms: Terms,
         end: float,
+        *,
+        spends: bool,
     ) -> None:
+        """`spends`: whether it is noted what the time of rounds was spent on."""
         self.conn, self.session, self.sid = conn, session, session.sid
-        self.limits, self.now, self.end = limits, now, end
+        self.limits, self.now, self.end = terms.limits, terms.now, end
         self.turns: dict[str, Turn] = {}
         self.found: list[Landmark] = []
         self.unseen = read.unseen(conn)
         self._data_dir = data_dir
         self._is_shown = bool(kinds_of_session(conn, self.sid) & STREAMING)
-        self._slow = slow
+        self._slow = terms.slow
+        self._spends = spends
         self._threads: dict[str, _Thread] = {}
         self._askings = list(askings_of(conn, self.sid))
         self._begun = subagents_begun(conn, self.sid)
@@ -88,6 +106,8 @@ class Trace:
 
     def go(self) -> None:
         """Goes through it; `found` has what there was."""
+        for asking in self._askings:
+            self._thread(asking.agent_id or "")
         signs, at = signs_of(self.conn, self.session, self._begun), 0
         for said, parts in messages_in_time(self.conn, self.sid):
             while said.start is not None and at < len(signs) and signs[at].time <= said.start:
@@ -123,7 +143,9 @@ class Trace:
     ) -> int:
         """Its number among those found."""
         where = place.agent_id, place.round_id, place.flow_id, place.tool_use_id
-        self.found.append(Landmark(kind, time, end, self.sid, *where, text, evidence or {}))
+        end = None if end is None else max(time, end)
+        found = Landmark(kind, time, end, self.sid, *where, text, evidence or {}, place.index)
+        self.found.append(found)
         return len(self.found) - 1
 
     def _thread(self, agent_id: str) -> _Thread:
@@ -157,7 +179,10 @@ class Trace:
                 thread.silences.begins(owed)
             case "retry":
                 thread.open.append(self.add("retry", sign.time, None, sign.text, place, sign.said))
-                due = sign.time + sign.delay if sign.delay is not None else None
+                due = sign.time + (RETRY_PAUSE if sign.delay is None else sign.delay)
+                before = thread.silences.owed
+                if before is not None and before.since < sign.time and not sign.agent_id:
+                    self._spend(before.round_id, [(before.since, sign.time, "api")])
                 thread.silences.begins(replace(owed, phase="retrying", not_before=due))
             case "abort":
                 self.add("interrupt", sign.time, None, sign.text, place, sign.said)
@@ -183,48 +208,59 @@ class Trace:
         if start is not None:
             self._cut(thread, start)
             for place in thread.open:
-                self.found[place] = replace(self.found[place], end=start)
+                one = self.found[place]
+                self.found[place] = replace(one, end=max(one.time, start))
             thread.open.clear()
+        if not said.is_complete and said.error is None:
+            self._ends_with_deltas(parts)
         owed = thread.silences.owed
         thread.silences.message(said, parts)
-        self._errors(thread, said)
+        last = last_moment(said, parts)
+        self._errors(thread, said, last)
         waits = self._calls(thread, said, parts)
         thread.repeats.message(said, parts)
-        last = max([t for t in (said.start, said.last, said.end) if t is not None], default=None)
-        if last is None:
+        if start is None:
             return
         if said.agent_id:
             returns = [part.result_time for part in parts if part.result_time is not None]
-            thread.heard += [start or last, last, *returns]
+            thread.heard += [start, last, *returns]
             if said.agent_id != "side":
-                since = owed.since if owed is not None else start or last
+                since = owed.since if owed is not None else start
                 self._spend(said.round_id, [(since, max(last, *returns, last), "tools")])
         elif said.round_id is not None:
-            since = owed.since if owed is not None else None
-            self._spend(said.round_id, stretches(said, parts, waits, since))
+            if self._spends:
+                since = owed.since if owed is not None else None
+                self._spend(said.round_id, stretches(said, parts, waits, since))
             shown = bool(said.kinds & STREAMING)
             is_open = (shown and not said.is_complete) or any(part.is_pending for part in parts)
             self.turns[said.round_id] = Turn(last, said.flow_id, is_open)
+
+    def _ends_with_deltas(self, parts: list[Part]) -> None:
+        """Of what was cut only the deltas say when: a second source may tell of it later."""
+        for part in parts:
+            if part.deltas:
+                times = delta_times(self.conn, part.flow_id, part.index)
+                part.last = max(times, default=part.last)
 
     def _spend(self, round_id: str | None, found: list[Stretch]) -> None:
         if round_id is not None:
             self.spent.setdefault(round_id, []).extend(found)
 
-    def _errors(self, thread: _Thread, said: Said) -> None:
-        time = said.last if said.last is not None else said.start
+    def _errors(self, thread: _Thread, said: Said, last: float) -> None:
         thread.unfinished = None
-        if said.error is not None and time is not None:
+        if said.error is not None and last:
             place = Place(said.agent_id, said.round_id, said.flow_id)
-            thread.open.append(self.add("error", time, None, said.error, place))
+            thread.open.append(self.add("error", last, None, said.error, place))
         elif not said.is_complete and said.kinds & STREAMING:
-            thread.unfinished = said
+            thread.unfinished = said, last
 
     def _cut(self, thread: _Thread, end: float | None) -> None:
         """A message without an end, and its thread goes on: its stream was cut."""
-        said, thread.unfinished = thread.unfinished, None
-        if said is not None and said.last is not None:
+        unfinished, thread.unfinished = thread.unfinished, None
+        if unfinished is not None:
+            said, last = unfinished
             place = Place(said.agent_id, said.round_id, said.flow_id)
-            self.add("error", said.last, end, "the stream was cut", place)
+            self.add("error", last, end, "the stream was cut", place)
 
     # -- calls
 
@@ -321,4 +357,4 @@ class Trace:
 
 
 def _place(said: Said, part: Part) -> Place:
-    return Place(said.agent_id, said.round_id, said.flow_id, part.tool_use_id)
+    return Place(said.agent_id, said.round_id, said.flow_id, part.tool_use_id, part.index)

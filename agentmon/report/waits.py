@@ -36,9 +36,9 @@ class Waits:
     def of_message(self, parts: Sequence[Part]) -> list[Wait]:
         """The waits for a message's calls."""
         calls = [part for part in parts if part.is_call]
+        found: dict[int, Wait] = {}
         if not calls:
             return []
-        found: dict[int, Wait] = {}
         for asking in self._between(calls):
             waiting = [call for call in calls if _runs(call, asking.time)]
             if not waiting:
@@ -60,6 +60,8 @@ class Waits:
         return [one for one in self._asked if one.time not in self.used]
 
     def _between(self, calls: Sequence[Part]) -> list[Asking]:
+        if not self._asked:
+            return []
         first = min(call.end or 0.0 for call in calls) - SLACK
         ends = [returned(call) for call in calls]
         last = max([float("inf") if end is None else end for end in ends])

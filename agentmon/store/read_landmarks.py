@@ -4,17 +4,20 @@ Read along indexes, a message at a time: a session of 100,000 calls needs no mor
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct
 
-from agentmon.store.codec import decode_times
+from agentmon.store.codec import decode_tail, decode_times
+
+MILLI = 0.0005
+"""Half of what times of deltas are kept to."""
 
 
-class Said(Struct):
+class Said(Struct, gc=False):
     """A message in time."""
 
     flow_id: str
@@ -30,7 +33,7 @@ class Said(Struct):
     kinds: int
 
 
-class Part(Struct):
+class Part(Struct, gc=False):
     """A content block of a message in time, and what came back where it is a call."""
 
     sid: str
@@ -55,15 +58,29 @@ class Part(Struct):
     """The checksum of its result, or the result where it has none."""
     said: str | None
     """How the result of a failed call begins."""
-
-    @property
-    def is_call(self) -> bool:
-        """Its arguments are complete, and the client runs it."""
-        return self.block_type == "tool_use" and self.end is not None
+    is_call: bool
+    """Its arguments are complete, and the client runs it."""
 
     @property
     def is_pending(self) -> bool:
         return self.is_call and self.result_time is None and self.lost_at is None
+
+
+def last_moment(said: Said, parts: Sequence[Part]) -> float:
+    """The last moment of a message that its own blocks tell; where it broke off with an error, that
+    of the error. What tells of it afterwards adds nothing."""
+    found = said.start or 0.0
+    own = said.last if said.error is not None else None
+    for time in (said.end, own):
+        if time is not None and time > found:
+            found = time
+    is_over = said.is_complete or said.error is not None
+    for part in parts:
+        # a block that was cut is complete from the moment at which something showed that
+        for time in (part.start, part.last, part.end if is_over else None):
+            if time is not None and time > found:
+                found = time
+    return found
 
 
 _SAID = len(Said.__struct_fields__)
@@ -74,7 +91,8 @@ SELECT m.flow_id, COALESCE(m.agent_id, ''), m.round_id, m.start_time, m.last_tim
        m.sid, b.flow_id, b.block_index, b.block_type, b.tool_use_id, b.tool_name, b.start_time,
        b.last_time, b.complete_time, b.result_time, b.result_is_error, b.no_result_at,
        b.total_bytes, b.delta_count, b.input_preview, t.content_size, COALESCE(t.sha256, t.content),
-       CASE WHEN b.result_is_error = 1 THEN SUBSTR(t.content, 1, 500) END
+       CASE WHEN b.result_is_error = 1 THEN SUBSTR(t.content, 1, 500) END,
+       b.block_type = 'tool_use' AND b.complete_time IS NOT NULL
 FROM messages m
 LEFT JOIN content_blocks b ON b.flow_id = m.flow_id
 LEFT JOIN tool_results t ON t.tool_use_id = b.tool_use_id
@@ -111,6 +129,26 @@ def delta_times(conn: sqlite3.Connection, flow_id: str, index: int) -> list[floa
     for (data,) in conn.execute(_DELTAS, (flow_id, index)):
         times += decode_times(data)[0]
     return times
+
+
+_FLOW_DELTAS = "SELECT data FROM delta_log WHERE flow_id = ? ORDER BY block_index, chunk"
+
+
+def lines_between(conn: sqlite3.Connection, flow_id: str, since: float, until: float) -> int | None:
+    """How many lines of a stream came between the deltas of two moments, by their counters: pings,
+    which leave no other trace. None where these are not the moments of two deltas of one stream."""
+    first: set[tuple[str, int]] = set()
+    last: set[tuple[str, int]] = set()
+    for (data,) in conn.execute(_FLOW_DELTAS, (flow_id,)):
+        for entry in decode_tail(data, flow_id):
+            if abs(entry.time - since) < MILLI:
+                first.add((entry.flow, entry.count))
+            elif abs(entry.time - until) < MILLI:
+                last.add((entry.flow, entry.count))
+    if not first or not last:
+        return None
+    (flow, before), (other, after) = max(first), min(last)
+    return max(0, after - before - 1) if flow == other and before >= 0 else None
 
 
 class Asked(Struct, frozen=True):
@@ -198,5 +236,5 @@ def names_of_session(conn: sqlite3.Connection, sid: str) -> set[str]:
     return {name for (name,) in conn.execute(_NAMES, (sid,))}
 
 
-STATEMENTS = (_MESSAGES, _DELTAS, _PROMPTS, _ENDS, _BEGUN, _MAIL)
+STATEMENTS = (_MESSAGES, _DELTAS, _FLOW_DELTAS, _PROMPTS, _ENDS, _BEGUN, _MAIL)
 """Every SELECT here, so that a test can hold each to an index."""

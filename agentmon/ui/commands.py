@@ -141,6 +141,15 @@ COMMANDS: tuple[Command, ...] = (
         16,
         "round view",
     ),
+    _C(
+        "incidents",
+        ("P",),
+        "Incidents",
+        "A post-mortem of the session, or the recording: what happened, where the time went",
+        "any",
+        16,
+        "incidents",
+    ),
     _C("tab_live", (), "Live", "Go to the board"),
     _C("tab_tools", ("T",), "Tools", "Calls, errors and durations by tool", "any", 12, "tools"),
     _C(

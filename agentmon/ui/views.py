@@ -42,6 +42,15 @@ class Views(Trouble):
     def _go_to(self, tab: tabs.Tab) -> None:
         getattr(self, tab.command)()
 
+    def incidents(self) -> None:
+        """Of the chosen session; of all there is in a recording."""
+        from agentmon.ui.screens.incidents import IncidentsPage
+
+        thread = self.screen.sessions.chosen
+        is_all = self.screen.is_replay or thread is None
+        sid = None if thread is None else thread.row.sid
+        self.screen.open_page(IncidentsPage(self.screen, sid, is_all=is_all))
+
     # Comparing
 
     def mark(self) -> None:

@@ -10,6 +10,7 @@ this one (`again`).
 import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from inspect import isawaitable
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from textual import events
@@ -172,7 +173,9 @@ class Page(Speaking[Outcome], Generic[Found]):
         own = cast("Callable[[], object] | None", getattr(self, f"do_{command_id}", None))
         try:
             if own is not None:
-                own()
+                result = own()
+                if isawaitable(result):
+                    await result
             elif self.TAB is not None and command_id in TURNS:
                 self.dismiss(tabs.beside(self.TAB, TURNS[command_id]).command)
             elif self.TAB is not None and command_id == self.TAB.command:
@@ -190,8 +193,9 @@ class Page(Speaking[Outcome], Generic[Found]):
     def do_back(self) -> None:
         self.dismiss(None)
 
-    def do_open(self) -> None:
-        """Drills into what is chosen; a page where nothing is has nothing to open."""
+    def do_open(self) -> object:
+        """Drills into what is chosen; a page where nothing is has nothing to open. What takes a
+        while is awaited."""
 
     def do_help(self) -> None:
         ascii_only, replay = self.view.ascii_only, self.below.is_replay
