@@ -83,7 +83,7 @@ class Recorder:
         return exchange
 
     def tick(self, alive: Callable[[int], bool]) -> None:
-        """Ends the sessions whose processes are gone after their turns; to be called every few seconds."""
+        """Ends the sessions whose processes are gone after their turns; for every few seconds."""
         try:
             for session in self._sessions.without_process(alive):
                 self._end_session(session, "process_exit")
