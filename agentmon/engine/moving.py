@@ -123,15 +123,16 @@ class Moving(Live):
 
     async def _reach(self, aim: Moment) -> None:
         self._arrived.clear()
-        self._order = aim
         found = self.timeline.before(time=aim.time, number=aim.number)
         is_far = found is not None and found.number > self.tapes.number + FAR_LINES
         if self._is_ahead(aim) and not is_far:
             self.tapes.limit = aim.number  # what reads now does not know of the order yet
+            self._order = aim
             self._wake.set()
         else:
             await self._leave()
             await self._place(found)
+            self._order = aim  # not before: what read until now would carry it out
             await Live.start(self)
         await self._arrival()
 
