@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import random
 from collections.abc import Iterable, Sequence
 from math import inf
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentmon.engine import moving, reeling
 from agentmon.engine.ingest import Ingestion
-from agentmon.engine.playback import clock_over, read_until
+from agentmon.engine.moments import Moment
+from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.sources import formats, tapes
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.lines import Line
@@ -20,6 +23,7 @@ from agentmon.sources.tapes import Cue, Tapes
 from agentmon.sources.times import reader_of
 from tests.differential import Row, assert_same, dumped, ingest
 from tests.feeds import add, finished, sid_of, write
+from tests.live_feed import LIMITS, running, until
 from tests.test_compressed import Pack, zstd
 from tests.wire import SID, START, Talk
 
@@ -210,16 +214,17 @@ def test_it_goes_on_from_any_line(
         talk = Talk(sid_of(number))
         lines = [
             b'{"sid":1,"line":"%d-%d"}' % (number, n) if s is None else talk.prompt(s * 1000, "x")
-            for n, s in enumerate([0, *times])
+            for n, s in enumerate([3 * number, *times])
         ]
         logs.append(write(tmp_path / f"{number}.jsonl", lines))
     source = over(logs, tmp_path)
     places: list[Cue] = [source.at]
     whole: list[bytes] = []
-    while not source.ended:
+    while (due := source.next_time()) is not None:
         source.limit = source.number + 1
         whole += lines_of(source, size)
         places.append(source.at)
+        assert max(source.at.latest) == due
     assert [place.number for place in places] == list(range(len(whole) + 1))
     assert sorted(whole) == sorted(line for log in logs for line in log.read_bytes().splitlines())
     source.limit = None
@@ -229,6 +234,60 @@ def test_it_goes_on_from_any_line(
         assert source.at == (place or places[0])
         assert lines_of(source, size) == whole[number:]
         assert source.at == places[-1]
+
+
+def restarted(data_dir: Path, folder: Path, stops: Sequence[int]) -> list[Row]:
+    """The dump after so many lines, with an end of the program at each stop."""
+    place: Cue | None = None
+    for stop in stops:
+        with Ingestion(data_dir) as run:
+            source = over([folder], data_dir)
+            source.cue(place)
+            source.limit = stop
+            run.engine.add_input(source)
+            while run.engine.pump(1000) or not run.engine.is_whole:
+                continue
+            run.commit()
+            place = source.at
+    return dumped(data_dir)
+
+
+@pytest.mark.parametrize("name", ["claude-cut", "claude-concurrent", "codex-spawn"])
+def test_several_sources_of_one_story_over_restarts(
+    name: str, shared: Path, tmp_path: Path
+) -> None:
+    """Wire log, output, transcript and hooks of the same sessions, stopped in the middle of any."""
+    folder = shared / "captures" / name
+    total = len(lines_of(over([folder], tmp_path)))
+    rng = random.Random(name)
+    for number in range(3):
+        stops = sorted(rng.sample(range(total), 12))
+        found = restarted(tmp_path / f"{number}", folder, stops)
+        assert_same(found, restarted(tmp_path / f"{number}-whole", folder, stops[-1:]))
+
+
+@pytest.mark.parametrize("name", ["claude-cut", "claude-full"])
+async def test_sources_of_any_format_are_wound_exactly(
+    name: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From checkpoints, forth and back: the store and the clock are as if read from the start."""
+    monkeypatch.setattr(reeling, "LINES", 20)
+    monkeypatch.setattr(moving, "FAR_LINES", 1)
+    folder = str(shared / "captures" / name)
+    rng = random.Random(name)
+    async with running(Playback([folder], LIMITS, at="#1")) as deck:
+        await until(lambda: deck.timeline.share is None)
+        assert len(deck.timeline.checkpoints) > 2
+        deck.pause()
+        for move in range(4):
+            moment = Moment(number=rng.randrange(deck.timeline.total))
+            await deck.go_to(moment)
+            with Ingestion(tmp_path / f"{move}") as run:
+                clock = clock_over([folder])
+                read_until(run.engine, [folder], clock, moment)
+                run.commit()
+            assert deck.now() == clock.now()
+            assert_same(dumped(deck.data_dir), dumped(tmp_path / f"{move}"))
 
 
 # -- bad input

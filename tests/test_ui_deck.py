@@ -108,6 +108,10 @@ async def test_the_menu_of_jumps(feed: StoreFeed, deck: FakeTransport) -> None:
         deck.indexed = 0.4
         await screen.press("J", "m")
         assert "No message between agents after this moment; 40 % is indexed" in said(screen)
+        deck.landmarks = []
+        await screen.press("e")
+        assert "known once all is indexed" in said(screen)
+        deck.landmarks = list(LANDMARKS)
         await screen.press("right_parenthesis", "left_parenthesis")
         assert deck.asked[count:] == [("seek", NOW - 200), ("seek", NOW - 300)]
 

@@ -8,7 +8,7 @@ from agentmon.core.events import (
     Event,
     Meta,
 )
-from agentmon.core.kinds import KIND_BIT, STAND_IN, STAND_IN_CALL, TELLING
+from agentmon.core.kinds import KIND_BIT, STAND_IN, STAND_IN_CALL, STREAM_REQUEST, TELLING
 from agentmon.core.lanes import close_lanes
 from agentmon.core.model import Block, Message, Session, Stream, Thread
 from agentmon.core.rounds import catch_up, mark_message
@@ -205,11 +205,19 @@ class Entities:
         if message is None:
             flow_id = self.state.loader.flow_of_request(request_id)
             message = self._find(flow_id) if flow_id is not None else None
+            if message is None and request_id.startswith(STREAM_REQUEST):
+                message = self._streamed(request_id.removeprefix(STREAM_REQUEST))
             if message is not None:
                 self.state.requests[request_id] = message
         elif message.session.lanes:
             close_lanes(self.state, message.session)  # it is another session's
         return message
+
+    def _streamed(self, name: str) -> Message | None:
+        """A message that stream-json is known to tell, though the store has the wire's request."""
+        message = self._find(name)
+        is_told = message is not None and message.kinds & KIND_BIT["stream"]
+        return message if is_told else None
 
 
 def _fill_meta(session: Session, meta: Meta, time: float) -> None:

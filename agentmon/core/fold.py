@@ -259,9 +259,13 @@ _ONE_STREAM = frozenset({0, *(bit for bit in KIND_BIT.values() if bit & STREAMIN
 def _beyond(block: Block, kind: str, text: str) -> str | None:
     """What a delta adds to a text that another kind of source streams, too; None for nothing.
 
-    Both tell the same bytes in the same order; the one that is ahead adds them.
+    Both tell the same bytes in the same order; the one that is ahead adds them. A delta without any
+    text counts where the first of them tells it.
     """
     heard = block.heard = block.heard if block.heard is not None else {}
+    if not text:
+        heard.setdefault(kind, 0)
+        return text if kind == next(iter(heard)) else None
     known = max(heard.values(), default=0)
     data = text.encode("utf-8", "replace")
     end = heard[kind] = heard.get(kind, 0) + len(data)

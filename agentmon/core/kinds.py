@@ -19,6 +19,8 @@ STREAMING = KIND_BIT["wire"] | KIND_BIT["stream"] | KIND_BIT["sse"]
 TELLING = KIND_BIT["transcript"] | KIND_BIT["rollout"]
 """Kinds that tell a message when it is over."""
 
+STREAM_REQUEST = "stream:"
+"""How stream-json, which names no request, is taken to call that of a message: before its name."""
 
 STAND_IN, STAND_IN_CALL = "syn:exec:", "exec:"
 """How names begin that `codex exec --json` gave no better ones (see `Entities._hear_kind`)."""

@@ -68,6 +68,7 @@ class Streams(Attribution):
         close_lanes(self.state, message.session)
         for block in message.blocks.values():
             block.heard = {_owner(message): text_size(block)}
+            self._mark_all(message, block)
         if event.meta.kind == "wire":
             self._begin(message, event, time)
         message.kinds |= bit

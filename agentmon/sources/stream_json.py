@@ -26,6 +26,7 @@ from agentmon.core.events import (
     Unknown,
     WholeMessage,
 )
+from agentmon.core.kinds import STREAM_REQUEST
 from agentmon.sources import stream_records as records
 from agentmon.sources import stream_system as system
 from agentmon.sources.decoding import (
@@ -156,7 +157,7 @@ class StreamJsonDecoder(RecordDecoder):
         sid, meta, _, _, round_id, time, digest = base
         base = (sid, meta, message_id or "unknown", part.count, round_id, time, digest)
         part.count += 1
-        request_id = f"stream:{message_id}" if message_id else None
+        request_id = f"{STREAM_REQUEST}{message_id}" if message_id else None
         found = records.api_event(base, event, request_id)
         if found is None:
             return None

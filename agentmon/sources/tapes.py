@@ -204,12 +204,9 @@ class Tapes:
     @property
     def at(self) -> Cue:
         """The place where it stands."""
-        tapes = self._tapes
-        return Cue(
-            self.number,
-            tuple(tape.position for tape in tapes),
-            tuple(tape.latest for tape in tapes),
-        )
+        positions = tuple(tape.position for tape in self._tapes)
+        latest = tuple(tape.latest if tape.position else self.start for tape in self._tapes)
+        return Cue(self.number, positions, latest)
 
     def cue(self, cue: Cue | None) -> None:
         """Goes on from a place; None: from the beginning."""

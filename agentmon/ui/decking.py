@@ -197,7 +197,9 @@ class Decking(Views):
         if found is None:
             where = "after" if direction > 0 else "before"
             words = f"No {aim.words} {where} this moment"
-            if deck.indexed is not None:
+            if not deck.landmarks:
+                words = "There is nothing to jump to yet: landmarks are known once all is indexed"
+            elif deck.indexed is not None:
                 words += f"; {100 * deck.indexed:.0f} % is indexed so far"
             self.screen.say(words)
             return
