@@ -62,9 +62,7 @@ class Attribution(Entities):
         """A stream whose start was not seen: its own flow_id, unless that is another message's."""
         flow = event.flow
         owner = self._find(flow) if flow not in _PLACEHOLDERS else None
-        # where a stream names no request, its message stands for one; it may have its own since
-        is_named = request is not None and request != f"stream:{flow}"
-        if owner is not None and (not is_named or owner.request_id in (None, request)):
+        if owner is not None and (request is None or owner.request_id in (None, request)):
             message = owner
         elif owner is not None and request is not None:
             message = self._find(request) or self._new_message(event, request)

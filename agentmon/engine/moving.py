@@ -132,7 +132,7 @@ class Moving(Live):
         else:
             await self._leave()
             await self._place(found)
-            self._order = aim  # not before: what is being left would take it for its own
+            self._order = aim  # not before: what read until now would carry it out
             await Live.start(self)
         await self._arrival()
 
