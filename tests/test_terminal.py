@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -39,20 +40,22 @@ class Painted:
             )
         os.close(slave)
 
-    def until(self, text: bytes) -> None:
-        """Reads until it was written; a terminal that nobody writes to any more reads as EIO."""
-        while text not in self.seen:
+    def until(self, *texts: bytes) -> None:
+        """Reads until they were written, close to each other where there are several; a terminal
+        that nobody writes to any more reads as EIO."""
+        wanted = re.compile(b".{0,160}?".join(map(re.escape, texts)), re.DOTALL)
+        while wanted.search(self.seen) is None:
             read = b""
             with contextlib.suppress(OSError):
                 read = os.read(self.master, 1 << 16)
-            assert read, (text, self.seen[-500:])
+            assert read, (texts, self.seen[-500:])
             self.seen += read
 
-    def send(self, keys: bytes, then: bytes = b"") -> None:
+    def send(self, keys: bytes, *then: bytes) -> None:
         """Types, and reads until something is written anew."""
         self.seen = b""
         os.write(self.master, keys)
-        self.until(then)
+        self.until(*then)
 
     def ended(self) -> int:
         with contextlib.suppress(OSError):
@@ -113,21 +116,22 @@ def test_a_replay_is_played_and_wound(tmp_path: Path) -> None:
     """Played, held, gone to a line and a time, stepped on and back, to an end and left."""
     lines = [line for n in range(3) for line in finished(n, 100_000 * n)]
     log = write(tmp_path / "log.jsonl", lines)
+    stands = "⏸ paused".encode()
     with painted(tmp_path / "errors", "--replay", log, "--speed", "0.25") as screen:
         screen.until("▶ playing".encode())
-        screen.send(b" ", "⏸ paused".encode())
+        screen.send(b" ", stands)
         screen.send(b":", b"Go to")
-        screen.send(b"#30\r", b"#30/")
-        screen.send(b"\x1b[C", b"#31/")
-        screen.send(b"\x1b[D", b"#30/")
-        screen.send(b"\x1b[D", b"#29/")
+        screen.send(b"#30\r", stands, b"#30/")
+        screen.send(b"\x1b[C", stands, b"#31/")
+        screen.send(b"\x1b[D", stands, b"#30/")
+        screen.send(b"\x1b[D", stands, b"#29/")
         screen.send(b":", b"Go to")
-        screen.send(b"50%\r", b" 50 %")
+        screen.send(b"50%\r", stands, b" 50 %")
         screen.send(b"m", b"Mark")
         screen.send(b"half of it\r", b"1 mark")
         screen.send(b"\x1b[F", "■ ended".encode())
         screen.send(b"'", b"half of it")
-        screen.send(b"1", b" 50 %")
+        screen.send(b"1", stands, b" 50 %")
         screen.send(b"+ ", "▶ playing".encode())
         screen.send(b"q", LEAVES)
         assert screen.ended() == 0

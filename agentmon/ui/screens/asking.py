@@ -47,6 +47,16 @@ class AskScreen(ModalScreen[str | None]):
     def on_mount(self) -> None:
         self.input.focus()
 
+    def on_key(self, event: events.Key) -> None:
+        """What is typed before the line has the focus is not lost."""
+        if self.input.has_focus:
+            return
+        if event.key == "enter":
+            self.dismiss(self.input.value.strip())
+        elif event.is_printable and event.character is not None:
+            self.input.value += event.character
+            self.input.cursor_position = len(self.input.value)
+
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
