@@ -20,6 +20,7 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
+from agentmon.core.health import Limits
 from agentmon.core.names import gist
 
 Kind = Literal[
@@ -39,6 +40,20 @@ Kind = Literal[
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+SLOW = 30.0
+"""Seconds from which on a call is a landmark."""
+
+
+class Terms(Struct, frozen=True):
+    """What is told of a run. `now` None: it is a finished record, and what is open at its end was
+    broken off there."""
+
+    limits: Limits = Limits()
+    slow: float = SLOW
+    """Seconds from which on a call is told."""
+    now: float | None = None
 
 
 class Place(Struct, frozen=True):

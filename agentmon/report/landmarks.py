@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from agentmon.core.health import Limits
-from agentmon.core.landmarks import KINDS, Kind, Landmark
+from agentmon.core.landmarks import KINDS, SLOW, Kind, Landmark, Terms
 from agentmon.core.spending import Spent, spent
 from agentmon.report import afterwards
-from agentmon.report.tracing import SLOW, Terms, Trace
+from agentmon.report.tracing import Trace
 from agentmon.store import read
 from agentmon.store.read_landmarks import mail_between, names_of_session
 from agentmon.store.read_rounds import RoundLine, rounds_of

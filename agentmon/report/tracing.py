@@ -8,9 +8,9 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from agentmon.core.health import HOLD, RETRY_PAUSE, Limits, after
+from agentmon.core.health import HOLD, RETRY_PAUSE, after
 from agentmon.core.kinds import STREAMING
-from agentmon.core.landmarks import Kind, Landmark, Place, call_text
+from agentmon.core.landmarks import Kind, Landmark, Place, Terms, call_text
 from agentmon.core.spending import Stretch
 from agentmon.core.yardsticks import command_prefix
 from agentmon.report.repeats import Call, Repeats
@@ -33,20 +33,6 @@ from agentmon.store.read_landmarks import (
 
 NAMED = 100
 """Calls of a loop that are named."""
-
-
-SLOW = 30.0
-"""Seconds from which on a call is a landmark."""
-
-
-class Terms(Struct, frozen=True):
-    """What is told of a run. `now` None: it is a finished record, and what is open at its end was
-    broken off there."""
-
-    limits: Limits = Limits()
-    slow: float = SLOW
-    """Seconds from which on a call is told."""
-    now: float | None = None
 
 
 class Turn(Struct):
