@@ -22,6 +22,7 @@ from agentmon.commands import options
 from agentmon.core.events import Event
 from agentmon.sources.bundles import BundleDecoder
 from agentmon.sources.decoding import Context
+from tests import golden
 from tests.differential import differences, dumped, ingest
 from tests.generate import joined
 from tests.wire import TEXT, Payload, Talk
@@ -72,6 +73,7 @@ def test_one_session_by_its_name(demo: Path, tmp_path: Path) -> None:
     assert told["sessions"] == [INFRA]
     assert told["lines"] == len(rows)
     assert told["bytes"] == out.stat().st_size
+    golden.check("bundle", {**told, "output": out.name, "bytes": 0})
     assert told["redacted"]["home"] > 0
     head = json.loads(rows[0]["line"].removeprefix("data: "))["payload"]
     assert head["sessions"] == [INFRA]

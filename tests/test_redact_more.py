@@ -136,6 +136,13 @@ def test_known_names_go_as_whole_words(text: str, expected: str) -> None:
     assert NAMED(expected) == expected
 
 
+def test_a_name_that_is_a_word_goes_where_it_is_a_name() -> None:
+    named = Redactor(users=["will", "mia"], hosts=["tower"])
+    assert named("mia will mark it, Will did") == "[user] will mark it, Will did"
+    assert named("will@tower, /srv/will/x, @will") == "[user]@[host], /srv/[user]/x, @[user]"
+    assert named("the tower of will") == "the tower of will"
+
+
 # -- pieces
 
 _TEXTS = st.lists(

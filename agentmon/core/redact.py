@@ -45,6 +45,14 @@ COMMON = re.compile(
 )
 """Names of users and machines that tell nothing of anybody, and are words of code besides."""
 
+WORDS = re.compile(
+    r"(?i)(?:will|mark|bill|may|june|april|august|art|guy|pat|sue|rob|ray|max|drew|frank|jack|rich"
+    r"|nick|chip|cliff|dale|dean|gene|grant|chase|rose|grace|hope|faith|joy|dawn|summer|amber|iris"
+    r"|robin|victor|norm|stew|miles|penny|lane|page|case|field|price|read|white|black|green|brown"
+    r"|king|rock|sandy|storm|sky|star|dev\w?|main|master|local|remote|laptop\d?|pc|mac|tower|hub)\Z"
+)
+"""Names that are words, too: they are taken out only where they stand as a name does."""
+
 
 class _Step(Struct, frozen=True):
     """Something that is looked for. `hints`: one of them is in every text that has it, in lower
@@ -116,14 +124,19 @@ def _known_homes(homes: Sequence[str]) -> Iterator[_Step]:
 
 
 def _names(kind: str, names: Sequence[str]) -> Iterator[_Step]:
-    """Finds names as whole words. Short and common ones are left alone."""
+    """Finds names as whole words. Short and common ones are left alone; those that are words of
+    the language go where a `@` or a path says what they are."""
     known = {name.lower() for name in names if len(name) >= 3 and not COMMON.match(name)}
     ordered = sorted(known, key=lambda name: (-len(name), name))
-    if ordered:
-        pattern = "|".join(map(re.escape, ordered))
-        begin = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf]))"
-        found = re.compile(rf"(?i){begin}(?:{pattern})(?![A-Za-z0-9])")
-        yield _Step(kind, tuple(ordered), partial(_all, found, f"[{kind}]"))
+    begin, end = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf]))", r"(?![A-Za-z0-9])"
+    patterns: list[str] = []
+    for name in ordered:
+        found = f"{re.escape(name)}{end}"
+        is_word = WORDS.match(name)
+        patterns.append(f"(?<=[@/~]){found}|{found}(?=@)" if is_word else found)
+    if patterns:
+        whole = re.compile(rf"(?i){begin}(?:{'|'.join(patterns)})")
+        yield _Step(kind, tuple(ordered), partial(_all, whole, f"[{kind}]"))
 
 
 def _all(pattern: re.Pattern[str], mark: str, text: str) -> Iterator[Edit]:

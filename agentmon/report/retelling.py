@@ -180,7 +180,8 @@ class SessionTeller:
             if one.aborted_at is not None:
                 reason = reasons.pop(one.aborted_at, None)
                 base = self._base(one.aborted_at, round_id=one.round_id)
-                yield TurnAborted(*base, one.abort_ends, _text(reason))
+                words = self._texts.text(reason) if isinstance(reason, str) else None
+                yield TurnAborted(*base, one.abort_ends, words)
             if one.end_time is not None:
                 base = self._base(one.end_time, round_id=one.round_id)
                 tasks = [f"task-{number}" for number in range(left if one.end_time == since else 0)]
@@ -193,7 +194,9 @@ class SessionTeller:
         if session.resumed_at is not None:
             yield Ping(*self._base(session.resumed_at), None)
         if session.ended_at is not None:
-            yield SessionEnd(*self._base(session.ended_at), session.end_reason)
+            reason = session.end_reason
+            reason = None if reason is None else self._texts.text(reason)
+            yield SessionEnd(*self._base(session.ended_at), reason)
         if session.last_time is not None:
             yield Other(*self._base(session.last_time, pid=session.pid))
 
