@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from agentmon.collab import observed_messages
 from agentmon.collab.deriving import catch_up
-from agentmon.collab.rules import RULES
 from agentmon.core.health import Limits
 from agentmon.core.landmarks import Landmark
 from agentmon.engine.ingest import Ingestion, hard_work
@@ -146,7 +146,7 @@ def run(order: Order) -> None:
                 break
         pages.close()
         work.conn.execute("PRAGMA wal_autocheckpoint = 4000")
-    catch_up(folder, RULES)
+    catch_up(folder, (observed_messages.RULE,))
     conn = db.open_reading(folder)
     say(Landmarks(landmarks(conn, folder, limits=order.limits)))
     conn.close()
