@@ -241,6 +241,8 @@ def watch(
     with clear_errors(), clear_moments():
         if as_json:
             utf8_output()
+        if replay and data_dir is not None:
+            showing.replay_in(data_dir)
         if events:
             for line in showing.print_events(request):
                 click.echo(line)

@@ -2,8 +2,10 @@
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -92,6 +94,12 @@ def _recorded(request: Request) -> tuple[board.Board, Facts, float]:
 
 def _recordings(request: Request) -> list[str]:
     return [str(asset(DEMO))] if request.demo else list(request.replay)
+
+
+def replay_in(folder: Path) -> None:
+    """Has the store of a replay, which goes with it, made in this folder. Raises StoreError."""
+    db.make_folder(folder)
+    tempfile.tempdir = str(folder)
 
 
 def print_events(request: Request) -> Iterator[str]:

@@ -15,6 +15,7 @@ from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board
 from agentmon.sources.reels import NothingToPlay
 from agentmon.store import read
+from tests.cli_run import assert_one_sentence, inside
 from tests.differential import dumped, ingest
 from tests.feeds import SIZE, asking, changes, finished, sid_of, snapshot, write
 from tests.live_feed import LIMITS, running, until, until_lines
@@ -69,6 +70,26 @@ async def test_it_never_touches_the_users_store(
     assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
     assert files_in(scratch_home / "data") == []
     assert files_in(temporary) == []
+
+
+def test_its_store_is_made_where_it_is_told_to_and_goes(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    make = tempfile.mkdtemp
+
+    def spy(*args: str | None, **more: str | None) -> str:
+        made.append(make(*args, **more))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", spy)
+    log, place = recording(tmp_path), tmp_path / "place"
+    answer = inside("--replay", log, "--once", "--data-dir", place)
+    assert answer.code == 0, answer
+    assert {Path(folder).parent for folder in made} == {place}
+    assert [*place.iterdir(), *temporary.iterdir()] == []
+    answer = inside("--replay", log, "--once", "--data-dir", log / "x")
+    assert_one_sentence(answer, f"{log / 'x'}")
 
 
 async def test_only_what_is_due_is_there(tmp_path: Path, temporary: Path) -> None:
