@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agentmon.assets import asset
 from agentmon.config import Settings
@@ -24,7 +25,7 @@ from agentmon.core.health import Limits
 from agentmon.engine.feed import Status, Transport
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.judging import Judge
-from agentmon.engine.playback import clock_over, read_until
+from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board
 from agentmon.store import db, verdicts
 from agentmon.store.async_store import AsyncStore, open_async
@@ -45,6 +46,8 @@ class Shot(Struct):
     size: tuple[int, int]
     keys: Sequence[str] = ()
     theme: str = "textual-dark"
+    is_replay: bool = False
+    """With the deck of a replay, indexed and held at that moment."""
 
 
 SHOTS = (
@@ -57,6 +60,8 @@ SHOTS = (
     Shot("rounds-80x24", 200.0, SMALL, ("3", "z")),
     Shot("tools-80x24", 200.0, SMALL, ("T",)),
     Shot("round-160x50", 200.0, WIDE, ("/", *"infra", "enter", "v")),
+    Shot("incidents-80x24", 200.0, SMALL, ("P", "w")),
+    Shot("replay-80x24", 104.0, SMALL, is_replay=True),
     Shot("help-80x24", 35.0, SMALL, ("?",)),
     Shot("light-80x24", 38.0, SMALL, (), "textual-light"),
 )
@@ -100,6 +105,13 @@ class Moment:
             self._reader = None
 
 
+class Held(Playback):
+    """A replay whose own figures are those of the other pictures."""
+
+    def status(self) -> Status:
+        return replace(super().status(), rss_mb=46.0, cpu_percent=3.0, store=None)
+
+
 def recorded(folder: Path, seconds: float) -> Moment:
     """A store with everything up to a moment of the demo, and its verdicts."""
     path = str(asset("demo.jsonl"))
@@ -116,11 +128,19 @@ def recorded(folder: Path, seconds: float) -> Moment:
 
 async def take(shot: Shot, folder: Path) -> str:
     """The SVG of a shot."""
-    feed = recorded(folder / shot.name, shot.seconds)
+    if shot.is_replay:
+        feed = Held([str(asset("demo.jsonl"))], Limits(), at=f"+{shot.seconds:g}s")
+    else:
+        feed = recorded(folder / shot.name, shot.seconds)
     settings = Settings()
     app = AgentmonApp(feed, settings=settings)
     async with app.run_test(size=shot.size) as pilot:
         app.theme = shot.theme
+        if isinstance(feed, Held):
+            await feed.timeline.done.wait()
+            if feed.deck.playing:
+                feed.deck.toggle()
+            await feed.deck.seek(feed.deck.start + shot.seconds)
         for _ in range(4):
             await pilot.pause(0.3)
         for key in shot.keys:
