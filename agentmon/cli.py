@@ -4,6 +4,7 @@ Data goes to stdout, messages to stderr. Exit codes: 0 ok, 1 runtime error, 2 us
 Whatever a command does not need is imported inside it: `dump` never loads the screen.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -404,8 +405,13 @@ def run() -> NoReturn:
         sys.exit(problem.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as leaving:
+        code = leaving.code
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as problem:
+        if problem.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        # nobody is there any more to read it: Python, which flushes as it ends, must not try again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code if isinstance(code, int) else 0)

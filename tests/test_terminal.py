@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import pty
-import re
 import signal
 import struct
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.vt import Terminal
 from tests.cli_run import PATIENCE, command, environment
 from tests.feeds import finished, write
 
@@ -29,6 +29,7 @@ class Painted:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.seen = b""
+        self.terminal = Terminal(80, 24)
         with stderr.open("wb") as errors:
             self.process = subprocess.Popen(
                 command(*args),
@@ -40,23 +41,28 @@ class Painted:
             )
         os.close(slave)
 
-    def until(self, *texts: bytes) -> None:
-        """Reads until they were written, of several one close to the other and none on the way to
-        another moment; a terminal that nobody writes to any more reads as EIO."""
-        between = b"(?:(?!seeking).){0,160}?"
-        wanted = re.compile(between.join(map(re.escape, texts)), re.DOTALL)
-        while wanted.search(self.seen) is None:
-            read = b""
-            with contextlib.suppress(OSError):
-                read = os.read(self.master, 1 << 16)
-            assert read, (texts, self.seen[-500:])
-            self.seen += read
+    def until(self, text: bytes) -> None:
+        """Reads until it was written; a terminal that nobody writes to any more reads as EIO."""
+        while text not in self.seen:
+            self._read()
 
-    def send(self, keys: bytes, *then: bytes) -> None:
-        """Types, and reads until something is written anew."""
-        self.seen = b""
+    def shows(self, *texts: str) -> None:
+        """Reads until they stand on the screen together."""
+        while not all(text in self.terminal.text() for text in texts):
+            self._read()
+
+    def _read(self) -> None:
+        read = b""
+        with contextlib.suppress(OSError):
+            read = os.read(self.master, 1 << 16)
+        assert read, (self.terminal.text(), self.seen[-500:])
+        self.seen += read
+        self.terminal.feed(read)
+
+    def type(self, keys: bytes, *then: str) -> None:
+        """Presses keys, and reads until the screen shows what they do."""
         os.write(self.master, keys)
-        self.until(*then)
+        self.shows(*then)
 
     def ended(self) -> int:
         with contextlib.suppress(OSError):
@@ -94,7 +100,7 @@ def test_the_terminal_is_given_back(
     with painted(tmp_path / "errors", "--demo") as screen:
         screen.until(ENTERS)
         screen.until(b"Sessions")
-        screen.send(key) if key else screen.process.send_signal(number or signal.SIGTERM)
+        screen.type(key) if key else screen.process.send_signal(number or signal.SIGTERM)
         screen.until(LEAVES)
         assert screen.ended() == code
     assert (tmp_path / "errors").read_bytes() == b""
@@ -117,18 +123,18 @@ def test_a_replay_is_played_and_wound(tmp_path: Path) -> None:
     """Played, held, gone to a line, stepped on and back, gone to a time, and left."""
     lines = [line for n in range(3) for line in finished(n, 100_000 * n)]
     log = write(tmp_path / "log.jsonl", lines)
-    stands = "⏸ paused".encode()
     with painted(tmp_path / "errors", "--replay", log, "--speed", "0.25") as screen:
-        screen.until("▶ playing".encode())
-        screen.send(b" ", stands)
-        screen.send(b":", b"Go to")
-        screen.send(b"#30\r", stands, b"#30/")
-        screen.send(b"\x1b[C", stands, b"#31/")
-        screen.send(b"\x1b[D", stands, b"#30/")
-        screen.send(b"\x1b[D", stands, b"#29/")
-        screen.send(b":", b"Go to")
-        screen.send(b"50%\r", stands, b" 50 %")
-        screen.send(b"q", LEAVES)
+        screen.shows("▶ playing")
+        screen.type(b" ", "⏸ paused")
+        screen.type(b":", "Go to")
+        screen.type(b"#30\r", "⏸ paused", "#30/")
+        screen.type(b"\x1b[C", "⏸ paused", "#31/")
+        screen.type(b"\x1b[D", "⏸ paused", "#30/")
+        screen.type(b"\x1b[D", "⏸ paused", "#29/")
+        screen.type(b":", "Go to")
+        screen.type(b"50%\r", "⏸ paused", "  50 %")
+        screen.type(b"q")
+        screen.until(LEAVES)
         assert screen.ended() == 0
     assert (tmp_path / "errors").read_bytes() == b""
 
@@ -137,14 +143,15 @@ def test_back_in_time_and_to_now_again(tmp_path: Path) -> None:
     """From a live screen into its past, held and stepped back there, and back to what is live."""
     log = write(tmp_path / "log.jsonl", [line for n in range(3) for line in finished(n, 9_000 * n)])
     with painted(tmp_path / "errors", log, "--data-dir", tmp_path / "data") as screen:
-        screen.until(b"Rounds")
-        screen.send(b"<", b"live +0")
-        screen.send(b" ", "⏸ paused".encode())
-        screen.send(b":", b"Go to")
-        screen.send(b"#12\r", b"#12/")
-        screen.send(b"\x1b[D", b"#11/")
-        screen.send(b"<", b"#")
-        screen.send(b"G", b"permission")
-        screen.send(b"q", LEAVES)
+        screen.shows("Rounds", "project-2")
+        screen.type(b"<", "live +0")
+        screen.type(b" ", "⏸ paused")
+        screen.type(b":", "Go to")
+        screen.type(b"#12\r", "⏸ paused", "#12/")
+        screen.type(b"\x1b[D", "⏸ paused", "#11/")
+        screen.type(b"<", "live +0")
+        screen.type(b"G", "s stall")
+        screen.type(b"q")
+        screen.until(LEAVES)
         assert screen.ended() == 0
     assert (tmp_path / "errors").read_bytes() == b""
