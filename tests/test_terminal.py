@@ -132,7 +132,7 @@ def test_a_replay_is_played_and_wound(tmp_path: Path) -> None:
         screen.type(b"\x1b[D", "⏸ paused", "#30/")
         screen.type(b"\x1b[D", "⏸ paused", "#29/")
         screen.type(b":", "Go to")
-        screen.type(b"50%\r", "⏸ paused", "  50 %")
+        screen.type(b"90%\r", "⏸ paused", "  90 %")
         screen.type(b"q")
         screen.until(LEAVES)
         assert screen.ended() == 0
