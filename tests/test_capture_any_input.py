@@ -138,6 +138,7 @@ outcomes = st.sampled_from(["complete", "client_gone", "upstream_gone"])
 @given(paths, headers, bodies, headers, st.sampled_from([200, 429]), st.lists(wire_bytes), outcomes)
 @example("/v1/messages", [], b"[" * 20_000, [("content-type", "text/event-stream")], 200,
          [b"data: " + b'{"type":' * 10_000 + b"\n\n"], "complete")  # fmt: skip
+@example("/v1/responses", [], b'{"input":[{"type":[]}]}', [], 200, [], "complete")
 def test_nothing_raises_and_every_line_is_one(
     path: str,
     asked: list[tuple[str, str]],

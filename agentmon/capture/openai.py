@@ -76,7 +76,7 @@ def _agent(headers: Sequence[tuple[str, str]], told: Object) -> str:
 
 def _came(items: list[Object]) -> Iterator[Came]:
     for turn, item in enumerate(items):
-        kind, role = item.get("type", "message"), item.get("role")
+        kind, role = text_of(item.get("type", "message")), item.get("role")
         call = text_of(item.get("call_id"))
         if kind in _OUTPUTS and call:
             yield as_result(call, item.get("output"), {})
