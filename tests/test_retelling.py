@@ -1,6 +1,7 @@
 """A session of the store retold as a wire log: folding it again gives the same dump and spans."""
 
 import json
+import os
 import random
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -130,6 +131,37 @@ def test_recordings_of_every_kind(tmp_path: Path) -> None:
     assert_retold(tmp_path / "all", FILES[::3])
     for path in EXAMPLES:
         assert_retold(tmp_path / path.stem, [path])
+
+
+@pytest.mark.parametrize("micros", [0, 785949, 881986, 999700])
+def test_lines_without_a_time_go_by_their_file_at_any_microsecond(
+    tmp_path: Path, micros: int
+) -> None:
+    sid = "00000000-0000-4000-8000-000000000001"
+    message: dict[str, object] = {
+        "id": "msg_1",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+        "usage": {},
+    }
+    delta = {"type": "text_delta", "text": "Running tests."}
+    events: list[dict[str, object]] = [
+        {"type": "message_start", "message": message},
+        {"type": "content_block_delta", "index": 0, "delta": delta},
+        {"type": "message_stop"},
+    ]
+    rows: list[dict[str, object]] = [
+        {"type": "system", "subtype": "init", "cwd": "/p", "model": "m"},
+        *({"type": "stream_event", "event": event} for event in events),
+        {"type": "conversation_reset", "new_conversation_id": "2", "trigger": "clear"},
+    ]
+    log = tmp_path / "run.stream.jsonl"
+    log.write_text("".join(json.dumps({**row, "session_id": sid}) + "\n" for row in rows))
+    os.utime(log, ns=(0, 1_673_971_849_000_000_000 + micros * 1000 + 321))
+    assert_retold(tmp_path, [log])
+    (session,) = [row for row in dumped(tmp_path / "first") if row["kind"] == "session"]
+    assert session["end_reason"] == "clear"
 
 
 @pytest.mark.skipif(not FILES, reason="the recordings are not here")

@@ -23,6 +23,7 @@ from agentmon.sources.paths import STDIN, Expanded, Found
 from agentmon.sources.pipe import open_source
 from agentmon.sources.reader import Chunk
 from agentmon.sources.registry import Registry
+from agentmon.sources.times import to_milliseconds
 from agentmon.store.statements import SourceValues
 
 _BINARY_SAMPLE = 64 << 10
@@ -340,8 +341,8 @@ def _changed(path: str) -> float:
     """When what was read now was written, as well as can be known."""
     with suppress(OSError, ValueError):
         if path != STDIN and os.path.isfile(path):
-            return min(time.time(), os.stat(path).st_mtime)
-    return time.time()
+            return to_milliseconds(min(time.time(), os.stat(path).st_mtime))
+    return to_milliseconds(time.time())
 
 
 def _is_packed(path: str) -> bool:

@@ -21,7 +21,7 @@ from agentmon.sources.inflate import Damaged, InflatedFile, NoLibrary, compressi
 from agentmon.sources.lines import LineSplitter, Piece
 from agentmon.sources.paths import STDIN, Found, expand
 from agentmon.sources.reader import READ
-from agentmon.sources.times import MomentOf, head_of, reader_of
+from agentmon.sources.times import MomentOf, head_of, reader_of, to_milliseconds
 
 _TAIL = 256 << 10
 """Bytes of a file's end that are first looked at for its last time. Where a line before them tells
@@ -142,7 +142,7 @@ def _open(
 
 def _written(found: Found, info: os.stat_result) -> float:
     """As the time of a file that is followed is taken: the original's, not that of a copy."""
-    return info.st_mtime if found.is_pipe else found.mtime
+    return to_milliseconds(info.st_mtime if found.is_pipe else found.mtime)
 
 
 # -- bytes

@@ -76,6 +76,12 @@ _READERS: dict[str, MomentOf] = {
 }
 
 
+def to_milliseconds(moment: float) -> float:
+    """A moment as a line of a log says it. The time of a file is finer, and what goes by it would
+    then stand before a delta of the same moment, whose time is kept to the millisecond."""
+    return round(moment, 3)
+
+
 def reader_of(format_name: str) -> MomentOf | None:
     """What reads the times of a format ("": not known yet); None: its lines have none."""
     return _READERS.get(format_name)
