@@ -52,6 +52,35 @@ def url(request: pytest.FixtureRequest) -> Iterator[str | None]:
             yield server.url
 
 
+async def test_a_loop_left_by_break_has_closed_when_the_system_has(
+    tmp_path: Path, url: str | None
+) -> None:
+    before = asyncio.all_tasks()
+    async with MessagingSystem("api", data_dir=tmp_path, url=url) as system:
+        await system.send_message("api", "to myself")
+        async for mail in system.listen():
+            assert mail.body == "to myself"
+            break
+    assert asyncio.all_tasks() == before
+    async with MessagingSystem("api", data_dir=tmp_path, url=url) as system:
+        async with asyncio.timeout(60):
+            await system.send_message("api", "another")
+            assert [mail.body for mail in await taken(system, 1)] == ["another"]
+
+
+async def test_a_loop_that_somebody_holds_is_closed_with_the_system(
+    tmp_path: Path, url: str | None
+) -> None:
+    before = asyncio.all_tasks()
+    async with MessagingSystem("api", data_dir=tmp_path, url=url) as system:
+        await system.send_message("api", "to myself")
+        held = system.listen()
+        assert (await anext(held)).body == "to myself"
+    assert asyncio.all_tasks() == before
+    with pytest.raises(StopAsyncIteration):
+        await anext(held)
+
+
 @pytest.fixture
 async def web(tmp_path: Path, url: str | None) -> AsyncIterator[MessagingSystem]:
     async with MessagingSystem("web", data_dir=tmp_path, url=url) as system:

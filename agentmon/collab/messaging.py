@@ -15,6 +15,7 @@ import contextlib
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +65,7 @@ class MessagingSystem:
         self._transport: Transport | None = None
         self._in_hand: set[str] = set()
         self._listeners: set[asyncio.Task[None]] = set()
+        self._loops: set[_Loop] = set()
 
     async def __aenter__(self) -> Self:
         """Raises StoreError; ValueError for a URL that can't be used."""
@@ -84,12 +86,15 @@ class MessagingSystem:
     ) -> None:
         """Ends the listeners. What a listener had in hand counts as delivered, unless an error
         leaves this way: then it comes again. Raises what a callback raised."""
+        if error is not None:
+            self._in_hand.clear()
         try:
             for task in self._listeners:
                 task.cancel()
             ended = await asyncio.gather(*self._listeners, return_exceptions=True)
-            if error is None:
-                await self._delivered(*self._in_hand)
+            await self._delivered(*self._in_hand)
+            for loop in tuple(self._loops):
+                await loop.leave()
         finally:
             self._in_hand.clear()
             await self._close()
@@ -139,23 +144,34 @@ class MessagingSystem:
 
     # -- listening
 
-    async def listen(self) -> AsyncGenerator[Mail, None]:
+    def listen(self) -> AsyncGenerator[Mail, None]:
         """Messages for this agent: what came while nobody listened, then each as it comes.
 
         A message counts as delivered when the next one is asked for, or the loop is left without an
         error (by `aclosing` with any end). One that is in hand when the process is killed, or that
         was given back (`give_back`), comes again, by the same `message_id`.
         """
-        async with contextlib.aclosing(self._incoming()) as incoming:
-            async for mail in incoming:
-                self._in_hand.add(mail.message_id)
-                try:
-                    yield mail
-                except GeneratorExit:
-                    if mail.message_id in self._in_hand:
-                        await self._delivered(mail.message_id)
-                    raise
-                await self._delivered(mail.message_id)
+        loop = _Loop()
+        coming = self._listen(loop)
+        loop.generator = weakref.ref(coming)
+        return coming
+
+    async def _listen(self, loop: "_Loop") -> AsyncGenerator[Mail, None]:
+        self._loops.add(loop)
+        try:
+            async with contextlib.aclosing(self._incoming()) as incoming:
+                async for mail in incoming:
+                    self._in_hand.add(mail.message_id)
+                    try:
+                        yield mail
+                    except GeneratorExit:
+                        if mail.message_id in self._in_hand:
+                            await self._delivered(mail.message_id)
+                        raise
+                    await self._delivered(mail.message_id)
+        finally:
+            self._loops.discard(loop)
+            loop.is_over.set()
 
     def give_back(self, message_id: str) -> None:
         """The message that `listen` gave last was not taken: the next listener gets it again. For
@@ -271,6 +287,24 @@ class MessagingSystem:
             store, self._store = self._store, None
             if store is not None:
                 await store.close()
+
+
+class _Loop:
+    """An `async for` over what comes. One that is left by `break` goes on closing in a task of its
+    event loop, which nobody awaits."""
+
+    def __init__(self) -> None:
+        self.generator: Callable[[], AsyncGenerator[Mail, None] | None] = lambda: None
+        self.is_over = asyncio.Event()
+
+    async def leave(self) -> None:
+        """Closes it, or waits until it has closed; one that somebody iterates ends by itself."""
+        generator = self.generator()
+        if generator is None:
+            await self.is_over.wait()
+            return
+        with contextlib.suppress(RuntimeError):  # it is running
+            await generator.aclose()
 
 
 def _default_folder() -> Path:
