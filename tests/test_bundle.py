@@ -389,6 +389,7 @@ def test_the_timeline_shows_rounds_tools_and_errors(page: Path) -> None:
     assert {kind for kind, _, _ in bars} >= {"round", "chat", "tool", "failed", "wait"}
     assert all(float(x) >= 0 and float(x) + float(width) <= 1001 for _, x, width in bars)
     assert "1 idle time drawn short" in text
+    assert "secrets of known shapes, home folders and names of users and of this machine" in text
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")

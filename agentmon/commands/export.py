@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from agentmon import config
-from agentmon.commands import options
 from agentmon.commands.options import (
     Failure,
     clear_errors,
@@ -106,6 +105,7 @@ def _pieces(
     content: "list[Content]",
     no_redact: bool,
 ) -> Iterator[str]:
+    from agentmon.core.redact import Redactor
     from agentmon.report.pages import html, json, markdown
     from agentmon.report.pages.shape import Shape
     from agentmon.report.roundreading import SessionReader
@@ -113,7 +113,7 @@ def _pieces(
 
     sid, round_id = _named(conn, name)
     reader = SessionReader(conn, sid)
-    redact = None if no_redact else options.redactor(False)
+    redact = None if no_redact else Redactor([os.path.expanduser("~")])
     shape = Shape(TextReader(conn, where), content, redact)
     kind = "session" if round_id is None else "round"
     rows = [row for row in reader.rounds() if round_id in (None, row.round_id)]

@@ -74,6 +74,10 @@ class Redactor:
     ) -> None:
         self.counts: Counter[str] = Counter()
         """How often what was taken out, by kind."""
+        kinds = ["secrets of known shapes", "home folders"]
+        kinds += ["names of users and of this machine"] if users or hosts else []
+        self.says = f"{', '.join(kinds[:-1])} and {kinds[-1]}, rules {RULES_VERSION}"
+        """What it takes out, in words."""
         self._steps = [
             *(_Step(rule.kind, rule.hints, partial(_found, rule)) for rule in RULES),
             _Step("random", ("",), _random),

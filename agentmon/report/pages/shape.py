@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, Literal
 
 from agentmon import __version__
-from agentmon.core.redact import RULES_VERSION
+from agentmon.core.redact import Redactor
 from agentmon.report.dump import milliseconds
 from agentmon.report.roundtree import AgentPart, BlockPart, MessagePart, RoundTree, Wait
 from agentmon.report.texts import TextReader
@@ -49,11 +49,11 @@ class Shape:
         self,
         reader: TextReader,
         content: Collection[Content] = CONTENT,
-        redact: Callable[[str], str] | None = None,
+        redact: Redactor | None = None,
     ) -> None:
         self._reader = reader
         self._content = content
-        self._is_redacted = redact is not None
+        self._redaction = redact.says if redact is not None else None
         self._redact: Callable[[str], str] = redact or str
 
     def head(self, kind: str, session: read.SessionRow, name: str) -> Object:
@@ -61,9 +61,7 @@ class Shape:
         return {
             "kind": kind,
             "agentmon": __version__,
-            "redaction": f"secrets of known shapes and home folders, rules {RULES_VERSION}"
-            if self._is_redacted
-            else None,
+            "redaction": self._redaction,
             "content": [part for part in CONTENT if part in self._content],
             "session": {
                 "sid": session.sid,
