@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from agentmon.core.critical_path import critical_path
 from agentmon.core.rates import Deltas, flow, round_rate
 from agentmon.core.spans import (
     MAIN,
@@ -16,7 +17,6 @@ from agentmon.core.spans import (
     Round,
     ancestors,
     answers,
-    critical_path,
     load,
     overlaps,
     runs,

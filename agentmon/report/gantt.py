@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from agentmon.core import spans
+from agentmon.core.critical_path import Step
 from agentmon.core.names import gist
-from agentmon.core.spans import MAIN, Agent, Block, Message, Round, Step, answers, runs
+from agentmon.core.spans import MAIN, Agent, Block, Message, Round, answers, runs
 from agentmon.core.text import cells, fit
 from agentmon.report.table import Cell, fitted
 from agentmon.report.words import UNKNOWN, brief

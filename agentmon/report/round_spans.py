@@ -2,20 +2,9 @@
 
 from collections.abc import Sequence
 
+from agentmon.core.critical_path import Step, critical_path
 from agentmon.core.names import gist
-from agentmon.core.spans import (
-    Load,
-    Overlap,
-    Round,
-    Run,
-    Step,
-    ancestors,
-    critical_path,
-    length,
-    load,
-    overlaps,
-    runs,
-)
+from agentmon.core.spans import Load, Overlap, Round, Run, ancestors, length, load, overlaps, runs
 from agentmon.core.text import cells, cut, one_line
 from agentmon.report import gantt
 from agentmon.report.table import Cell, Column, Painter, table

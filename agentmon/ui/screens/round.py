@@ -10,8 +10,9 @@ from msgspec import Struct
 from textual import events, on
 from textual.widget import Widget
 
+from agentmon.core.critical_path import Step, critical_path
 from agentmon.core.rates import RoundRate, flow, round_rate
-from agentmon.core.spans import Round, Step, critical_path, load, runs
+from agentmon.core.spans import Round, load, runs
 from agentmon.core.text import clean, one_line
 from agentmon.report import gantt, render
 from agentmon.report.known import name_of
