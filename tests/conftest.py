@@ -8,13 +8,40 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.deep import DEEP, ORDINARY
+
 # a loaded machine generates and runs slowly: that says nothing of what is tested
-settings.register_profile("agentmon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("agentmon")
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(ORDINARY, _patient, max_examples=40)
+settings.register_profile(DEEP, _patient, max_examples=100)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # so starts a shell what it runs in the background, and commands that are told Ctrl+C would too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    said = "run only what digs deeper: tests marked deep, and properties with more examples"
+    parser.addoption("--deep", action="store_true", help=said)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile(DEEP if config.getoption("deep") else ORDINARY)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """After hypothesis has marked its own."""
+    wanted = config.getoption("deep")
+    chosen: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        runs = bool(marks & {"deep", "hypothesis"}) if wanted else "deep" not in marks
+        (chosen if runs else others).append(item)
+    config.hook.pytest_deselected(items=others)
+    items[:] = chosen
+
 
 _FOLDERS = {
     "HOME": "home",
