@@ -12,15 +12,10 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from agentmon.store import db
 from tests.deep import DEEP, ORDINARY
-
-# a loaded machine generates and runs slowly: that says nothing of what is tested
-_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile(ORDINARY, _patient, max_examples=40)
-settings.register_profile(DEEP, _patient, max_examples=100)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # so starts a shell what it runs in the background, and commands that are told Ctrl+C would too

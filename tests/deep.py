@@ -4,13 +4,19 @@ A test marked `deep` runs only with `--deep`, and with `--deep` run only such te
 which have more examples then. Whatever is deep has a smaller version in the ordinary run.
 """
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ORDINARY, DEEP = "agentmon", "agentmon-deep"
 """The profiles of hypothesis."""
+
+# a loaded machine generates and runs slowly: that says nothing of what is tested
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(ORDINARY, _patient, max_examples=40)
+settings.register_profile(DEEP, _patient, max_examples=100)
 
 
 def seeds(ordinary: int, deep: int) -> list[Any]:
@@ -18,9 +24,20 @@ def seeds(ordinary: int, deep: int) -> list[Any]:
     return [*range(ordinary), *only_deep(*range(ordinary, deep))]
 
 
+def turns(some: Iterable[Any], others: Sequence[Any]) -> list[Any]:
+    """For `parametrize` of two names: each with one of the others in turn; with the rest, deep."""
+    found: list[Any] = []
+    for at, one in enumerate(some):
+        rest = [*others]
+        found.append((one, rest.pop(at % len(rest))))
+        found += only_deep(*((one, other) for other in rest))
+    return found
+
+
 def only_deep(*values: Any) -> list[Any]:
-    """For `parametrize`: values that are deep."""
-    return [pytest.param(value, marks=pytest.mark.deep) for value in values]
+    """For `parametrize`: values that are deep; a tuple is one for each of several names."""
+    rows = [cast("tuple[Any]", one) if isinstance(one, tuple) else (one,) for one in values]
+    return [pytest.param(*row, marks=pytest.mark.deep) for row in rows]
 
 
 def examples(ordinary: int, deep: int) -> int:
