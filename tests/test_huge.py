@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from agentmon.sources import json_pieces
 from agentmon.sources.huge import Cut, HugeError, decode
+from tests.deep import examples
 from tests.plain_decode import Kept, Object, Sinks, cut, one_result, plain, rows, texts, wrap
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(80, 400))
 @given(raw=rows(), sizes=st.lists(st.integers(0, 30), max_size=60))
 def test_any_row_in_any_pieces_says_what_the_plain_decode_says(
     raw: bytes, sizes: list[int]
@@ -33,7 +34,7 @@ def test_any_row_in_any_pieces_says_what_the_plain_decode_says(
     assert event.rest == b""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50, 200))
 @given(data=st.data(), sizes=st.lists(st.integers(0, 9), max_size=30))
 def test_long_strings_are_cut_and_results_are_not(data: st.DataObject, sizes: list[int]) -> None:
     raw = data.draw(rows())
@@ -222,10 +223,10 @@ def test_a_part_without_early_type_is_judged_by_where_its_length_lies() -> None:
 
 
 def test_a_hostile_structure_is_bounded() -> None:
-    payload = [[{"a": ["b" * 1000] * 10}] * 10] * 300
+    payload = [[{"a": ["b" * 1000] * 10}] * 10] * 110
     event = decode([wrap(payload)], Sinks())
     assert event.inner is not None
-    assert 5_000 < len(json.dumps(event.inner, default=lambda cut: cut.size)) < 12 << 20
+    assert 5_000 < len(json.dumps(event.inner, default=lambda cut: cut.size)) < 4 << 20
     many: list[object] = [{"tool_use_id": f"t{n}", "content": [n, "x"]} for n in range(9_000)]
     listed = {"type": "tool_result", "message": {"content": many}}
     event = decode([wrap(listed)], Sinks())

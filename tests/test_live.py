@@ -131,12 +131,12 @@ async def test_an_already_ingested_file_is_not_read_again(log: Path, tmp_path: P
 
 async def test_stopping_commits_what_was_read(tmp_path: Path) -> None:
     """However early it is stopped, what is missing is read by the next one."""
-    log = write(tmp_path / "log.jsonl", [line for n in range(200) for line in finished(n)])
+    log = write(tmp_path / "log.jsonl", [line for n in range(100) for line in finished(n)])
     for _ in range(4):
         async with running(feed(tmp_path / "s", log)):
             await asyncio.sleep(0.05)
     async with running(feed(tmp_path / "s", log)) as found:
-        await until_lines(found, 200 * SIZE)
+        await until_lines(found, 100 * SIZE)
     ingest(tmp_path / "whole", [log])
     assert changes(snapshot(tmp_path / "s"), snapshot(tmp_path / "whole")) == []
 

@@ -235,7 +235,7 @@ async def test_an_error_of_ours_is_shown_not_fatal(
 async def test_a_backlog_is_read_by_a_child(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines_of = [line for n in range(150) for line in finished(n, 10 * n)]
+    lines_of = [line for n in range(80) for line in finished(n, 10 * n)]
     log = write(tmp_path / "log.jsonl", lines_of)
     ingest(tmp_path / "whole", [log])
     backlogs: list[float | None] = []
@@ -262,7 +262,7 @@ async def test_a_backlog_is_read_by_a_child(
 
 
 async def test_stopping_while_the_child_reads(tmp_path: Path) -> None:
-    lines_of = [line for n in range(400) for line in finished(n, 10 * n)]
+    lines_of = [line for n in range(150) for line in finished(n, 10 * n)]
     log = write(tmp_path / "log.jsonl", lines_of)
     found = feed(tmp_path / "s", log, backlog_bytes=1)
     async with running(found):

@@ -7,6 +7,7 @@ own message id, so what was said can be read straight off.
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,13 @@ def said(log: Path) -> Iterator[tuple[str, Row]]:
             yield row["flow_id"], json.loads(row["line"][6:])["payload"]
 
 
+@cache
+def dump(log: Path) -> list[Row]:
+    return dump_of([log])
+
+
 def of(log: Path, kind: str) -> list[Row]:
-    return [row for row in dump_of([log]) if row["kind"] == kind]
+    return [row for row in dump(log) if row["kind"] == kind]
 
 
 @needs_shared

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmon.assets import asset
@@ -24,6 +24,7 @@ from agentmon.store import read, read_retelling
 from agentmon.store.codec import decode_tail
 from agentmon.store.db import open_reading
 from agentmon.store.read_round import round_in_time
+from tests.deep import examples, only_deep, seeds
 from tests.differential import differences, dumped, ingest
 from tests.generate import DEFECTS, joined, permute, scenario
 from tests.two_tales import SID, Storyteller
@@ -127,8 +128,9 @@ def test_the_demo(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not FILES, reason="the recordings are not here")
-def test_recordings_of_every_kind(tmp_path: Path) -> None:
-    assert_retold(tmp_path / "all", FILES[::3])
+@pytest.mark.parametrize("step", [10, *only_deep(3)])
+def test_recordings_of_every_kind(step: int, tmp_path: Path) -> None:
+    assert_retold(tmp_path / "all", FILES[::step])
     for path in EXAMPLES:
         assert_retold(tmp_path / path.stem, [path])
 
@@ -169,7 +171,7 @@ def test_what_several_sources_tell_of_one_session(tmp_path: Path) -> None:
     assert_retold(tmp_path, FOLDERS)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(3, 15))
 @given(st.integers(0, 1 << 32), st.booleans())
 def test_logs_with_every_defect(
     tmp_path_factory: pytest.TempPathFactory, seed: int, is_mixed: bool
@@ -182,7 +184,7 @@ def test_logs_with_every_defect(
     assert_retold(folder, [log])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(2, 6))
 def test_a_run_that_was_told_twice(tmp_path: Path, seed: int) -> None:
     tales = Storyteller(4, seed=seed, lag=bool(seed % 2)).tales
     folder = tmp_path / SID
@@ -233,7 +235,7 @@ def test_a_line_says_nothing_of_files(tmp_path: Path) -> None:
 HOSTILE: list[Any] = [None, 0, -1, 1e300, "x", [], {}, [{}], {"a": None}, True]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30, 100))
 @given(
     st.sampled_from(
         ["told", "facts", "notice", "retry", "agent_said", "other", "user_prompt", "?"]

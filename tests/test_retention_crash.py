@@ -22,6 +22,7 @@ from agentmon.store.retention.leaving import Leaving
 from agentmon.store.retention.plan import Policy
 from agentmon.store.retention.returning import Returning
 from tests.cli_run import Running
+from tests.deep import only_deep
 from tests.retention import NOW, archived, bring_back, clean, everything, query, small_store
 
 
@@ -107,9 +108,9 @@ _FILES = "SELECT file FROM removals WHERE state = 'gone' AND file IS NOT NULL"
 _SIDS = "SELECT sid FROM sessions ORDER BY sid"
 
 
-@pytest.mark.parametrize("stride", [13])
+@pytest.mark.parametrize("stride", [17, *only_deep(1)])
 def test_killed_at_many_instants_of_a_cleanup_and_a_restore(stride: int, tmp_path: Path) -> None:
-    """With a stride of 1 at all of them, which takes a minute."""
+    """With a stride of 1 at all of them."""
     store = small_store(tmp_path / "s", 1)
     before = everything(store)
     sids = [sid for (sid,) in query(store, _SIDS)]

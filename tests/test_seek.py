@@ -17,6 +17,7 @@ from agentmon.report.render import board_json
 from agentmon.sources.times import reader_of
 from agentmon.store import db
 from tests.cli_run import inside
+from tests.deep import only_deep
 from tests.differential import Row, assert_same, dumped, ingest
 from tests.feeds import finished, write
 from tests.generate import DEFECTS, scenario
@@ -112,7 +113,7 @@ def many_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reeling, "LINES", 20)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 119])
+@pytest.mark.parametrize("seed", [1, 119, *only_deep(*range(2, 10))])
 async def test_made_up_logs(seed: int, tmp_path: Path) -> None:
     """119: a message that another took over on its request comes back into memory."""
     rng = random.Random(seed)
@@ -127,7 +128,7 @@ async def test_captures(name: str, shared: Path, tmp_path: Path) -> None:
     log = shared / "captures" / name / "sse_lines.jsonl"
     if not log.exists():
         pytest.skip("not recorded as a wire log")
-    await check(log, tmp_path, random.Random(name), 2)
+    await check(log, tmp_path, random.Random(name), 1)
 
 
 async def test_several_files_are_one_run(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from agentmon.sources.decoding import Decoded
 from agentmon.sources.sse_lines import Decoder
 from agentmon.store.db import database
 from tests.bench.load import Load
+from tests.deep import turns
 from tests.differential import ingest
 from tests.generate import joined, permute, scenario
 from tests.test_differential import MIXES
@@ -112,8 +113,7 @@ def stored(data_dir: Path) -> dict[str, list[tuple[object, ...]]]:
         conn.close()
 
 
-@pytest.mark.parametrize("order", ["as written", "mixed"])
-@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize(("mix", "order"), turns(MIXES, ["as written", "mixed"]))
 def test_lanes_store_what_single_deltas_store(mix: str, order: str, tmp_path: Path) -> None:
     """Every row with its clocks, whatever comes between the deltas of a block."""
     lines = scenario(random.Random(21), sessions=3, rounds=4, **MIXES[mix])

@@ -24,6 +24,7 @@ from agentmon.core.spans import (
 from agentmon.core.text import cells
 from agentmon.report import gantt
 from agentmon.report.chart import sparkline
+from tests.deep import examples
 from tests.near import near
 
 NOW = 1000.0
@@ -229,7 +230,7 @@ def rounds(draw: st.DrawFn) -> Round:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60, 300))
 @given(rounds())
 def test_the_critical_path_fills_the_round(round_: Round) -> None:
     now = 50.0

@@ -21,15 +21,12 @@ from agentmon.sources.lines import Line
 from agentmon.sources.reels import NothingToPlay, open_reels
 from agentmon.sources.tapes import Cue, Tapes
 from agentmon.sources.times import reader_of
+from tests.deep import only_deep, seeds
 from tests.differential import Row, assert_same, dumped, ingest
 from tests.feeds import add, finished, sid_of, write
 from tests.live_feed import LIMITS, running, until
 from tests.test_compressed import Pack, zstd
 from tests.wire import SID, START, Talk
-
-SOME = 20
-"""Of the recordings one in so many is played, since that takes a while: all of them where the
-environment has AGENTMON_EVERY_RECORDING."""
 
 
 class Ticker:
@@ -72,10 +69,13 @@ def lines_of(source: Tapes, max_bytes: int = 1 << 20) -> list[bytes]:
 # -- formats
 
 
-def test_a_recording_plays_to_what_its_ingestion_gives(shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [20, *only_deep(1)])
+def test_a_recording_plays_to_what_its_ingestion_gives(
+    step: int, shared: Path, tmp_path: Path
+) -> None:
+    """Of the recordings one in `step`."""
     folders = [shared / "captures", shared / "samples"]
     files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
-    step = 1 if "AGENTMON_EVERY_RECORDING" in os.environ else SOME
     for number, path in enumerate(files[::step]):
         try:
             open_reels([str(path)], tmp_path / "spool")
@@ -252,21 +252,20 @@ def restarted(data_dir: Path, folder: Path, stops: Sequence[int]) -> list[Row]:
     return dumped(data_dir)
 
 
+@pytest.mark.parametrize("number", seeds(1, 5))
 @pytest.mark.parametrize("name", ["claude-cut", "claude-concurrent", "codex-spawn"])
 def test_several_sources_of_one_story_over_restarts(
-    name: str, shared: Path, tmp_path: Path
+    name: str, number: int, shared: Path, tmp_path: Path
 ) -> None:
     """Wire log, output, transcript and hooks of the same sessions, stopped in the middle of any."""
     folder = shared / "captures" / name
     total = len(lines_of(over([folder], tmp_path)))
-    rng = random.Random(name)
-    for number in range(3):
-        stops = sorted(rng.sample(range(total), 12))
-        found = restarted(tmp_path / f"{number}", folder, stops)
-        assert_same(found, restarted(tmp_path / f"{number}-whole", folder, stops[-1:]))
+    stops = sorted(random.Random(f"{name} {number}").sample(range(total), 12))
+    found = restarted(tmp_path / "parts", folder, stops)
+    assert_same(found, restarted(tmp_path / "whole", folder, stops[-1:]))
 
 
-@pytest.mark.parametrize("name", ["claude-cut", "claude-full"])
+@pytest.mark.parametrize("name", ["claude-full", *only_deep("claude-cut")])
 async def test_sources_of_any_format_are_wound_exactly(
     name: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from agentmon.collab import changes, shell, work_of_calls, worklog
 from agentmon.collab.calls_seen import Call
 from agentmon.collab.tallies import Tally, tallies
 from agentmon.collab.worklog import WorkEvent
+from tests.deep import only_deep
 from tests.worklogs import empty
 
 Files = list[tuple[str, int | None, int | None]]
@@ -487,10 +488,11 @@ def test_large_inputs_take_no_time_of_their_own() -> None:
         bash("pytest && git commit", text)
 
 
-def test_what_agents_write_takes_no_time_of_its_own() -> None:
+@pytest.mark.parametrize("size", [100_000, *only_deep(500_000)])
+def test_what_agents_write_takes_no_time_of_its_own(size: int) -> None:
     """Each of these took minutes, or gigabytes, for a megabyte: the store could not be written."""
     document = "cat <<EOF\nEOF\n"
-    assert bash(f"{document}echo {'${' * 500_000}") == []
+    assert bash(f"{document}echo {'${' * size}") == []
     deep = shell.run_by(document + "cd a;" * 13_000, "/p")
     assert deep[100].cwd == "/p" + "/a" * 99
     assert max(len(one.cwd or "") for one in deep) <= 4096, "no folder is deeper"
@@ -502,7 +504,7 @@ def test_what_agents_write_takes_no_time_of_its_own() -> None:
     assert len(many) == work_of_calls.MOST_EVENTS
     (gone,) = bash("rm " + "a " * 30_000)
     assert len(gone.files) == 1
-    patch = "*** Begin Patch\n" + "*** Add File: a\n" * 500_000
+    patch = "*** Begin Patch\n" + "*** Add File: a\n" * size
     assert len(work("apply_patch", patch)) == work_of_calls.MOST_EVENTS
     run = "Tests:" + " " * 100 + "1" * 290
     assert tallies("\n".join([run] * 600)) == []

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -58,16 +59,21 @@ _KEPT_FREE = 16 << 20
 """Bytes: more than a chunk, its lines and a batch together."""
 
 
+@cache
+def _keep_memory() -> None:
+    """glibc would give the memory of each chunk back to the system, to ask for it again, page by
+    page, for the next: freeing one large piece teaches it not to (mallopt(3), M_MMAP_THRESHOLD)."""
+    bytes(_KEPT_FREE)
+
+
 @contextmanager
 def hard_work() -> Generator[None, None, None]:
     """The process reads as fast as it can: what memory management does between is cut down.
 
     Cyclic garbage is only what left the fold's memory, some hundred messages a batch: it is looked
-    for less often. And glibc would give the memory of each chunk back to the system, to ask for it
-    again, page by page, for the next: freeing one large piece teaches it not to (mallopt(3),
-    M_MMAP_THRESHOLD).
+    for less often.
     """
-    bytes(_KEPT_FREE)
+    _keep_memory()
     usual = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(20_000, 5, 5)

@@ -196,8 +196,9 @@ class _Line(Tree):
         return HugeEvent(envelope, inner, results, self._line_size, self._line_crc, rest)
 
     def discard_unused(self) -> None:
+        used = {id(sink) for sink in self._used}
         for sink in self._sinks:
-            if not any(sink is used for used in self._used):
+            if id(sink) not in used:
                 with suppress(OSError):  # a full disk fails here again
                     sink.discard()
 

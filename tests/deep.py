@@ -1,0 +1,45 @@
+"""What the ordinary run of the tests leaves to `pytest --deep`: more seeds, kills and examples.
+
+A test marked `deep` runs only with `--deep`, and with `--deep` run only such tests and properties,
+which have more examples then. Whatever is deep has a smaller version in the ordinary run.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ORDINARY, DEEP = "agentmon", "agentmon-deep"
+"""The profiles of hypothesis."""
+
+# a loaded machine generates and runs slowly: that says nothing of what is tested
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(ORDINARY, _patient, max_examples=40)
+settings.register_profile(DEEP, _patient, max_examples=100)
+
+
+def seeds(ordinary: int, deep: int) -> list[Any]:
+    """For `parametrize`: 0, 1, …; those from `ordinary` to `deep` are deep."""
+    return [*range(ordinary), *only_deep(*range(ordinary, deep))]
+
+
+def turns(some: Iterable[Any], others: Sequence[Any]) -> list[Any]:
+    """For `parametrize` of two names: each with one of the others in turn; with the rest, deep."""
+    found: list[Any] = []
+    for at, one in enumerate(some):
+        rest = [*others]
+        found.append((one, rest.pop(at % len(rest))))
+        found += only_deep(*((one, other) for other in rest))
+    return found
+
+
+def only_deep(*values: Any) -> list[Any]:
+    """For `parametrize`: values that are deep; a tuple is one for each of several names."""
+    rows = [cast("tuple[Any]", one) if isinstance(one, tuple) else (one,) for one in values]
+    return [pytest.param(*row, marks=pytest.mark.deep) for row in rows]
+
+
+def examples(ordinary: int, deep: int) -> int:
+    """For `settings(max_examples=…)`."""
+    return deep if settings.default is settings.get_profile(DEEP) else ordinary
