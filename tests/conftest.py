@@ -1,9 +1,14 @@
 """No test ever sees this machine's real home, settings or agents."""
 
+import itertools
 import os
+import re
+import shutil
 import signal
 import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -53,17 +58,52 @@ _FOLDERS = {
 }
 
 
+_COUNT = itertools.count()
+_FAILED = pytest.StashKey[bool]()
+_spare: list[Path] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_FAILED] = report.failed or item.stash.get(_FAILED, False)
+    return report
+
+
+@pytest.fixture
+def tmp_path(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """As pytest's own with the retention policy "failed", but named by a count: to find the next
+    free name, that one reads the names of all before it."""
+    test = cast("pytest.Item", request.node)  # pyright: ignore[reportUnknownMemberType]
+    name = re.sub(r"\W", "_", test.name)[:30]
+    folder = tmp_path_factory.getbasetemp() / f"{name}{next(_COUNT)}"
+    folder.mkdir(mode=0o700)
+    yield folder
+    if not test.stash.get(_FAILED, False):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(autouse=True)
-def scratch_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def scratch_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """Every place that agentmon looks at by default, in an empty scratch folder."""
-    base = tmp_path_factory.mktemp("home")
+    base = _spare.pop() if _spare else tmp_path_factory.mktemp("home")
     for variable, name in _FOLDERS.items():
         folder = base / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         monkeypatch.setenv(variable, str(folder))
     for variable in ("CLAUDE_CODE_LOG_DIR", "NO_COLOR", "TMUX"):
         monkeypatch.delenv(variable, raising=False)
-    return base
+    yield base
+    if sum(len(names) + len(files) for _, names, files in os.walk(base)) == len(_FOLDERS):
+        _spare.append(base)  # as most tests leave it
+    else:
+        shutil.rmtree(base, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
