@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from agentmon.cli import main
 from agentmon.collab import archive, worklog
 from agentmon.store import db
-from tests.cli_run import environment, run
+from tests.cli_run import environment, inside
 from tests.mail import HOSTILE
 
 if TYPE_CHECKING:
@@ -131,10 +131,13 @@ async def what_is_wrong_is_said_and_hostile_text_is_data(api: "Client") -> None:
     assert [mail["body"] for mail in inbox["messages"]][1:] == list(HOSTILE)
 
 
-def test_an_agent_is_called_after_its_folder(tmp_path: Path) -> None:
+def test_an_agent_is_called_after_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "api-server"
     folder.mkdir()
-    answer = run("mcp", "--data-dir", tmp_path / "store", cwd=folder)  # its input ends at once
+    monkeypatch.chdir(folder)
+    answer = inside("mcp", "--data-dir", tmp_path / "store")  # its input ends at once
     assert answer.code == 0, answer.err
     assert answer.out == ""
     conn = db.open_reading(tmp_path / "store")
