@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import cast
@@ -13,6 +14,8 @@ from typing import cast
 import pytest
 from hypothesis import HealthCheck, settings
 
+from agentmon.store import db
+from tests import ready_store
 from tests.deep import DEEP, ORDINARY
 
 # a loaded machine generates and runs slowly: that says nothing of what is tested
@@ -23,6 +26,23 @@ settings.register_profile(DEEP, _patient, max_examples=100)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # so starts a shell what it runs in the background, and commands that are told Ctrl+C would too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_ROOM = 4 << 30
+"""Bytes: many times what tests leave lying at once."""
+
+
+def _in_memory() -> None:
+    """What tests write goes to memory where there is a disk of it with room, and programs may lie
+    there: they wait for no disk then. The environment's TMPDIR is another place."""
+    shm = Path("/dev/shm")
+    if "TMPDIR" in os.environ or not os.access(shm, os.W_OK | os.X_OK):
+        return
+    disk = os.statvfs(shm)
+    if disk.f_bavail * disk.f_frsize > _ROOM and not disk.f_flag & os.ST_NOEXEC:
+        tempfile.tempdir = os.environ["TMPDIR"] = str(shm)
+
+
+_in_memory()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -115,6 +135,23 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
         base = tmp_path_factory.getbasetemp()
         shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
         os.environ["PYTHONPYCACHEPREFIX"] = str(shared / "bytecode")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def schema_once(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """An empty store is made once, and then copied: making one is a sixth of a small test."""
+    folder = tmp_path_factory.mktemp("schema")
+    db.create(folder).close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ready_store.VARIABLE, str(db.database(folder)))
+        patch.setattr(db, "_connect", ready_store.connect)
+        yield
+
+
+@pytest.fixture
+def own_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each store is made from nothing."""
+    monkeypatch.delenv(ready_store.VARIABLE)
 
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"

@@ -23,6 +23,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NoReturn, cast
 
+from agentmon.store import db
+from tests import ready_store
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -234,6 +237,8 @@ def _run(args: Sequence[str], cwd: str, env: Mapping[str, str]) -> NoReturn:
     sys.argv = [str(ROOT / "agentmon" / "__main__.py"), *args]
     sys.path[0] = cwd
     _speak(env)
+    if env.get(ready_store.VARIABLE):
+        db._connect = ready_store.connect  # pyright: ignore[reportPrivateUsage]
     from agentmon.__main__ import main
 
     _leave(_code_of(main))

@@ -5,12 +5,13 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentmon.core.events import Delta, Event, Malformed
 from agentmon.sources import payloads
 from agentmon.sources.sse_lines import Decoder
+from tests.deep import examples
 from tests.differential import assert_same, dumped, ingest
 from tests.feeds import call_block, changes, snapshot, write
 from tests.generate import permute, scenario, scenarios
@@ -127,8 +128,8 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 ANY_LINE = (st.binary() | rows() | damaged()).map(lambda line: line.replace(b"\n", b" "))
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-some = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=examples(50, 150))
+some = settings(max_examples=examples(12, 40))
 
 
 @given(ANY_LINE)

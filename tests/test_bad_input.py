@@ -81,7 +81,7 @@ def test_a_folder_without_logs(tmp_path: Path) -> None:
 
 def test_the_board_over_a_folder_without_logs(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    answer = run("--once", tmp_path / "empty")
+    answer = run("--once", tmp_path / "empty", env={"COLUMNS": "200"})
     assert answer.code == 0
     assert str(tmp_path / "empty") in answer.out
 

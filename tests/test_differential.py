@@ -1,13 +1,15 @@
 """The program against the oracle: whatever the input and however it came, the same dump."""
 
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentmon.engine.ingest import Ingestion
-from tests.differential import assert_like_oracle, assert_same, dumped, ingest
+from tests.deep import only_deep, seeds
+from tests.differential import Row, assert_like_oracle, assert_same, dumped, ingest
 from tests.generate import joined, permute, scenario
 from tests.oracle import dump_of
 from tests.test_oracle_captures import EXAMPLES, LOGS
@@ -37,7 +39,6 @@ MIXES: dict[str, dict[str, Any]] = {
     "hostile": {"torn": 0.1, "glued": 0.1, "noise": 0.3, "bad_sids": 0.2, "bad_bytes": 0.4},
     "surrogates": {**PROXY, "surrogates": 0.6, "noise": 0.1, "unknown": 0.5, "bad_bytes": 0.5},
 }
-SCENARIOS = [pytest.param(mix, seed, id=f"{mix} {seed}") for mix in MIXES for seed in range(4)]
 each_way = pytest.mark.parametrize("mix", ["scrambled", "restarts", "lag", "hostile", "errors"])
 
 
@@ -57,7 +58,8 @@ def test_recordings(log: Path, tmp_path: Path) -> None:
     assert_like_oracle(tmp_path, log)
 
 
-@pytest.mark.parametrize(("mix", "seed"), SCENARIOS)
+@pytest.mark.parametrize("seed", seeds(2, 8))
+@pytest.mark.parametrize("mix", MIXES)
 def test_scenarios(mix: str, seed: int, tmp_path: Path) -> None:
     log = write(tmp_path / "log.jsonl", lines_of(mix, seed))
     assert_like_oracle(tmp_path / "data", log)
@@ -91,7 +93,7 @@ def pieces(data: bytes, rng: random.Random, count: int) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
-@pytest.mark.parametrize("count", [2, 12])
+@pytest.mark.parametrize("count", [5, *only_deep(2, 12, 30)])
 @each_way
 def test_in_parts_with_a_restart_after_each(mix: str, count: int, tmp_path: Path) -> None:
     data = joined(lines_of(mix, 13))
@@ -109,7 +111,7 @@ def test_while_it_grows(mix: str, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     with log.open("ab", buffering=0) as file, Ingestion(tmp_path / "data") as run:
         run.engine.open_paths([str(log)], follow=True)
-        for piece in pieces(data, random.Random(1), 20):
+        for piece in pieces(data, random.Random(1), 10):
             file.write(piece)
             run.engine.inputs.woke([str(log)])
             while run.engine.pump(1000) or not run.engine.is_whole:
@@ -138,18 +140,25 @@ def test_several_inputs_at_once(tmp_path: Path) -> None:
     assert_same(dumped(tmp_path / "data"), dump_of(logs))
 
 
+@cache
+def long_session(mix: str) -> tuple[list[bytes], list[Row]]:
+    """Its lines, and what the oracle says of them."""
+    lines = scenario(random.Random(5), sessions=1, rounds=24, **MIXES[mix])
+    return lines, dump_of([joined(lines)])
+
+
 @pytest.mark.parametrize("parts", [1, 5])
-@pytest.mark.parametrize("mix", [*MIXES])
+@pytest.mark.parametrize("mix", MIXES)
 def test_long_sessions(mix: str, parts: int, tmp_path: Path) -> None:
     """More rounds than the fold remembers: what is old must not change when it is forgotten."""
-    lines = scenario(random.Random(5), sessions=1, rounds=24, **MIXES[mix])
+    lines, expected = long_session(mix)
     log = tmp_path / "log.jsonl"
     log.touch()
     for part in range(parts):
         with log.open("ab") as handle:
             handle.write(joined(_part(lines, part, parts)))
         ingest(tmp_path / "store", [log])
-    assert_same(dumped(tmp_path / "store"), dump_of([log]))
+    assert_same(dumped(tmp_path / "store"), expected)
 
 
 def _part(lines: list[bytes], part: int, parts: int) -> list[bytes]:

@@ -3,9 +3,11 @@
 import itertools
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,7 +30,7 @@ TELLINGS: dict[str, dict[str, Any]] = {
     "many rounds": {"rounds": 24, "uuids": False},
     "many rounds of an old client": {"rounds": 21, "plain": True, "lag": True},
 }
-each_telling = pytest.mark.parametrize("telling", TELLINGS.values(), ids=TELLINGS.keys())
+each_telling = pytest.mark.parametrize("telling", TELLINGS)
 
 CLOCKS = {"start_time", "end_time", "duration_ms", "complete_time", "result_time"}
 ONE_SIDED = {
@@ -42,11 +44,42 @@ ONE_SIDED = {
 
 
 def ingest(store: Path, *runs: Iterable[Path]) -> list[Row]:
+    read(store, *runs)
+    return dumped(store)
+
+
+def read(store: Path, *runs: Iterable[Path]) -> None:
     for paths in runs:
         with Ingestion(store) as run:
             run.read_all([str(path) for path in paths])
             assert not run.engine.problems
-    return dumped(store)
+
+
+class Accounts(NamedTuple):
+    """What the wire says alone, what the transcripts say alone, and both, the wire first."""
+
+    wire: list[Row]
+    told: list[Row]
+    both: list[Row]
+
+
+@cache
+def accounts(what: str | Path) -> Accounts:
+    """Of a telling, or of a recorded scene: made once for all that ask."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        if isinstance(what, str):
+            wire, told = write(folder, Storyteller(**TELLINGS[what]).tales)
+        else:
+            wire, told = sources(what)
+        both = [*ingests(folder / "a", wire, told)]
+        return Accounts(both[0], ingest(folder / "b", told), both[1])
+
+
+def ingests(store: Path, *runs: Iterable[Path]) -> Iterator[list[Row]]:
+    """What the store says after each run."""
+    for paths in runs:
+        yield ingest(store, paths)
 
 
 def write(folder: Path, tales: Tales) -> tuple[list[Path], list[Path]]:
@@ -97,20 +130,18 @@ def known(rows: Iterable[Row], rounds: dict[str, int]) -> list[Row]:
 
 
 @each_telling
-def test_wire_and_transcript_agree(telling: dict[str, Any], tmp_path: Path) -> None:
-    wire, told = write(tmp_path, Storyteller(**telling).tales)
-    ours, theirs = ingest(tmp_path / "a", wire), ingest(tmp_path / "b", told)
-    said = agreement(ours, theirs)
+def test_wire_and_transcript_agree(telling: str) -> None:
+    found = accounts(telling)
+    said = agreement(found.wire, found.told)
     assert not said, "\n".join(said[:20])
 
 
 @each_telling
-def test_both_are_one_in_any_order(telling: dict[str, Any], tmp_path: Path) -> None:
-    wire, told = write(tmp_path, Storyteller(**telling).tales)
-    first = ingest(tmp_path / "a", wire, told)
+def test_both_are_one_in_any_order(telling: str, tmp_path: Path) -> None:
+    wire, told = write(tmp_path, Storyteller(**TELLINGS[telling]).tales)
+    alone, _, first = accounts(telling)
     assert_same(ingest(tmp_path / "b", told, wire), first)
     assert_same(ingest(tmp_path / "c", [*told, *wire]), first)
-    alone = ingest(tmp_path / "d", wire)
     for kind in ("session", "round", "message", "block", "tool_result"):
         assert count(first, kind) == count(alone, kind), kind
 
@@ -120,33 +151,27 @@ def count(rows: Iterable[Row], kind: str) -> int:
 
 
 @each_telling
-def test_both_are_one_when_they_grow_together(telling: dict[str, Any], tmp_path: Path) -> None:
+def test_both_are_one_when_they_grow_together(telling: str, tmp_path: Path) -> None:
     """As they are written in life: a part of each, a restart, the next parts."""
-    tales = Storyteller(**telling).tales
-    whole = write(tmp_path / "whole", tales)
-    expected = ingest(tmp_path / "a", *whole)
-    files = [*whole[0], *whole[1]]
+    files = itertools.chain(*write(tmp_path / "whole", Storyteller(**TELLINGS[telling]).tales))
     parts = tmp_path / "parts"
     parts.mkdir()
     dice = random.Random(7)
-    copies = [parts / f"{number}-{path.name}" for number, path in enumerate(files)]
-    sides = [path.read_bytes().splitlines(keepends=True) for path in files]
-    cuts = [sorted(dice.sample(range(len(lines) + 1), min(3, len(lines)))) for lines in sides]
-    steps = [
-        (copy, lines[start:end])
-        for copy, lines, cut in zip(copies, sides, cuts, strict=True)
-        for start, end in itertools.pairwise([0, *cut, len(lines)])
-    ]
-    order = [copies.index(copy) for copy, _ in steps]
-    found: list[Row] = []
+    left: dict[Path, list[list[bytes]]] = {}
+    for number, path in enumerate(files):
+        lines = path.read_bytes().splitlines(keepends=True)
+        most = 3 if number < 4 else 1  # of many transcripts, some come whole
+        cut = sorted(dice.sample(range(len(lines) + 1), min(most, len(lines))))
+        pieces = [lines[start:end] for start, end in itertools.pairwise([0, *cut, len(lines)])]
+        left[parts / f"{number}-{path.name}"] = pieces
+    order = [copy for copy, pieces in left.items() for _ in pieces]
     dice.shuffle(order)
-    left = {copy: [lines for path, lines in steps if path == copy] for copy in copies}
-    for which in order:
-        with copies[which].open("ab") as file:
-            file.writelines(left[copies[which]].pop(0))
-        grown = [copy for copy in copies if copy.exists() and copy.stat().st_size]
-        found = ingest(tmp_path / "b", grown) if grown else []
-    assert_same(without_counts(found), without_counts(expected))
+    for copy in order:
+        with copy.open("ab") as file:
+            file.writelines(left[copy].pop(0))
+        read(tmp_path / "b", [copy for copy in left if copy.exists() and copy.stat().st_size])
+    found = dumped(tmp_path / "b")
+    assert_same(without_counts(found), without_counts(accounts(telling).both))
 
 
 def test_told_twice_is_told_once(tmp_path: Path) -> None:
@@ -197,10 +222,9 @@ def sources(scene: Path) -> tuple[list[Path], list[Path]]:
 
 @needs_shared
 @pytest.mark.parametrize("scene", [*CLAUDE, *CODEX], ids=lambda scene: scene.name)
-def test_real_runs_agree(scene: Path, tmp_path: Path) -> None:
+def test_real_runs_agree(scene: Path) -> None:
     """In all but the messages that were cut: how far they had come, each side saw otherwise."""
-    wire, told = sources(scene)
-    ours, theirs = ingest(tmp_path / "a", wire), ingest(tmp_path / "b", told)
+    ours, theirs, _ = accounts(scene)
     mutual = {row_id(row) for row in known(ours, {})} & {row_id(row) for row in known(theirs, {})}
     cut = {row["flow_id"] for row in ours if row["kind"] == "message" and not row["is_complete"]}
     both = [
@@ -216,10 +240,9 @@ def test_real_runs_agree(scene: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scene", [*CLAUDE, *CODEX], ids=lambda scene: scene.name)
 def test_real_runs_are_one_in_any_order(scene: Path, tmp_path: Path) -> None:
     wire, told = sources(scene)
-    first = ingest(tmp_path / "a", wire, told)
+    alone, _, first = accounts(scene)
     assert_same(ingest(tmp_path / "b", told, wire), first)
     assert_same(ingest(tmp_path / "c", [*wire, *told]), first)
-    alone = ingest(tmp_path / "d", wire)
     assert count(first, "round") == count(alone, "round")
     assert count(first, "message") == count(alone, "message")
 
@@ -232,7 +255,7 @@ STREAMED = [scene for scene in CLAUDE if (scene / "p.stream.jsonl").exists()]
 def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
     """What the client prints while it streams repeats the wire: no text is doubled."""
     wire, printed = [scene / "sse_lines.jsonl"], [scene / "p.stream.jsonl"]
-    alone = {row_id(row): row for row in ingest(tmp_path / "a", wire)}
+    alone = {row_id(row): row for row in accounts(scene).wire}
     for name, runs in {"b": (wire, printed), "c": (printed, wire), "d": (wire + printed,)}.items():
         both = ingest(tmp_path / name, *runs)
         for kind in ("round", "message", "block"):
@@ -251,7 +274,7 @@ def test_what_is_printed_after_it_was_told_is_the_same(scene: Path, tmp_path: Pa
     """The stream names no requests; its messages are those of the transcript all the same."""
     wire, told = sources(scene)
     printed = [scene / "p.stream.jsonl"]
-    first = ingest(tmp_path / "a", told, wire)
+    first = accounts(scene).both
     texts = {row_id(row): row["sha256"] for row in first if row["kind"] == "block"}
     for name, runs in {"b": (told, printed, wire), "c": (printed, told, wire)}.items():
         found = ingest(tmp_path / name, *runs)
@@ -266,7 +289,7 @@ def test_what_codex_prints_only_stands_in(scene: Path, tmp_path: Path) -> None:
     """It names neither responses nor calls: with a rollout beside it, it adds nothing."""
     told = sources(scene)[1]
     printed = [*scene.glob("x.stream.jsonl")]
-    alone = ingest(tmp_path / "a", told)
+    alone = accounts(scene).told
     for name, runs in {"b": (told, printed), "c": (printed, told), "d": (told + printed,)}.items():
         both = ingest(tmp_path / name, *runs)
         for kind in ("session", "round", "message", "block", "tool_result"):

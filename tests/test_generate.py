@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.deep import examples
 from tests.generate import DEFECTS, joined, permute, scenario, scenarios
 from tests.oracle import dump_of
 
@@ -38,7 +39,7 @@ def test_each_defect_strikes(defect: str) -> None:
     assert (dump_of([struck]) == dump_of([clean])) is (defect == "lag")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, 60))
 @given(scenarios(), st.integers(0, 2**32 - 1))
 def test_the_order_of_arrival_between_streams_says_nothing(lines: list[bytes], seed: int) -> None:
     mixed = permute(lines, random.Random(seed))

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmon.config import Search
@@ -30,6 +30,7 @@ from agentmon.store.deltas import block_path
 from agentmon.store.search_match import expression
 from agentmon.store.search_query import parse
 from tests.cli_run import Running
+from tests.deep import examples
 from tests.differential import ingest
 from tests.generate import joined, scenario
 from tests.searched import LIMITS, Text, having, index, places, texts_of
@@ -92,9 +93,7 @@ def test_phrases_starts_and_absent_words(tmp_path: Path) -> None:
     assert places(tmp_path, "!nowhere9z") == having(texts)
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(5, 20))
 @given(seed=st.integers(0, 1 << 20), data=st.data())
 def test_in_slices_it_becomes_what_a_rebuilt_one_is(
     seed: int, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

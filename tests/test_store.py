@@ -30,6 +30,8 @@ from tests.feeds import (
 from tests.generate import scenario
 from tests.wire import START, Talk
 
+pytestmark = pytest.mark.usefixtures("own_schema")
+
 BIG = {
     *("sessions", "rounds", "messages", "content_blocks", "tool_results", "notices"),
     *("raw_events", "delta_log", "stream_log", "prompts", "told_blocks", "facts", "testimony"),

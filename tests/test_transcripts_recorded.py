@@ -25,6 +25,7 @@ from agentmon.core.events import (
 from agentmon.sources.decoding import Context, Decoded
 from agentmon.sources.transcript_events import KNOWN
 from agentmon.sources.transcripts import FORMAT, TranscriptDecoder, owner_of, read_agent_meta
+from tests.deep import examples
 
 DATA = Path(__file__).parent / "data" / "transcripts"
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -295,7 +296,7 @@ def _line(record: dict[str, Any], extra: dict[str, Any]) -> bytes:
 _LINES = st.lists(st.builds(_line, _RECORDS, _EXTRA) | st.binary(max_size=40), max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150))
 @given(_LINES, st.integers(0, 8))
 def test_any_lines_are_read_and_a_restart_changes_nothing(lines: list[bytes], cut: int) -> None:
     context = Context("/x/y.jsonl", lambda: 0.0)

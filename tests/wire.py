@@ -1,6 +1,7 @@
 """Writes lines as the patched client and the recording proxy do: a small pen for tests."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,13 +21,21 @@ def stamp(ms: int) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
+_ANY = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ASCII = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+_LONE = re.compile("[\ud800-\udfff]")
+
+
 def encoded(value: object, *, ascii_only: bool = False) -> str:
-    return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+    return (_ASCII if ascii_only else _ANY).encode(value)
 
 
 def as_bytes(text: str) -> bytes:
     """UTF-8; a lone surrogate as the JSON escape that stands for it."""
-    return "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in text).encode()
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 @dataclass
