@@ -1,4 +1,8 @@
-"""Runs the real command line in a process of its own, as somebody at a shell would."""
+"""Runs the real command line in a process of its own, as somebody at a shell would.
+
+What is `anew` in its name starts Python for it. All else forks it from a process that has the
+program imported already (`tests.forks`), which `STARTED_ANEW=1 python -m pytest …` does not.
+"""
 
 import os
 import signal
@@ -7,6 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.forks import Forked
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,6 +38,30 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**given, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **(more or {})}
 
 
+FORKS = sys.platform.startswith("linux") and not os.environ.get("STARTED_ANEW")
+
+
+def started(
+    *args: object,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = subprocess.PIPE,
+    stderr: int | None = subprocess.PIPE,
+) -> "Process":
+    """`agentmon args…`, running; whoever calls it sees to its end."""
+    given = environment(env)
+    if FORKS:
+        words = [*map(str, args)]
+        return Forked(words, cwd=cwd, env=given, stdin=stdin, stdout=stdout, stderr=stderr)
+    return subprocess.Popen(
+        command(*args), cwd=cwd, env=given, stdin=stdin, stdout=stdout, stderr=stderr
+    )
+
+
+Process = Forked | subprocess.Popen[bytes]
+
+
 def run(
     *args: object,
     cwd: Path | None = None,
@@ -39,6 +69,23 @@ def run(
     env: Mapping[str, str] | None = None,
 ) -> Answer:
     """Runs `agentmon args…` to its end, without a terminal."""
+    process = started(*args, cwd=cwd, env=env, stdin=subprocess.PIPE)
+    try:
+        out, err = process.communicate(stdin, timeout=PATIENCE)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return Answer(process.wait(), out.decode(), err.decode())
+
+
+def run_anew(
+    *args: object,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+) -> Answer:
+    """The same in a Python of its own: for what Python itself does at its start and end."""
     return ran(command(*args), cwd=cwd, stdin=stdin, env=environment(env))
 
 
@@ -70,13 +117,14 @@ class Running:
     """A command that goes on until it is told to stop; killed at the end whatever happens."""
 
     def __init__(self, *args: object, argv: Sequence[str] | None = None) -> None:
-        self.process = subprocess.Popen(
-            argv or command(*args),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-        )
+        self.process: Process
+        if argv is None:
+            self.process = started(*args)
+        else:
+            pipe = subprocess.PIPE
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment()
+            )
 
     def __enter__(self) -> "Running":
         return self
@@ -96,7 +144,7 @@ class Running:
         if number is not None:
             self.process.send_signal(number)
         out, err = self.process.communicate(timeout=PATIENCE)
-        return Answer(self.process.returncode, out.decode(), err.decode())
+        return Answer(self.process.wait(), out.decode(), err.decode())
 
 
 def assert_one_sentence(answer: Answer, *said: str, code: int = 1) -> None:

@@ -1,20 +1,21 @@
 """No test ever sees this machine's real home, settings or agents."""
 
-import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import settings
 
 from agentmon.store import db
+from tests import ready_store
 from tests.deep import DEEP, ORDINARY
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -72,24 +73,52 @@ _FOLDERS = {
 }
 
 
-@pytest.fixture(scope="session")
-def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("homes")
-    return (folder / str(number) for number in itertools.count())
+_COUNT = itertools.count()
+_FAILED = pytest.StashKey[bool]()
+_spare: list[Path] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_FAILED] = report.failed or item.stash.get(_FAILED, False)
+    return report
+
+
+@pytest.fixture
+def tmp_path(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """As pytest's own with the retention policy "failed", but named by a count: to find the next
+    free name, that one reads the names of all before it."""
+    test = cast("pytest.Item", request.node)  # pyright: ignore[reportUnknownMemberType]
+    name = re.sub(r"\W", "_", test.name)[:30]
+    folder = tmp_path_factory.getbasetemp() / f"{name}{next(_COUNT)}"
+    folder.mkdir(mode=0o700)
+    yield folder
+    if not test.stash.get(_FAILED, False):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
-def scratch_home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+def scratch_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """Every place that agentmon looks at by default, in an empty scratch folder."""
-    base = next(_homes)
-    base.mkdir()
+    base = _spare.pop() if _spare else tmp_path_factory.mktemp("home")
     for variable, name in _FOLDERS.items():
         folder = base / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         monkeypatch.setenv(variable, str(folder))
     for variable in ("CLAUDE_CODE_LOG_DIR", "NO_COLOR", "TMUX"):
         monkeypatch.delenv(variable, raising=False)
-    return base
+    yield base
+    if sum(len(names) + len(files) for _, names, files in os.walk(base)) == len(_FOLDERS):
+        _spare.append(base)  # as most tests leave it
+    else:
+        shutil.rmtree(base, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -103,35 +132,21 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(shared / "bytecode")
 
 
-_CONNECT = db._connect  # pyright: ignore[reportPrivateUsage]
-
-
 @pytest.fixture(autouse=True, scope="session")
 def schema_once(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     """An empty store is made once, and then copied: making one is a sixth of a small test."""
     folder = tmp_path_factory.mktemp("schema")
     db.create(folder).close()
-    made = db.database(folder)
-
-    def connect(path: Path) -> sqlite3.Connection:
-        if not path.exists():
-            fd, copy = tempfile.mkstemp(dir=path.parent)
-            os.close(fd)
-            shutil.copyfile(made, copy)
-            with contextlib.suppress(FileExistsError):  # somebody else was quicker
-                os.link(copy, path)
-            os.unlink(copy)
-        return _CONNECT(path)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(db, "_connect", connect)
+        patch.setenv(ready_store.VARIABLE, str(db.database(folder)))
+        patch.setattr(db, "_connect", ready_store.connect)
         yield
 
 
 @pytest.fixture
 def own_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each store is made from nothing."""
-    monkeypatch.setattr(db, "_connect", _CONNECT)
+    monkeypatch.delenv(ready_store.VARIABLE)
 
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"

@@ -3,8 +3,9 @@
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -12,24 +13,28 @@ from click.testing import CliRunner
 from agentmon.cli import main
 from agentmon.collab import archive, worklog
 from agentmon.store import db
-from tests.cli_run import environment, run
+from tests.cli_run import environment, inside
 from tests.mail import HOSTILE
 
-pytest.importorskip("mcp")
+if TYPE_CHECKING:
+    from mcp import Client
 
-from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
+if find_spec("mcp") is None:
+    pytest.skip("the extra mcp is not installed", allow_module_level=True)
 
 
 @asynccontextmanager
-async def connected(store: Path, agent: str) -> AsyncGenerator[Client, None]:
+async def connected(store: Path, agent: str) -> AsyncGenerator["Client", None]:
+    from mcp import Client, StdioServerParameters  # which takes longer than most tests
+    from mcp.client.stdio import stdio_client
+
     args = ["-m", "agentmon", "mcp", "--agent", agent, "--data-dir", str(store)]
     server = StdioServerParameters(command=sys.executable, args=args, env=environment())
     async with Client(stdio_client(server)) as client:
         yield client
 
 
-async def call(client: Client, tool: str, **given: Any) -> dict[str, Any]:
+async def call(client: "Client", tool: str, **given: Any) -> dict[str, Any]:
     answer = await client.call_tool(tool, given)
     assert not answer.is_error, answer.content
     found: object = answer.structured_content
@@ -37,7 +42,7 @@ async def call(client: Client, tool: str, **given: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-async def refusal(client: Client, tool: str, **given: Any) -> str:
+async def refusal(client: "Client", tool: str, **given: Any) -> str:
     answer = await client.call_tool(tool, given)
     assert answer.is_error
     (content,) = answer.content
@@ -101,7 +106,7 @@ async def test_two_agents_talk_work_and_decide(tmp_path: Path) -> None:
     conn.close()
 
 
-async def what_is_wrong_is_said_and_hostile_text_is_data(api: Client) -> None:
+async def what_is_wrong_is_said_and_hostile_text_is_data(api: "Client") -> None:
     for tool, given, said in [
         ("send_message", {"body": "x"}, "to: must name a receiver"),
         ("send_message", {"body": "x", "to": ["a", ""]}, "to[1]: must not be empty"),
@@ -126,10 +131,13 @@ async def what_is_wrong_is_said_and_hostile_text_is_data(api: Client) -> None:
     assert [mail["body"] for mail in inbox["messages"]][1:] == list(HOSTILE)
 
 
-def test_an_agent_is_called_after_its_folder(tmp_path: Path) -> None:
+def test_an_agent_is_called_after_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "api-server"
     folder.mkdir()
-    answer = run("mcp", "--data-dir", tmp_path / "store", cwd=folder)  # its input ends at once
+    monkeypatch.chdir(folder)
+    answer = inside("mcp", "--data-dir", tmp_path / "store")  # its input ends at once
     assert answer.code == 0, answer.err
     assert answer.out == ""
     conn = db.open_reading(tmp_path / "store")

@@ -17,7 +17,15 @@ from agentmon.capture.clients import Unclear
 from agentmon.engine.feed import Status
 from agentmon.report import capturing
 from agentmon.ui import health, owner
-from tests.cli_run import Answer, Running, assert_one_sentence, command, environment, run
+from tests.cli_run import (
+    Answer,
+    Running,
+    assert_one_sentence,
+    command,
+    environment,
+    run,
+    run_anew,
+)
 from tests.model_server import model, serving
 from tests.tapped import until
 
@@ -246,7 +254,7 @@ def test_what_cannot_be_run_is_one_sentence(args: list[str], code: int, said: st
 def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path) -> None:
     (tmp_path / "aiohttp.py").write_text("raise ImportError('gone', name='aiohttp')")
     path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
-    done = run("run", "--client", "claude", "--", "true", env={"PYTHONPATH": path})
+    done = run_anew("run", "--client", "claude", "--", "true", env={"PYTHONPATH": path})
     assert_one_sentence(done, "agentmon[tap]")
 
 

@@ -17,7 +17,7 @@ from agentmon.engine import shipping
 from agentmon.store import remote
 from agentmon.store.remote import Piece
 from tests.bench.load import Load
-from tests.cli_run import command, environment, run
+from tests.cli_run import Process, run, started
 from tests.redis_server import Server, running
 
 
@@ -160,14 +160,8 @@ def test_kills_on_the_way_lose_and_double_nothing(redis: Server, log: Path, tmp_
     assert dump(store) == dump(tmp_path / "direct")
 
 
-def start(words: Sequence[object]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        command(*words),
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def start(words: Sequence[object]) -> Process:
+    return started(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_what_others_call_their_files_is_no_path_of_ours(tmp_path: Path) -> None:
@@ -199,12 +193,8 @@ def test_a_stream_that_nobody_reads_is_not_filled_up(redis: Server, tmp_path: Pa
     big = tmp_path / "logs" / "sse_lines.jsonl"
     big.parent.mkdir()
     big.write_bytes(os.urandom(3 << 20).hex().encode() + b"\n")
-    shipper = subprocess.Popen(
-        command("ship", "--redis", redis.url, "--host", "h", "--max-mb", "1", big),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    given = ["--redis", redis.url, "--host", "h", "--max-mb", "1", big]
+    shipper = started("ship", *given, stdout=subprocess.DEVNULL)
     try:
         assert shipper.stderr is not None
         assert b"wait in Redis to be read" in shipper.stderr.readline()
