@@ -13,6 +13,7 @@ from textual.css.stylesheet import Stylesheet
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from agentmon.config import Settings
 from agentmon.core.attention import AttentionSettings
@@ -32,6 +33,10 @@ _HURRIED = (
     (main, "STAGGER"),
 )
 """Seconds that the screen leaves to others between its reads: here is nobody else."""
+
+PAINTED_EVERY = 0.5
+"""Seconds between two paints of a screen that nobody waits for: who waits has it painted at once.
+Else a loaded machine paints each step on the way, and does little besides."""
 
 _NAMES = {":": "colon", "!": "exclamation_mark"}
 _CHARACTERS = {
@@ -70,6 +75,7 @@ def hurried() -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module, name in _HURRIED:
             patch.setattr(module, name, 0.0)
+        patch.setattr("textual.screen.UPDATE_PERIOD", PAINTED_EVERY)
         patch.setattr(Stylesheet, "_parse_rules", _parse_once)
         yield
 
@@ -157,10 +163,23 @@ class Shown:
         await settle(self.pilot, self.main, self.heard)
 
     async def press(self, *keys: str) -> None:
-        """Keys by Textual's names, one after the other, as the terminal would send them."""
-        for key in keys:
+        """Keys by Textual's names, one after the other, as the terminal would send them. Of a word
+        that is typed into a line, only the whole is looked at."""
+        for key, following in zip(keys, (*keys[1:], ""), strict=True):
             self.app.post_message(events.Key(_NAMES.get(key, key), _character(key)))
-            await self.settle()
+            is_word = len(key) == len(following) == 1 and isinstance(self.app.focused, Input)
+            if not is_word:
+                await self.settle()
+
+    async def resize(self, size: tuple[int, int]) -> None:
+        await self.pilot.resize_terminal(*size)
+        await self.settle()
+
+    async def at(self, *sizes: tuple[int, int]) -> AsyncGenerator[tuple[int, int], None]:
+        """Each size in turn, as a person pulls a window about."""
+        for size in sizes:
+            await self.resize(size)
+            yield size
 
     async def do(self, *command_ids: str) -> None:
         """Runs commands as their keys would."""
