@@ -156,6 +156,8 @@ async def test_every_command_runs_everywhere(feed: StoreFeed) -> None:
                     message = screen.main.footer.message
                     assert message is None or message.role != "error", command.id
             await screen.settle()
+            while screen.page is not None:
+                screen.app.pop_screen()
 
 
 async def test_tmux_says_why_it_cannot(feed: StoreFeed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,22 +89,23 @@ async def test_a_mark_comes_and_goes(feed: StoreFeed) -> None:
         assert "» left" not in screen.text()
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50)])
-async def test_both_stand_side_by_side(feed: StoreFeed, size: tuple[int, int]) -> None:
-    async with shown(feed, size) as screen:
+async def test_both_stand_side_by_side(feed: StoreFeed) -> None:
+    async with shown(feed, (60, 20)) as screen:
         page = await compare(screen)
-        text = "\n".join(screen.rows(page.lines))
-        assert "another input of the same tool" in text
-        assert '{"command": "ls"}' in text
-        assert '{"command": "pwd"}' in text
-        assert "left #1 msg_left_1, block 0" in text
-        heading = next(row for row in screen.rows(page.lines) if row.rstrip().endswith("ratio"))
-        assert heading.split()[:2] == ["left", "right"]
-        await screen.press("G")
-        last = screen.rows(page.lines)
-        found = next(row for row in last if "count the files" in row)
-        assert found.count("#1") == 2
-        assert all(len(row) <= size[0] for row in last)
+        async for size in screen.at((60, 20), (80, 24), (160, 50)):
+            await screen.press("g")
+            text = "\n".join(screen.rows(page.lines))
+            assert "another input of the same tool" in text
+            assert '{"command": "ls"}' in text
+            assert '{"command": "pwd"}' in text
+            assert "left #1 msg_left_1, block 0" in text
+            heading = next(row for row in text.split("\n") if row.rstrip().endswith("ratio"))
+            assert heading.split()[:2] == ["left", "right"]
+            await screen.press("G")
+            last = screen.rows(page.lines)
+            found = next(row for row in last if "count the files" in row)
+            assert found.count("#1") == 2
+            assert all(len(row) <= size[0] for row in last)
 
 
 async def test_enter_leads_to_the_divergence_and_escape_back(feed: StoreFeed) -> None:

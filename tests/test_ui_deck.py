@@ -238,27 +238,25 @@ async def test_no_deck_on_a_live_screen(feed: StoreFeed) -> None:
         assert "only a replay" in said(screen)
 
 
-@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("ascii_only", [False, True])
-async def test_what_is_always_there(
-    feed: StoreFeed, deck: FakeTransport, size: tuple[int, int], ascii_only: bool
-) -> None:
+async def test_what_is_always_there(feed: StoreFeed, deck: FakeTransport, ascii_only: bool) -> None:
     """Clock, speed, number and index, however long they are; and the line of the run."""
     deck.playing, deck.speed, deck.indexed = False, float("inf"), 0.42
     deck.number, deck.total, deck.position = 1_234_567, 9_999_999, 1.0
     deck.loop, deck.idle = (NOW - 350, NOW - 150), 240.0
     deck.marks = [Mark(NOW - 450, 1, "x")]
     settings = Settings(ui=Ui(ascii=ascii_only))
-    async with shown(feed, size, settings) as screen:
+    async with shown(feed, SIZES[0], settings) as screen:
         bar = screen.main.transport_bar
-        words, run = (bar.render_line(y).text for y in range(2))
-        for text in ("paused", "max", "#1234567/9999999+", "100 %", "index 42 %"):
-            assert text in words
-        assert len(words) == len(run) == size[0]
-        for glyph in "|x^?[]MO" if ascii_only else "┃✕▲◆[]⚑●":
-            assert glyph in run
-        if ascii_only:
-            assert (words + run).isascii()
+        async for size in screen.at(*SIZES):
+            words, run = (bar.render_line(y).text for y in range(2))
+            for text in ("paused", "max", "#1234567/9999999+", "100 %", "index 42 %"):
+                assert text in words
+            assert len(words) == len(run) == size[0]
+            for glyph in "|x^?[]MO" if ascii_only else "┃✕▲◆[]⚑●":
+                assert glyph in run
+            if ascii_only:
+                assert (words + run).isascii()
 
 
 def test_the_nearest_landmark() -> None:

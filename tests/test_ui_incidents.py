@@ -41,23 +41,21 @@ async def opened(screen: Shown) -> IncidentsPage:
     return page
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50)])
-async def test_rows_are_those_of_the_command(
-    feed: RunFeed, tmp_path: Path, size: tuple[int, int]
-) -> None:
+async def test_rows_are_those_of_the_command(feed: RunFeed, tmp_path: Path) -> None:
     path = eventful().write(tmp_path)
     told = json.loads(inside("incidents", path, "--json").out)["incidents"]
-    async with shown(feed, size) as screen:
+    # somebody may still go on with what is open: it is no kill yet, and no stall
+    shown_rows = [one for one in told if one["kind"] != "kill"]
+    async with shown(feed, (60, 20)) as screen:
         page = await opened(screen)
-        rows = screen.rows(page.incidents)
-        # somebody may still go on with what is open: it is no kill yet, and no stall
-        shown_rows = [one for one in told if one["kind"] != "kill"]
-        assert "Incidents · p" in rows[0]
-        for row, one in zip(rows[1:], shown_rows, strict=False):
-            assert row.startswith(clock_text(one["time"]))
-        assert page.incidents.count == len(shown_rows)
-        assert all(len(row) <= size[0] for row in screen.text().split("\n"))
-        assert "2 rounds" in "\n".join(screen.rows(page.rounds))
+        async for size in screen.at((60, 20), (80, 24), (160, 50)):
+            rows = screen.rows(page.incidents)
+            assert "Incidents · p" in rows[0]
+            for row, one in zip(rows[1:], shown_rows, strict=False):
+                assert row.startswith(clock_text(one["time"]))
+            assert page.incidents.count == len(shown_rows)
+            assert all(len(row) <= size[0] for row in screen.text().split("\n"))
+            assert "2 rounds" in "\n".join(screen.rows(page.rounds))
 
 
 async def test_the_evidence_is_of_the_chosen_row(feed: RunFeed) -> None:

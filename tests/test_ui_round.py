@@ -77,23 +77,25 @@ def page_of(screen: Shown) -> RoundPage:
     return page
 
 
-@pytest.mark.parametrize("panel", ["1", "2", "3", "4"])
-async def test_it_opens_from_every_panel_and_escape_leads_back(feed: StoreFeed, panel: str) -> None:
+async def test_it_opens_from_every_panel_and_escape_leads_back(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
-        await screen.press("s", panel)
-        before = screen.main.here()
-        await screen.press("v")
-        page = page_of(screen)
-        call = screen.main.pending.chosen
-        if panel == "2" and call is not None:
-            assert page.round_id == call.round_id
-            assert page.chart.cursor == ("block", call.flow_id, str(call.index))
-        else:
-            assert (page.sid, page.round_id) == (API, "r-api-2")
-            assert "fix the failing test" in screen.text()
-        await screen.press("escape")
-        assert screen.page is None
-        assert screen.main.here() == before
+        await screen.press("s")
+        for panel in "1234":
+            await screen.press(panel)
+            before = screen.main.here()
+            await screen.press("v")
+            page = page_of(screen)
+            call = screen.main.pending.chosen
+            if panel == "2":
+                assert call is not None
+                assert page.round_id == call.round_id
+                assert page.chart.cursor == ("block", call.flow_id, str(call.index))
+            else:
+                assert (page.sid, page.round_id) == (API, "r-api-2")
+                assert "fix the failing test" in screen.text()
+            await screen.press("escape")
+            assert screen.page is None
+            assert screen.main.here() == before
 
 
 async def test_v_closes_it_too_and_says_where_there_is_no_round(feed: StoreFeed) -> None:
@@ -206,18 +208,18 @@ async def test_the_time_axis_zooms_and_scrolls_within_the_round(demo: RecordedFe
         assert chart.window == whole
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50), (44, 12)])
 @pytest.mark.parametrize("ascii_only", [False, True])
-async def test_every_size(demo: RecordedFeed, size: tuple[int, int], ascii_only: bool) -> None:
+async def test_every_size(demo: RecordedFeed, ascii_only: bool) -> None:
     settings = Settings(ui=Ui(ascii=ascii_only))
-    async with shown(demo, size, settings) as screen:
+    async with shown(demo, (60, 20), settings) as screen:
         page = await open_infra(screen)
-        lines = screen.rows(page.chart)
-        assert "Agent" in "\n".join(lines)
-        assert all(len(line) <= size[0] for line in lines)
-        assert "Agent" in screen.text()
-        assert screen.text().isascii() or not ascii_only
-        assert page.footer.render_line(0).text.strip().startswith("q quit")
+        async for size in screen.at((60, 20), (80, 24), (160, 50), (44, 12)):
+            lines = screen.rows(page.chart)
+            assert "Agent" in "\n".join(lines)
+            assert all(len(line) <= size[0] for line in lines)
+            assert "Agent" in screen.text()
+            assert screen.text().isascii() or not ascii_only
+            assert page.footer.render_line(0).text.strip().startswith("q quit")
 
 
 async def test_an_empty_round_and_one_that_is_gone_say_so(feed: StoreFeed) -> None:
@@ -273,7 +275,6 @@ def test_round_view(
 
     async def look(pilot: Pilot[None]) -> None:
         screen = Shown(app, pilot)
-        await screen.settle()
         await open_infra(screen)
         await screen.press(*["j"] * 5)
 

@@ -255,21 +255,19 @@ async def test_replay_keys_drive_the_transport(feed: StoreFeed) -> None:
         assert transport.asked == [("seek", transport.start), ("seek", transport.end)]
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50), (200, 16), (40, 10)])
-async def test_every_size_shows_the_board_and_each_panel(
-    feed: StoreFeed, size: tuple[int, int]
-) -> None:
-    async with shown(feed, size) as screen:
-        for key, panel in zip("4321", ("stream", "rounds", "pending", "sessions"), strict=True):
-            await screen.press(key)
-            pane = screen.main.desk.panes[panel]
-            assert pane.display
-            assert pane.size.height >= 2
-            assert screen.main.focused is pane
-            assert screen.main.sessions.display
-        assert "docs" in screen.text()
-        bottom = max(pane.region.bottom for pane in screen.main.desk.panes.values() if pane.display)
-        assert bottom <= size[1] - 1
+async def test_every_size_shows_the_board_and_each_panel(feed: StoreFeed) -> None:
+    async with shown(feed, (60, 20)) as screen:
+        panes = screen.main.desk.panes
+        async for size in screen.at((60, 20), (80, 24), (160, 50), (200, 16), (40, 10)):
+            for key, panel in zip("4321", ("stream", "rounds", "pending", "sessions"), strict=True):
+                await screen.press(key)
+                pane = panes[panel]
+                assert pane.display
+                assert pane.size.height >= 2
+                assert screen.main.focused is pane
+                assert screen.main.sessions.display
+            assert "docs" in screen.text()
+            assert max(p.region.bottom for p in panes.values() if p.display) <= size[1] - 1
 
 
 async def test_resize_keeps_selection_and_says_when_too_small(feed: StoreFeed) -> None:
@@ -277,8 +275,7 @@ async def test_resize_keeps_selection_and_says_when_too_small(feed: StoreFeed) -
         await screen.press("G", "k", "3", "k")
         pin, cursor = screen.main.pin, screen.main.rounds.cursor
         for width, height in ((60, 20), (20, 5), (80, 24), (1, 1), (160, 50)):
-            await screen.pilot.resize_terminal(width, height)
-            await screen.settle()
+            await screen.resize((width, height))
             if (width, height) == (20, 5):
                 assert screen.main.header.render_line(0).text.startswith("agentmon needs 40x1")
             assert (screen.main.pin, screen.main.rounds.cursor) == (pin, cursor)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import cast
 
@@ -13,13 +14,12 @@ from agentmon.config import Settings
 from agentmon.engine.feed import Mark
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.commands import BY_ID
-from agentmon.ui.screens.main import MainScreen
 from tests.test_incidents import T0
 from tests.test_ui_compare import add_pair
 from tests.test_ui_deck import LANDMARKS
 from tests.test_ui_incidents import two
 from tests.test_ui_tools import add_calls
-from tests.ui_app import settle
+from tests.ui_app import Shown, hurried
 from tests.ui_family import fill_family
 from tests.ui_runs import RunFeed
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
@@ -32,7 +32,8 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("HOME", "/home/dev")
     time.tzset()
-    yield
+    with hurried():
+        yield
     monkeypatch.undo()
     time.tzset()
 
@@ -46,18 +47,22 @@ def app(tmp_path: Path) -> AgentmonApp:
     return AgentmonApp(feed, settings=Settings(), title_note="demo")
 
 
+async def looked_at(pilot: Pilot[None]) -> Shown:
+    """The app with the board on it."""
+    app = pilot.app
+    assert isinstance(app, AgentmonApp)
+    screen = Shown(app, pilot)
+    await screen.settle()
+    return screen
+
+
 def pressing(*keys: str) -> "Callable[[Pilot[None]], object]":
     """Presses keys, or runs commands by name, each once everything before it is shown."""
 
     async def run(pilot: Pilot[None]) -> None:
-        main = pilot.app.screen_stack[0]
-        assert isinstance(main, MainScreen)
-        for key in (None, *keys):
-            if key in BY_ID:
-                await main.actions.do(key)
-            elif key is not None:
-                await pilot.press(key)
-            await settle(pilot, main)
+        screen = await looked_at(pilot)
+        for is_command, some in groupby(keys, BY_ID.__contains__):
+            await (screen.do if is_command else screen.press)(*some)
 
     return run
 
@@ -132,10 +137,8 @@ def counted(*keys: str) -> "Callable[[Pilot[None]], object]":
     """The same as `pressing`, once the figures in the titles are there."""
 
     async def run(pilot: Pilot[None]) -> None:
-        main = pilot.app.screen_stack[0]
-        assert isinstance(main, MainScreen)
-        await settle(pilot, main)
-        await main.count_tabs()
+        screen = await looked_at(pilot)
+        await screen.main.count_tabs()
         await cast("Awaitable[None]", pressing(*keys)(pilot))
 
     return run

@@ -232,16 +232,19 @@ async def test_hostile_text_is_shown_and_does_nothing(
             screen.app.pop_screen()
             await screen.do("panel_stream", "copy")
             check(screen, size[0])
-            await screen.do("panel_pending")
-            check(screen, size[0])
-            await screen.do("panel_sessions", "copy", "down")
-            assert clean(screen.app.clipboard) == screen.app.clipboard
+            if size == (60, 20):  # else everything is in sight at once
+                await screen.do("panel_pending")
+                check(screen, size[0])
+            for command in ("panel_sessions", "copy", "down"):
+                await screen.main.actions.do(command)
         await screen.press("e", "ctrl+p")
         assert screen.app.is_running
 
 
 def check(screen: Shown, width: int) -> None:
-    """No line has a control character, and none is wider than the terminal."""
+    """No line has a control character, and none is wider than the terminal; nor has what was
+    copied."""
+    assert clean(screen.app.clipboard) == screen.app.clipboard
     for line in screen.text().split("\n"):
         assert clean(line, newline=False) == line
         assert cell_len(line) <= width

@@ -202,15 +202,16 @@ async def test_nothing_called_says_what_to_do(tmp_path: Path) -> None:
         assert screen.page is not None
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 50)])
-async def test_every_size_and_ascii(feed: StoreFeed, size: tuple[int, int]) -> None:
-    settings = Settings(ui=Ui(ascii=True))
-    async with shown(feed, size, settings) as screen:
+async def test_every_size_and_ascii(feed: StoreFeed) -> None:
+    sizes = (60, 20), (80, 24), (160, 50)
+    async with shown(feed, sizes[-1], Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("T")
         page = tools_of(screen)
-        for row in screen.rows(page.tools):
-            assert row.isascii()
-            assert len(row) <= size[0]
-        assert "#" in screen.rows(page.tools)[3]
+        async for size in screen.at(*sizes):
+            for row in screen.rows(page.tools):
+                assert row.isascii()
+                assert len(row) <= size[0]
+            assert "#" in screen.rows(page.tools)[3]
         await screen.press("j", "enter")
-        assert all(row.isascii() for row in screen.rows(page.calls))
+        async for _ in screen.at(*sizes):
+            assert all(row.isascii() for row in screen.rows(page.calls))

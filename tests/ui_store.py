@@ -4,6 +4,8 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,17 +23,26 @@ NOW = 1_763_645_000.0
 """The frozen clock: 2025-11-20T13:23:20Z."""
 
 
+@cache
+def _empty() -> bytes:
+    """A database with the tables and nothing in them."""
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.executescript(asset("schema.sql").read_text())
+        return conn.serialize()
+
+
 class UiStore:
     """Rows as the writer would leave them; block text in memory."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.conn = sqlite3.connect(folder / "agentmon.db", check_same_thread=False)
+        path = folder / "agentmon.db"
+        path.write_bytes(_empty())
+        self.conn = sqlite3.connect(path, check_same_thread=False)
         # Nothing here outlives the test, so nothing has to reach the disk.
         self.conn.execute("PRAGMA synchronous = OFF")
         self.conn.execute("PRAGMA journal_mode = MEMORY")
-        self.conn.executescript(asset("schema.sql").read_text())
         self.texts: dict[tuple[str, int], bytes] = {}
         self._seq = 0
 

@@ -5,6 +5,9 @@ one method per id. A key may stand in several contexts (Space pauses a live scre
 recording): the context decides, and in a replay those of its tape deck come first.
 """
 
+from collections.abc import Sequence
+from functools import cache
+
 from textual.binding import Binding
 
 from agentmon.ui.arrangement import PANELS
@@ -281,6 +284,7 @@ def available(command: Command, panel: str, *, replay: bool, past: bool = False)
             return panel == panel_name
 
 
+@cache
 def keys_of(command: Command, panel: str, *, replay: bool, past: bool = False) -> tuple[str, ...]:
     """Its keys in a place, without those that mean something to the tape deck there."""
     taken: set[str] = set()
@@ -309,7 +313,8 @@ def bindings() -> list[Binding]:
     ]
 
 
-def footer_commands(panel: str, *, replay: bool, past: bool = False) -> list[Command]:
+@cache
+def footer_commands(panel: str, *, replay: bool, past: bool = False) -> Sequence[Command]:
     """What the footer offers in a panel, the most wanted first; on a page its own keys, and the
     way out, come before those of the board."""
     shown = [

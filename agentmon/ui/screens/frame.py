@@ -43,6 +43,13 @@ class Frame(Speaking[None]):
     def is_replay(self) -> bool:
         return self.feed.transport is not None
 
+    def on_mount(self) -> None:
+        """The first layout has the panes in their places: otherwise it would be done twice."""
+        bars = (self.header, self.problem_bar, self.transport_bar, self.footer)
+        heights = [bar.styles.height for bar in bars if bar.display]
+        taken = sum(int(height.value) for height in heights if height is not None)
+        self.desk.place(self.app.size, self.app.size.height - taken)
+
     def on_resize(self, event: events.Resize) -> None:
         shape = arrangement.shape(*event.size)
         self.set_class(shape == "tiny", "-tiny")

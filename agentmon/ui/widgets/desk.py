@@ -12,10 +12,19 @@ from agentmon.ui.widgets.pending import PendingPane
 from agentmon.ui.widgets.rounds import RoundsPane
 from agentmon.ui.widgets.sessions import SessionsPane, View
 from agentmon.ui.widgets.stream import StreamPane
+from agentmon.ui.widgets.strips import SIZED_FROM_OUTSIDE
+
+
+class Column(Vertical):
+    """Panes over each other, whose heights the desk gives."""
+
+    virtual_size = SIZED_FROM_OUTSIDE
 
 
 class Desk(Container):
     """Arranges its panes for the room that it has."""
+
+    virtual_size = SIZED_FROM_OUTSIDE
 
     def __init__(self, *, id: str, view: View, feed: Feed) -> None:
         super().__init__(id=id)
@@ -27,8 +36,8 @@ class Desk(Container):
         self.lower = "rounds"
         """The pane below the sessions on a small screen."""
         self.is_zoomed = False
-        self._left = Vertical(self.sessions, self.pending, id="left")
-        self._right = Vertical(self.rounds, self.stream, id="right")
+        self._left = Column(self.sessions, self.pending, id="left")
+        self._right = Column(self.rounds, self.stream, id="right")
         self._terminal = Size(80, 24)
 
     def compose(self) -> ComposeResult:
@@ -54,13 +63,15 @@ class Desk(Container):
         self.place()
         self.pane.focus()
 
-    def place(self, terminal: Size | None = None) -> None:
-        """Gives each pane its rows for the size of the terminal."""
+    def place(self, terminal: Size | None = None, room: int = 0) -> None:
+        """Gives each pane its rows for the size of the terminal. `room`: the rows that there will
+        be, as long as nothing was laid out."""
         self._terminal = terminal or self._terminal
         shape = arrangement.shape(*self._terminal)
-        if shape == "tiny" or self.size.height < 1:
+        room = self.size.height or room
+        if shape == "tiny" or room < 1:
             return
-        heights = self._heights(shape, self.size.height)
+        heights = self._heights(shape, room)
         self.set_class(shape == "wide" and not self.is_zoomed, "-wide")
         for panel, pane in self.panes.items():
             rows = heights.of(panel)
