@@ -193,8 +193,7 @@ class Fold(Tells):
         state = self.state
         message = self._target(event)
         if message.is_started and event.meta is message.meta and event.flow == message.flow_id:
-            pid = event.meta.pid
-            message.stream = state.streams.get((event.sid, event.flow, -1 if pid is None else pid))
+            message.stream = self._own_stream(message, event)
         time = self._time_of(event, message.session)
         event.time = time
         self._add(message, event, time)

@@ -31,7 +31,7 @@ class Stream(Struct, eq=False):
     pid: int
     digests: array[int] = field(default_factory=lambda: array("I"))
     """Of every line, in arrival order."""
-    runs: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    runs: list[tuple[int, int]] = []
     """(position in `digests`, counter there) wherever the counter did not go up by one."""
     next_count: int = -1
     """The counter that goes on where the last line left off and was never seen."""
@@ -214,22 +214,20 @@ class Session(Struct, eq=False):
     """Sums over messages: input, output, cache read, cache write."""
     context_tokens: int = 0
     model: str | None = None
-    threads: dict[str, Thread] = field(default_factory=dict[str, Thread])
-    prompts: list[PromptState] = field(default_factory=list[PromptState])
-    older: dict[int, tuple[int, PromptState]] = field(
-        default_factory=dict[int, tuple[int, PromptState]]
-    )
+    threads: dict[str, Thread] = {}
+    prompts: list[PromptState] = []
+    older: dict[int, tuple[int, PromptState]] = {}
     """Older prompts that may not be committed yet: ordinal → (batch, prompt)."""
-    starts: list[Start] = field(default_factory=list[Start])
-    rounds: dict[str, Round] = field(default_factory=dict[str, Round])
-    calls: dict[str, Call] = field(default_factory=dict[str, Call])
-    queued: list[str] = field(default_factory=list[str])
+    starts: list[Start] = []
+    rounds: dict[str, Round] = {}
+    calls: dict[str, Call] = {}
+    queued: list[str] = []
     """Texts of queued prompts, newest last."""
-    loose_stops: list[float] = field(default_factory=list[float])
+    loose_stops: list[float] = []
     """Times of recent stops without a round: theirs is the one running then."""
-    unplaced: list[Message] = field(default_factory=lambda: list[Message]())
+    unplaced: list[Message] = []
     """Recent messages whose round was absent: theirs is the one running at their start."""
-    lanes: list[Lane] = field(default_factory=list[Lane])
+    lanes: list[Lane] = []
     kinds: int = 0
     host: str | None = None
     """The machine it runs on; None: this one."""
@@ -241,23 +239,23 @@ class DeltaTail(Struct, eq=False):
     """The open chunk of a block's delta log: where each delta stood, when it came, how long."""
 
     chunk: int = 0
-    flows: list[str] = field(default_factory=list[str])
+    flows: list[str] = []
     """As written; empty where all are the message's own. A text under several flows, or in
     another order, is always logged anew as a whole."""
-    counts: list[int] = field(default_factory=list[int])
-    millis: list[int] = field(default_factory=list[int])
-    chars: list[int] = field(default_factory=list[int])
+    counts: list[int] = []
+    millis: list[int] = []
+    chars: list[int] = []
 
 
 class Fresh(Struct, eq=False):
     """Deltas of a block since the last batch, in arrival order: column by column, so that the
     events themselves can go at once."""
 
-    texts: list[str] = field(default_factory=list[str])
-    counts: list[int] = field(default_factory=list[int])
-    millis: list[int] = field(default_factory=list[int])
+    texts: list[str] = []
+    counts: list[int] = []
+    millis: list[int] = []
     """Times in whole milliseconds, which is what the log keeps of them."""
-    flows: dict[int, str] = field(default_factory=dict[int, str])
+    flows: dict[int, str] = {}
     """Position → flow id as written, where that is not the message's own."""
 
 
@@ -336,7 +334,7 @@ class Message(Struct, eq=False):
     tokens: list[int | None] = field(default_factory=lambda: [None, None, None, None])
     written: dict[str, int] | None = None
     """Flow ids as written and how often, while the start is unseen."""
-    blocks: dict[int, Block] = field(default_factory=dict[int, Block])
+    blocks: dict[int, Block] = {}
     moved_from: str | None = None
     is_stored: bool = False
     kinds: int = 0

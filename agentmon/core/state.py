@@ -210,13 +210,7 @@ class State:
         if self.recent:
             self.recent = {k: v for k, v in self.recent.items() if v > committed}
         if len(self.streams) > keep:
-            old = [
-                key
-                for key, stream in self.streams.items()
-                if stream.touched <= committed - 2 and not stream.is_dirty
-            ]
-            for key in old[: len(self.streams) - keep // 2]:
-                del self.streams[key]
+            self._evict_streams(committed, keep)
         if len(self.messages) > keep:
             self._evict_messages(committed, keep)
         for session in self.sessions.values():
@@ -231,6 +225,19 @@ class State:
         gone = [message for message in self.messages.values() if message.session.sid == sid]
         self._drop(gone)
         self.streams = {key: stream for key, stream in self.streams.items() if key[0] != sid}
+
+    def _evict_streams(self, committed: int, keep: int) -> None:
+        old = [
+            key
+            for key, stream in self.streams.items()
+            if stream.touched <= committed - 2 and not stream.is_dirty
+        ]
+        for key in old[: len(self.streams) - keep // 2]:
+            del self.streams[key]
+        for message in self.messages.values():
+            stream = message.stream
+            if stream is not None and (stream.sid, stream.flow, stream.pid) not in self.streams:
+                message.stream = None  # one that comes back from the store is another object
 
     def _evict_messages(self, committed: int, keep: int) -> None:
         old = [

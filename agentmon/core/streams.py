@@ -5,6 +5,7 @@ from agentmon.core.attribution import Attribution
 from agentmon.core.events import (
     BlockStart,
     BlockStop,
+    Event,
     MessageDelta,
     MessageStart,
     MessageStop,
@@ -14,7 +15,7 @@ from agentmon.core.events import (
 )
 from agentmon.core.kinds import KIND_BIT, STREAMING, TELLING
 from agentmon.core.lanes import close_lanes
-from agentmon.core.model import Block, Message, Said
+from agentmon.core.model import Block, Message, Said, Stream
 from agentmon.core.rounds import mark_message
 
 TOKEN_FIELDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -80,7 +81,7 @@ class Streams(Attribution):
         told_round = message.own_round if message.kinds & TELLING else None
         message.is_started = True
         message.kinds |= KIND_BIT[event.meta.kind]
-        message.meta = event.meta
+        message.meta, message.stream = event.meta, self._own_stream(message, event)
         message.written = None
         message.request_id = event.request_id or message.request_id
         if message.request_id is not None:
@@ -98,6 +99,13 @@ class Streams(Attribution):
         told_rounds.begin_told(state, message, told_round)
         mark_message(state, message)
         phases.message_started(state, message, time, self._no_result, event.meta.kind)
+
+    def _own_stream(self, message: Message, event: Event) -> Stream | None:
+        """The stream of an event, if it was written under the message's own name."""
+        if event.flow != message.flow_id:
+            return None
+        pid = event.meta.pid
+        return self.state.streams.get((event.sid, event.flow, -1 if pid is None else pid))
 
     def _new_block(self, message: Message, index: int) -> Block:
         block = message.blocks[index] = Block(message, index)

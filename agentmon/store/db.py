@@ -21,6 +21,14 @@ LOCK_NAME = "writer.lock"
 BUSY_SECONDS = 5.0
 
 
+# sqlite3 asks each value of these kinds whether it wants to be another one, by two attributes that
+# it has not: half a microsecond, and most columns of most rows are empty or yes or no
+_NOTHING: dict[None, None] = {}
+sqlite3.register_adapter(type(None), _NOTHING.get)
+sqlite3.register_adapter(bool, int)
+sqlite3.register_adapter(bytes, bytes)
+
+
 class StoreError(Exception):
     """The store can't be used; the message says why and what to do, in one sentence."""
 
