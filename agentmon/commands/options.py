@@ -1,7 +1,6 @@
 """What the commands share: options, settings, output, and errors as one sentence."""
 
 import os
-import signal
 import sqlite3
 import sys
 import time
@@ -205,6 +204,7 @@ def redactor(no_redact: bool) -> Callable[[str], str]:
 @contextmanager
 def ends_on_sigterm(code: int = 0) -> Generator[None, None, None]:
     """Ends on SIGTERM, cleaning up: with exit code 0 what goes on until it is told to stop."""
+    import signal
 
     def end(number: int, frame: object) -> None:
         del number, frame
