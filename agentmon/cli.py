@@ -4,13 +4,14 @@ Data goes to stdout, messages to stderr. Exit codes: 0 ok, 1 runtime error, 2 us
 Whatever a command does not need is imported inside it: `dump` never loads the screen.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
 
@@ -30,6 +31,9 @@ from agentmon.commands.options import (
     utf8_output,
 )
 from agentmon.core.text import json_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 F = TypeVar("F", bound=Callable[..., Any])
 

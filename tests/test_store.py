@@ -19,6 +19,7 @@ from agentmon.report.board import load
 from agentmon.store import db, read
 from agentmon.store.async_store import open_async
 from agentmon.store.load import StoreLoader
+from agentmon.store.migrations import MIGRATIONS
 from tests.differential import dumped, ingest
 from tests.feeds import (
     answering,
@@ -168,7 +169,7 @@ def test_a_migration_that_fails_changes_nothing_of_its_step(
 
 
 def test_the_migrations_lead_to_the_current_version() -> None:
-    numbers = [number for number, _ in db.MIGRATIONS]
+    numbers = [number for number, _ in MIGRATIONS]
     assert numbers == list(range(2, db.SCHEMA_VERSION + 1))
 
 

@@ -14,9 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
-
-from msgspec import Struct
+from typing import Any, NamedTuple, cast
 
 LIMIT_BYTES = 1 << 20
 """Of a message as compact JSON in UTF-8, all its fields together."""
@@ -54,7 +52,7 @@ class MessageError(ValueError):
         self.reason = reason
 
 
-class Message(Struct, frozen=True):
+class Message(NamedTuple):
     """A message that has the form. `timestamp` is epoch seconds by the sender's clock; `to` is
     names, `("*",)` for everybody, or nothing: then it is for the thread."""
 

@@ -9,7 +9,6 @@ Widths are terminal cells, as the Unicode tables of the interpreter have them.
 
 import json
 import re
-import unicodedata
 from functools import cache, lru_cache
 
 ELLIPSIS = "…"
@@ -110,6 +109,8 @@ def _width(char: str) -> int:
     # Medial and final Hangul letters and skin tones join the character before them.
     if 0x1160 <= code <= 0x11FF or 0xD7B0 <= code <= 0xD7FF or 0x1F3FB <= code <= 0x1F3FF:
         return 0
+    import unicodedata  # where a text is not ASCII
+
     if unicodedata.category(char) in ("Mn", "Me", "Mc", "Cc"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
