@@ -38,8 +38,8 @@ _OPTIONAL = (
     "ack_required",
 )
 _CONTENT = ("subject", "body")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_HALF = re.compile("[\ud800-\udfff]")
+_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
+_HALF = "[\ud800-\udfff]"
 
 
 class MessageError(ValueError):
@@ -79,7 +79,7 @@ def name(value: object, field: str, most: int = LONGEST_NAME) -> str:
         raise MessageError(field, "must not be empty")
     if len(text) > most:
         raise MessageError(field, f"has {len(text):,} characters, at most {most} are allowed")
-    if (found := _CONTROL.search(text)) is not None:
+    if not text.isprintable() and (found := re.search(_CONTROL, text)) is not None:
         raise MessageError(field, f"must not hold the control character U+{ord(found[0]):04X}")
     return text
 
@@ -241,7 +241,7 @@ def _keys(
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str):
         raise MessageError(field, f"must be text, not {_kind(value)}")
-    if (found := _HALF.search(value)) is not None:
+    if not value.isascii() and (found := re.search(_HALF, value)) is not None:
         raise MessageError(field, f"holds half a character (U+{ord(found[0]):04X})")
     return value
 
