@@ -4,34 +4,19 @@ Data goes to stdout, messages to stderr. Exit codes: 0 ok, 1 runtime error, 2 us
 Whatever a command does not need is imported inside it: `dump` never loads the screen.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import NoReturn, cast
 
 import click
 
-from agentmon import __version__, config
-from agentmon.commands.options import (
-    clear_errors,
-    clear_moments,
-    complain,
-    data_dir_option,
-    format_option,
-    json_option,
-    known_format,
-    load,
-    print_json,
-    reconfigure,
-    settings,
-    utf8_output,
-)
-from agentmon.core.text import json_text
-
-F = TypeVar("F", bound=Callable[..., Any])
+from agentmon import __version__
+from agentmon.commands.options import reconfigure
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -59,9 +44,11 @@ ROOMS = {
     "searching": "search",
     "ship": "ship",
     "sql": "sql",
+    "storing": "ingest dump doctor",
     "sums": "dashboard stats",
     "tap": "tap",
     "timeseries": "timeseries",
+    "watching": "watch",
     "work": "balance work",
 }
 """Modules of `agentmon.commands`, and the names of the commands in them."""
@@ -77,12 +64,12 @@ class Commands(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*self.commands, *_ROOM_OF])
+        return sorted(_ROOM_OF)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         room = _ROOM_OF.get(cmd_name)
         if room is None:
-            return super().get_command(ctx, cmd_name)
+            return None
         module = import_module(f"agentmon.commands.{room}")
         return cast("click.Command", getattr(module, cmd_name.replace("-", "_")))
 
@@ -111,7 +98,7 @@ class Commands(click.Group):
             elif arg == "--replay":
                 return None  # what follows are paths, whatever they are called
             elif not arg.startswith("-"):
-                return at if arg in self.commands or arg in _ROOM_OF else None
+                return at if arg in _ROOM_OF else None
             elif arg == "--":
                 return None
         return None
@@ -137,259 +124,6 @@ def main() -> None:
 
     Exit codes: 0 ok, 1 runtime error, 2 usage, 130 Ctrl+C.
     """
-
-
-# -- the screen
-
-
-@main.command()
-@click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
-@click.option("--replay", is_flag=True, help="Play PATHs from their beginning, as it happened.")
-@click.option("--demo", is_flag=True, help="Play a bundled recording; touches no store.")
-@click.option("--once", is_flag=True, help="Print the board once, as text, and exit.")
-@click.option(
-    "--at",
-    metavar="TIME",
-    help="Where --replay begins, or stands with --once: 14:03:20, +90s (from its beginning), -2m"
-    " (before its end), 50%, an event #1234, or a round.",
-)
-@click.option("--events", is_flag=True, help="Print each event of --replay on a line, and exit.")
-@click.option(
-    "--speed",
-    default="1",
-    metavar="X",
-    help="Speed of --replay and --demo: 0.25 to 64, or max.",
-)
-@click.option("--ascii", "ascii_", is_flag=True, default=None, help="No glyphs beyond ASCII.")
-@click.option("--theme", metavar="NAME", help="A Textual theme, such as nord or textual-light.")
-@click.option("--mouse", is_flag=True, default=None, help="Capture the mouse.")
-@click.option("--redis", metavar="URL", help="Besides, what other machines ship there.")
-@click.option(
-    "--with-tap", is_flag=True, help="Start taps that end with the screen; shows what to paste."
-)
-@format_option
-@click.option("--since", metavar="TIME", help="Which logs are read first, such as 24h.")
-@click.option("--stalled-after", metavar="TIME", help="Silence that is a stall, such as 30s.")
-@click.option("--overdue-after", metavar="TIME", help="When a tool is overdue, such as 10m.")
-@data_dir_option
-@json_option
-def watch(
-    paths: tuple[str, ...],
-    replay: bool,
-    demo: bool,
-    once: bool,
-    at: str | None,
-    events: bool,
-    speed: str,
-    ascii_: bool | None,
-    theme: str | None,
-    mouse: bool | None,
-    redis: str | None,
-    with_tap: bool,
-    format_: str | None,
-    since: str | None,
-    stalled_after: str | None,
-    overdue_after: str | None,
-    data_dir: Path | None,
-    as_json: bool,
-) -> None:
-    """The screen: follow PATHs, or whatever logs are found on this machine.
-
-    Without a terminal (or with --once) the board is printed once. Keys: ? shows them all.
-
-    \b
-    agentmon ~/centralized-logs/claude/sse_lines.jsonl
-    agentmon --demo
-    agentmon --replay run.jsonl --at 14:03:20 --once --json
-    agentmon --replay run.jsonl --events --json | jq .event
-    tail -f log | agentmon -
-    """
-    import shutil
-
-    from agentmon import showing
-
-    loaded = settings(
-        ui__ascii=ascii_,
-        ui__theme=theme,
-        ui__mouse=mouse,
-        discover__since=since,
-        health__stalled_after=stalled_after,
-        health__overdue_after=overdue_after,
-        store__data_dir=None if data_dir is None else str(data_dir),
-    )
-    if demo and (replay or paths):
-        raise click.UsageError("give one of PATHs, --replay and --demo")
-    if replay and not paths:
-        raise click.UsageError("--replay needs a file, a folder, or -")
-    if (at is not None or events) and not replay and not demo:
-        raise click.UsageError("--at and --events are for --replay and --demo")
-    is_shown = not (once or as_json or events) and sys.stdout.isatty() and _has_keyboard(paths)
-    if with_tap and (demo or replay or not is_shown):
-        raise click.UsageError("--with-tap needs a screen that follows agents")
-    request = showing.Request(
-        settings=loaded.settings,
-        paths=() if replay else paths,
-        replay=paths if replay else (),
-        demo=demo,
-        speed=_speed(speed),
-        width=shutil.get_terminal_size((100, 24)).columns,
-        color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
-        as_json=as_json,
-        redis=redis,
-        format=known_format(format_),
-        at=at,
-    )
-    with clear_errors(), clear_moments():
-        if as_json:
-            utf8_output()
-        if replay and data_dir is not None:
-            showing.replay_in(data_dir)
-        if events:
-            for line in showing.print_events(request):
-                click.echo(line)
-            return
-        if not is_shown:
-            click.echo(showing.print_once(request))
-            return
-        if with_tap:
-            from agentmon.commands.run import beside_the_screen
-
-            request.taps = beside_the_screen(loaded.settings)
-        sys.exit(showing.show(request))
-
-
-def _has_keyboard(paths: Iterable[str]) -> bool:
-    return sys.stdin.isatty() or ("-" in paths and os.path.exists("/dev/tty"))
-
-
-def _speed(text: str) -> float:
-    if text == "max":
-        return float("inf")
-    try:
-        value = float(text.removesuffix("x"))
-    except ValueError as problem:
-        raise click.BadParameter(f"{text!r} is not a speed", param_hint="--speed") from problem
-    if not 0.25 <= value <= 64:
-        raise click.BadParameter("give 0.25 to 64, or max", param_hint="--speed")
-    return value
-
-
-# -- the worker and the store
-
-
-@main.command()
-@click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
-@click.option("--follow", is_flag=True, help="Go on as the logs grow, until Ctrl+C.")
-@click.option("--reprocess", is_flag=True, help="Digest kept events that are known by now.")
-@click.option("--progress", is_flag=True, hidden=True)
-@click.option("--found", is_flag=True, hidden=True)
-@click.option("--redis", metavar="URL", help="Besides, what other machines ship there.")
-@format_option
-@data_dir_option
-@json_option
-def ingest(
-    paths: tuple[str, ...],
-    follow: bool,
-    reprocess: bool,
-    progress: bool,
-    found: bool,
-    redis: str | None,
-    format_: str | None,
-    data_dir: Path | None,
-    as_json: bool,
-) -> None:
-    """The worker alone: read PATHs into the store and print a summary.
-
-    \b
-    agentmon ingest ~/centralized-logs
-    agentmon ingest --follow sse_lines.jsonl
-    zstdcat old.jsonl.zst | agentmon ingest -
-    """
-    from agentmon import worker
-
-    if not paths and not reprocess and redis is None:
-        raise click.UsageError("give at least one PATH, --redis, or --reprocess")
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
-    where = config.data_dir(loaded.settings, os.environ)
-    with clear_errors():
-        if follow:
-            forced = known_format(format_)
-            sys.exit(worker.follow(where, paths, loaded.settings, forced, redis=redis))
-        if redis is not None:
-            from agentmon.engine.mirroring import Mirror
-
-            mirror = Mirror.at(redis, where)
-            mirror.take_all()
-            paths = (*paths, mirror.folder)
-        summary, failed = worker.ingest(
-            where,
-            paths,
-            reprocess=reprocess,
-            progress=progress,
-            forced=known_format(format_),
-            is_found=found,
-        )
-    if as_json:
-        print_json(summary)
-    elif not progress and (summary["bytes_read"] or not failed):
-        click.echo(worker.summary_text(summary))
-    for problem in failed:
-        complain(problem)
-    if failed:
-        sys.exit(1)
-
-
-@main.command()
-@click.option("--session", "sid", metavar="SID", help="Only this session.")
-@click.option("--text", is_flag=True, help="With the text of blocks and results.")
-@data_dir_option
-@json_option
-def dump(sid: str | None, text: bool, data_dir: Path | None, as_json: bool) -> None:
-    """Everything known, one JSON object a line, in a stable order.
-
-    \b
-    agentmon dump | jq 'select(.kind == "tool_result" and .is_error)'
-    """
-    from agentmon.report.dump import Dump
-    from agentmon.store import db
-
-    loaded = settings(store__data_dir=None if data_dir is None else str(data_dir))
-    where = config.data_dir(loaded.settings, os.environ)
-    utf8_output()
-    with clear_errors():
-        conn = db.open_reading(where)
-        try:
-            write = sys.stdout.write
-            for record in Dump(conn, where, sid=sid, text=text).records():
-                write(json_text(record) + "\n")
-        finally:
-            conn.close()
-
-
-@main.command()
-@data_dir_option
-@json_option
-def doctor(data_dir: Path | None, as_json: bool) -> None:
-    """What was found, what is wrong, and how to mend it. Exit code 1 if anything fails.
-
-    \b
-    agentmon doctor --json
-    """
-    from agentmon import worker
-
-    try:
-        settings: config.Loaded | config.ConfigError = load(
-            {} if data_dir is None else {"store.data_dir": str(data_dir)}
-        )
-    except config.ConfigError as problem:
-        settings = problem
-    text, value, failed = worker.examine(settings, data_dir)
-    if as_json:
-        print_json(value)
-    else:
-        click.echo(text)
-    if failed:
-        sys.exit(1)
 
 
 def run() -> NoReturn:

@@ -272,13 +272,19 @@ def test_the_version_is_told_at_once() -> None:
     assert run("--version") == Answer(0, f"agentmon {__version__}\n", "")
 
 
-def imported(*args: object) -> set[str]:
-    """The packages that a command imports."""
+def modules(*args: object) -> set[str]:
+    """What a command imports where everything is where it usually is."""
     argv = command(*args)
-    answer = ran([argv[0], "-X", "importtime", *argv[1:]], env=environment())
+    usual = {key: text for key, text in environment().items() if not key.startswith("XDG_")}
+    answer = ran([argv[0], "-X", "importtime", *argv[1:]], env=usual)
     assert answer.code == 0
     lines = [line for line in answer.err.splitlines() if line.startswith("import time:")]
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def imported(*args: object) -> set[str]:
+    """The packages that a command imports."""
+    return {name.partition(".")[0] for name in modules(*args)}
 
 
 def test_the_screen_is_loaded_only_for_the_screen(log: Path, store: Path) -> None:
@@ -288,6 +294,21 @@ def test_the_screen_is_loaded_only_for_the_screen(log: Path, store: Path) -> Non
         found = imported(*args, "--data-dir", store)
         assert "click" in found
         assert found.isdisjoint(SCREEN), args
+
+
+SLOW = {"msgspec", "pathlib", "platformdirs", "tempfile", "asyncio", "subprocess", "signal"}
+"""What takes a tenth of Python's own start or more to import, and what sends does without."""
+
+
+def test_what_hooks_call_imports_little(tmp_path: Path) -> None:
+    modules("send", "web", "the store is made", "--data-dir", tmp_path)
+    found = modules("send", "web", "hello", "--from", "api", "--data-dir", tmp_path)
+    assert {"click", "sqlite3", "agentmon.collab.sending"} <= found
+    ours = {name for name in found if name.startswith("agentmon.")}
+    assert found.isdisjoint({*SCREEN, *SLOW})
+    assert ours.isdisjoint({"agentmon.config.settings", "agentmon.store.migrations"})
+    rooms = {name for name in ours if name.startswith("agentmon.commands.")}
+    assert rooms <= {"agentmon.commands.messages", "agentmon.commands.options"}
 
 
 def test_imports_would_be_seen() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agentmon.config import ConfigError, Loaded, Settings
+from agentmon.config import ConfigError, Loaded
 from agentmon.core.text import cells
 from agentmon.report import doctor, places
 from agentmon.report.doctor import Terminal
@@ -19,7 +19,7 @@ from agentmon.sources.paths import Found
 
 NOW = 1_700_000_000.0
 GOOD_TERMINAL = Terminal((80, 24), "utf-8", "xterm-256color", "256 colours", True)
-GOOD_SETTINGS = Loaded(Settings(), {"ui.theme": "default", "ui.ascii": "flag"}, [])
+GOOD_SETTINGS = Loaded({}, {"ui.theme": "default", "ui.ascii": "flag"}, [])
 
 
 def examine_home(tmp_path: Path, home: Path, *paths: str, data: str = "data") -> dict[str, Check]:
@@ -153,9 +153,9 @@ def test_settings() -> None:
     refused = ConfigError("ui.ascii", "x", "flag", "true or false is needed")
     check = doctor.check_settings(refused)
     assert (check.status, check.message) == ("fail", str(refused))
-    odd = doctor.check_settings(Loaded(Settings(), {}, ["unknown key 'a'"]))
+    odd = doctor.check_settings(Loaded({}, {}, ["unknown key 'a'"]))
     assert (odd.status, odd.message) == ("warn", "unknown key 'a'")
-    assert doctor.check_settings(Loaded(Settings(), {}, [])).message == "all defaults"
+    assert doctor.check_settings(Loaded({}, {}, [])).message == "all defaults"
 
 
 def test_no_source_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentmon import config
 from agentmon.collab import form
 from agentmon.collab.form import Message, MessageError
 from tests.mail import HOSTILE, NOW
@@ -192,3 +193,7 @@ def test_anything_else_is_refused_and_nothing_breaks(raw: dict[str, Any]) -> Non
         assert form.parse(form.encode(message)) == message
         return
     assert field.split(".")[0].split("[")[0] in {*whole(), *raw}
+
+
+def test_the_limit_is_that_of_the_settings() -> None:
+    assert config.Settings().messages.max_size == form.LIMIT_BYTES

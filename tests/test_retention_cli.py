@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from agentmon import worker
 from agentmon.cli import main
 from agentmon.commands import options
-from agentmon.config import Loaded, Retention, Settings
+from agentmon.config import Loaded
 from agentmon.report import retention
 from agentmon.store.retention import plan as plans
 from agentmon.store.retention.ledger import Run
@@ -77,14 +77,14 @@ def test_golden_doctor() -> None:
 
 
 def test_doctor_says_what_the_policy_would_do(store: Path) -> None:
-    settings = Loaded(Settings(retention=Retention(days=30)), {}, [])
+    settings = Loaded({"retention.days": 30.0}, {}, [])
     text, _, failed = worker.examine(settings, store)
     lines = " ".join(text.split())
     assert "retention: archive daily older than 30 days: 3 sessions would go now" in lines
     assert "never run yet" in lines
     assert "sizes: database" in lines
     assert not failed
-    text, _, _ = worker.examine(Loaded(Settings(), {}, []), store)
+    text, _, _ = worker.examine(Loaded({}, {}, []), store)
     assert "retention: off, everything is kept: 3 sessions" in " ".join(text.split())
 
 

@@ -17,6 +17,7 @@ from agentmon import config
 from agentmon.cli import main
 from agentmon.collab import settings, typed
 from agentmon.collab.settings import SettingError
+from agentmon.collab.shared import shared
 from agentmon.commands import options
 from agentmon.store import db
 from tests import golden
@@ -157,7 +158,7 @@ def test_what_is_broken_in_the_store_stops_nobody(conn: sqlite3.Connection, tmp_
     ]
     for row in broken:
         conn.execute("INSERT INTO config VALUES (?, ?, ?, 1.0, 'eve')", row)
-    assert settings.shared(tmp_path) == {"ui.theme": ("nord", "ada")}
+    assert shared(tmp_path) == {"ui.theme": ("nord", "ada")}
     assert inside("decisions", "--data-dir", tmp_path).code == 0
 
 

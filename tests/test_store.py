@@ -16,7 +16,7 @@ import pytest
 
 from agentmon.core.model import Session
 from agentmon.report.board import load
-from agentmon.store import db, read
+from agentmon.store import db, migrations, read
 from agentmon.store.async_store import open_async
 from agentmon.store.load import StoreLoader
 from tests.differential import dumped, ingest
@@ -102,7 +102,7 @@ Steps = tuple[tuple[int, Callable[[sqlite3.Connection], None]], ...]
 
 
 def migrate(folder: Path, patch: pytest.MonkeyPatch, steps: Steps) -> sqlite3.Connection:
-    patch.setattr(db, "MIGRATIONS", steps)
+    patch.setattr(migrations, "MIGRATIONS", steps)
     patch.setattr(db, "SCHEMA_VERSION", steps[-1][0])
     return db.create(folder)
 
@@ -170,7 +170,7 @@ def test_a_migration_that_fails_changes_nothing_of_its_step(
 
 
 def test_the_migrations_lead_to_the_current_version() -> None:
-    numbers = [number for number, _ in db.MIGRATIONS]
+    numbers = [number for number, _ in migrations.MIGRATIONS]
     assert numbers == list(range(2, db.SCHEMA_VERSION + 1))
 
 

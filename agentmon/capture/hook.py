@@ -7,21 +7,20 @@ does not need, nothing is printed, and the exit code is 0 whatever happens.
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from agentmon.capture.log import CaptureLog
+from agentmon.folders import usual
 
 NAME = "hooks.jsonl"
 
-_PLAIN = re.compile(
-    rb"^\[capture\][ \t]*\n(?:(?!\[|folder\b).*\n)*folder[ \t]*=[ \t]*"
-    rb"""["']([^"'\\\n]+)["'][ \t]*$""",
-    re.MULTILINE,
+_PLAIN = (
+    rb"(?m)^\[capture\][ \t]*\n(?:(?!\[|folder\b).*\n)*folder[ \t]*=[ \t]*"
+    rb"""["']([^"'\\\n]+)["'][ \t]*$"""
 )
-_LONG = re.compile(rb"""\"{3}|'{3}""")
+_LONG = rb"""\"{3}|'{3}"""
 """The setting as most people write it, and strings of several lines, which may hold anything."""
 
 _ANCESTORS = 8
@@ -36,12 +35,7 @@ def folder(environ: Mapping[str, str]) -> str | None:
     given = environ.get("AGENTMON_CAPTURE__FOLDER") or _configured(environ)
     if given:
         return _absolute(os.path.expanduser(given))
-    state = environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):
-        is_mac = sys.platform == "darwin"
-        usual = "~/Library/Application Support" if is_mac else "~/.local/state"
-        state = os.path.expanduser(usual)
-    return _absolute(os.path.join(state, "agentmon", "capture"))
+    return _absolute(os.path.join(usual("STATE", environ), "capture"))
 
 
 def _absolute(path: str) -> str | None:
@@ -49,17 +43,12 @@ def _absolute(path: str) -> str | None:
 
 
 def _configured(environ: Mapping[str, str]) -> str | None:
-    base = environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(base):
-        is_mac = sys.platform == "darwin"
-        usual = "~/Library/Application Support" if is_mac else "~/.config"
-        base = os.path.expanduser(usual)
     try:
-        with open(os.path.join(base, "agentmon", "config.toml"), "rb") as file:
+        with open(os.path.join(usual("CONFIG", environ), "config.toml"), "rb") as file:
             data = file.read()
         if b"capture" not in data or b"folder" not in data:
             return None
-        if (plain := _PLAIN.search(data)) and not _LONG.search(data):
+        if (plain := re.search(_PLAIN, data)) and not re.search(_LONG, data):
             return plain[1].decode()
         import tomllib  # it takes longer than the rest together
 

@@ -14,9 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
-
-from msgspec import Struct
+from typing import Any, NamedTuple, cast
 
 LIMIT_BYTES = 1 << 20
 """Of a message as compact JSON in UTF-8, all its fields together."""
@@ -40,8 +38,8 @@ _OPTIONAL = (
     "ack_required",
 )
 _CONTENT = ("subject", "body")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_HALF = re.compile("[\ud800-\udfff]")
+_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
+_HALF = "[\ud800-\udfff]"
 
 
 class MessageError(ValueError):
@@ -54,7 +52,7 @@ class MessageError(ValueError):
         self.reason = reason
 
 
-class Message(Struct, frozen=True):
+class Message(NamedTuple):
     """A message that has the form. `timestamp` is epoch seconds by the sender's clock; `to` is
     names, `("*",)` for everybody, or nothing: then it is for the thread."""
 
@@ -81,7 +79,7 @@ def name(value: object, field: str, most: int = LONGEST_NAME) -> str:
         raise MessageError(field, "must not be empty")
     if len(text) > most:
         raise MessageError(field, f"has {len(text):,} characters, at most {most} are allowed")
-    if (found := _CONTROL.search(text)) is not None:
+    if not text.isprintable() and (found := re.search(_CONTROL, text)) is not None:
         raise MessageError(field, f"must not hold the control character U+{ord(found[0]):04X}")
     return text
 
@@ -243,7 +241,7 @@ def _keys(
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str):
         raise MessageError(field, f"must be text, not {_kind(value)}")
-    if (found := _HALF.search(value)) is not None:
+    if not value.isascii() and (found := re.search(_HALF, value)) is not None:
         raise MessageError(field, f"holds half a character (U+{ord(found[0]):04X})")
     return value
 

@@ -1,13 +1,14 @@
-"""Messages as the archive has them: one that is there, and one that is to be put there."""
+"""Messages as the archive has them: one that is there, and one that is to be put there.
 
-from typing import Any
+Named tuples: `agentmon send` ends before msgspec would be imported.
+"""
 
-from msgspec import Struct, field
+from typing import Any, NamedTuple
 
 from agentmon.collab.form import Message
 
 
-class Delivery(Struct):
+class Delivery(NamedTuple):
     """A message and one reader it is for; None: not yet, or not known."""
 
     receiver: str
@@ -19,7 +20,7 @@ class Delivery(Struct):
     round_id: str | None = None
 
 
-class Mail(Struct):
+class Mail(NamedTuple):
     """An archived message. `sent_at` is by the sender's clock, `archived_at` by ours."""
 
     seq: int
@@ -43,10 +44,10 @@ class Mail(Struct):
     thread_agent: str | None
     round_id: str | None
     tool_use_id: str | None
-    deliveries: list[Delivery] = field(default_factory=list[Delivery])
+    deliveries: list[Delivery]
 
 
-class Draft(Struct):
+class Draft(NamedTuple):
     """A message that is to be archived.
 
     `readers`: for whom it is, where that is not just `receivers` (None: these, and everybody who is
@@ -75,7 +76,7 @@ class Draft(Struct):
     readers: list[str] | None = None
 
 
-class Counts(Struct):
+class Counts(NamedTuple):
     """Messages, deliveries nobody has read, and those that somebody ought to look at."""
 
     total: int
@@ -125,11 +126,9 @@ def message_of(mail: Mail) -> Message:
 
 def as_json(mail: Mail) -> dict[str, Any]:
     """A message as commands print it; what is not known is null."""
-    from msgspec.structs import asdict
-
-    found = asdict(mail)
+    found = mail._asdict()
     found["from"] = found.pop("sender")
     found["to"] = found.pop("receivers")
-    found["deliveries"] = [asdict(delivery) for delivery in mail.deliveries]
+    found["deliveries"] = [delivery._asdict() for delivery in mail.deliveries]
     order = ("seq", "message_id", "thread_id", "reply_to", "from", "to", "type", "priority")
     return {key: found[key] for key in order} | found

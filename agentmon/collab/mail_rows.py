@@ -34,12 +34,11 @@ def mails(conn: sqlite3.Connection, seqs: Sequence[int], excerpt: int | None = N
 
 
 def _mail(row: Sequence[Any]) -> Mail:
-    mail = Mail(*row)
-    mail.receivers = json.loads(row[5])
-    mail.ack_required = bool(row[12])
-    mail.work_completed = None if row[13] is None else json.loads(row[13])
-    mail.context_understanding = None if row[14] is None else json.loads(row[14])
-    return mail
+    given = list(row)
+    given[5], given[12] = json.loads(row[5]), bool(row[12])
+    for at in (13, 14):
+        given[at] = None if row[at] is None else json.loads(row[at])
+    return Mail(*given, deliveries=[])
 
 
 def listed(

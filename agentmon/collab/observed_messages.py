@@ -70,15 +70,18 @@ def _spawn(conn: sqlite3.Connection, call: Call) -> None:
     else:
         kind = _line(given.get("subagent_type") or given.get("agent_type"))
         receiver = shown_name(subagent_name("subagent", kind, subject, None))
-    draft = _draft(call, [receiver], body, subject)
-    draft.type = "task"
+    draft = _draft(call, [receiver], body, subject)._replace(type="task")
     _add(conn, draft)
     answer = None if call.is_error else report(call.result or "")
     if call.product == "claude" and answer and call.result_time is not None:
-        reply = _draft(call, [call.agent], answer, subject)
-        reply.message_id, reply.reply_to = f"{draft.message_id}-answer", draft.message_id
-        reply.sender, reply.type, reply.sent_at = receiver, "answer", call.result_time
-        reply.thread_agent = started.agent_id if started is not None else None
+        reply = _draft(call, [call.agent], answer, subject)._replace(
+            message_id=f"{draft.message_id}-answer",
+            reply_to=draft.message_id,
+            sender=receiver,
+            type="answer",
+            sent_at=call.result_time,
+            thread_agent=started.agent_id if started is not None else None,
+        )
         archive.add(conn, reply)
     if call.is_over and (answer or call.result is None):
         _must_have_read(conn, draft, started, call.result_time or call.called_at)
@@ -107,14 +110,14 @@ def _send(conn: sqlite3.Connection, call: Call) -> None:
     body = text(said)
     if not to or not (body or given.get("summary")):
         return
-    draft = _draft(call, [to], body, _line(given.get("summary")))
-    draft.type = _line(kind, 64) or "message"
+    readers = None
     if to == "*":
-        draft.readers = names_beside(conn, call.sid, call.agent_id or "")
+        readers = names_beside(conn, call.sid, call.agent_id or "")
     else:
         found = thread_called(threads(conn, call.sid), call.agent_id or "", to)
-        draft.receivers = [shown_name(found.name) if found is not None else to]
-    _add(conn, draft)
+        to = shown_name(found.name) if found is not None else to
+    draft = _draft(call, [to], body, _line(given.get("summary")))
+    _add(conn, draft._replace(type=_line(kind, 64) or "message", readers=readers))
 
 
 def _draft(call: Call, receivers: list[str], body: str, subject: str) -> Draft:

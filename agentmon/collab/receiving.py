@@ -23,8 +23,7 @@ def keep(conn: sqlite3.Connection, transport: str, agent: str, arrivals: Sequenc
     inboxes. In the caller's transaction. How many were new for the agent."""
     new = 0
     for arrival in arrivals:
-        draft = archive.draft_of(arrival.message, ORIGIN, arrival.host)
-        draft.readers = [agent]
+        draft = archive.draft_of(arrival.message, ORIGIN, arrival.host)._replace(readers=[agent])
         if archive.add(conn, draft) is not None:
             new += 1
         else:

@@ -4,10 +4,8 @@ A name can be anything agents agree on. One that is a setting of agentmon (`heal
 counts there too: below flags, the environment and the file, above the default.
 """
 
-import contextlib
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -16,7 +14,6 @@ from agentmon import config
 from agentmon.collab import fields, typed
 from agentmon.collab.fields import FieldError, NotThere
 from agentmon.collab.writing import moment, within
-from agentmon.store import db
 
 SettingError = FieldError
 """A setting that cannot be taken as it is; it names the field."""
@@ -207,30 +204,3 @@ def change(conn: sqlite3.Connection, change_id: int) -> Change:
 def _change(row: Sequence[Any]) -> Change:
     number, name, kind, text, *rest = row
     return Change(number, name, kind, None if kind is None else typed.decode(kind, text), *rest)
-
-
-def shared(data_dir: Path) -> dict[str, tuple[object, str]]:
-    """What the store has for settings of agentmon itself: value and who set it, by dotted key.
-    Nothing where there is no store that can be read."""
-    if not db.database(data_dir).is_file():
-        return {}
-    try:
-        conn = db.open_reading(data_dir)
-    except db.StoreError:
-        return {}
-    found: dict[str, tuple[object, str]] = {}
-    try:
-        for row in conn.execute(_OWN, list(config.FIELDS)):
-            with contextlib.suppress(*_UNREADABLE):
-                one = _setting(row)
-                found[one.name] = one.value, one.changed_by
-    except sqlite3.Error:
-        return {}
-    finally:
-        conn.close()
-    return found
-
-
-_OWN = f"SELECT * FROM config WHERE name IN ({', '.join('?' * len(config.FIELDS))})"
-_UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)
-"""What a value raises that something else than `set_value` put there."""

@@ -3,14 +3,15 @@
 `send` runs in hooks: what it needs is little, and nothing else is imported.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sqlite3
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -20,6 +21,8 @@ from agentmon.commands.options import (
     clear_errors,
     complain,
     data_dir_option,
+    data_path,
+    data_path_option,
     json_option,
     now,
     print_json,
@@ -30,6 +33,8 @@ from agentmon.commands.options import (
 from agentmon.core.text import clean
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agentmon.collab.mail import Mail
     from agentmon.collab.messaging import MessagingSystem
 
@@ -68,7 +73,7 @@ def agent_option(fn: F) -> F:
 @click.option("--context", metavar="JSON", help="What was understood: a text, or JSON.")
 @click.option("--form", is_flag=True, help="BODY is a whole message as JSON.")
 @url_option
-@data_dir_option
+@data_path_option
 @json_option
 def send(
     words: tuple[str, ...],
@@ -84,7 +89,7 @@ def send(
     context: str | None,
     form: bool,
     url: str | None,
-    data_dir: Path | None,
+    data_dir: str | None,
     as_json: bool,
 ) -> None:
     """Send BODY (or standard input) to the agent TO; "*" is everybody. Prints the message's id.
@@ -98,16 +103,18 @@ def send(
     agentmon send --reply-to 6f1c "thanks" --ack
     """
     from agentmon.collab import sending
+    from agentmon.collab.form import LIMIT_BYTES
 
     if form and (
         more or thread or reply_to or subject or type_ or priority or ack or work or context
     ):
         raise click.UsageError("with --form everything is in the message")
     to, rest = _receivers(words, more, has_place=bool(more or thread or reply_to or form))
-    loaded = _settings(data_dir, url)
-    limit = loaded.settings.messages.max_size
+    loaded = _settings(None if data_dir is None else data_dir or ".", url)
+    limit = cast("int", loaded.given.get("messages.max_size", LIMIT_BYTES))
     body = _body(rest, limit)
-    with _writing(config.data_dir(loaded.settings, os.environ)) as (conn, where):
+    where = data_path(loaded)
+    with _writing(where) as conn:
         if form:
             message = _object(body)
             name = agent or str(message.get("from") or _me(loaded))
@@ -123,7 +130,7 @@ def send(
                 "work_completed": _json_or_text(work),
                 "context_understanding": _json_or_text(context),
             }
-        if not loaded.settings.redis.url:
+        if not loaded.given.get("redis.url"):
             mail = sending.send(conn, name, to, message, limit_bytes=limit)
         else:
             mail = _send_over(loaded.settings, where, name, to, message)
@@ -174,7 +181,7 @@ def _json_or_text(text: str | None) -> object:
 
 def _me(loaded: config.Loaded) -> str:
     """Who speaks where nobody is named."""
-    return loaded.settings.messages.agent or os.environ.get("USER") or "user"
+    return str(loaded.given.get("messages.agent") or os.environ.get("USER") or "user")
 
 
 def _the_id(conn: sqlite3.Connection, start: str | None) -> str | None:
@@ -191,29 +198,28 @@ def _the_id(conn: sqlite3.Connection, start: str | None) -> str | None:
     return found[0] if found else _sound(start)
 
 
-def _settings(data_dir: Path | None, url: str | None) -> config.Loaded:
+def _settings(data_dir: str | os.PathLike[str] | None, url: str | None) -> config.Loaded:
     return settings(
         store__data_dir=None if data_dir is None else str(data_dir), redis__url=url or None
     )
 
 
 def _send_over(
-    known: config.Settings, where: Path, name: str, to: list[str] | None, message: Any
-) -> "Mail":
-    from agentmon.collab.messaging import MessagingSystem
+    known: config.Settings, where: str, name: str, to: list[str] | None, message: Any
+) -> Mail:
+    from pathlib import Path
 
-    async def send_message(system: MessagingSystem) -> "Mail":
+    async def send_message(system: MessagingSystem) -> Mail:
         mail = await system.send_message(to, message)
         if system.trouble is not None:
             complain(f"it waits in the store until the server takes it: {system.trouble}")
         return mail
 
-    return _over(known, where, name, send_message)
+    return _over(known, Path(where), name, send_message)
 
 
 def _fetch(known: config.Settings, where: Path, name: str) -> None:
     """Brings what waits for an agent on the server; where that is down, what is here is shown."""
-    from agentmon.collab.messaging import MessagingSystem
 
     async def fetch(system: MessagingSystem) -> None:
         await system.inbox(limit=1)
@@ -227,7 +233,7 @@ def _over(
     known: config.Settings,
     where: Path,
     name: str,
-    fn: "Callable[[MessagingSystem], Coroutine[Any, Any, T]]",
+    fn: Callable[[MessagingSystem], Coroutine[Any, Any, T]],
 ) -> T:
     """Runs fn with an agent's messages by the server. Raises Failure for a wrong address."""
     import asyncio
@@ -253,7 +259,7 @@ def _over(
         raise Failure(f"redis.url: {problem}") from problem
 
 
-def _print_sent(mail: "Mail", as_json: bool) -> None:
+def _print_sent(mail: Mail, as_json: bool) -> None:
     if as_json:
         from agentmon.collab.mail import as_json as of_mail
 
@@ -263,20 +269,20 @@ def _print_sent(mail: "Mail", as_json: bool) -> None:
 
 
 @contextmanager
-def _writing(where: Path) -> Generator[tuple[sqlite3.Connection, Path], None, None]:
+def _writing(where: str | os.PathLike[str]) -> Generator[sqlite3.Connection, None, None]:
     """The store, open for writing; what goes wrong is one sentence. Raises Failure."""
     from agentmon.store import db
 
     with _clear(where):
         conn = db.create(where)
         try:
-            yield conn, where
+            yield conn
         finally:
             conn.close()
 
 
 @contextmanager
-def _clear(where: Path) -> Generator[None, None, None]:
+def _clear(where: str | os.PathLike[str]) -> Generator[None, None, None]:
     from agentmon.collab.form import MessageError
     from agentmon.store import db
 
@@ -320,7 +326,8 @@ def inbox(
     from agentmon.store import db
 
     loaded = _settings(data_dir, url)
-    with _writing(config.data_dir(loaded.settings, os.environ)) as (conn, where):
+    where = config.data_dir(loaded.settings, os.environ)
+    with _writing(where) as conn:
         name = form.agent_name(_sound(agent or _me(loaded)), "agent")
         if loaded.settings.redis.url:
             _fetch(loaded.settings, where, name)

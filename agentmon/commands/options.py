@@ -1,20 +1,23 @@
 """What the commands share: options, settings, output, and errors as one sentence."""
 
+from __future__ import annotations
+
 import os
-import signal
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from agentmon import config
 from agentmon.core.text import clean, json_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,12 +39,27 @@ def now() -> float:
     return time.time()
 
 
+class _Folder(click.Path):
+    """A folder, as a `Path`: a command that is not given one does not import `pathlib` for it."""
+
+    def coerce_path_result(self, value: str | os.PathLike[str]) -> Any:
+        from pathlib import Path
+
+        return Path(value)
+
+
 def data_dir_option(fn: F) -> F:
-    return click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where the store is (default: $XDG_DATA_HOME/agentmon).",
-    )(fn)
+    return _data_dir(_Folder(file_okay=False))(fn)
+
+
+def data_path_option(fn: F) -> F:
+    """The same, as a text, for what must be quick."""
+    return _data_dir(click.Path(file_okay=False))(fn)
+
+
+def _data_dir(kind: click.Path) -> Callable[[F], F]:
+    about = "Where the store is (default: $XDG_DATA_HOME/agentmon)."
+    return click.option("--data-dir", type=kind, help=about)
 
 
 def json_option(fn: F) -> F:
@@ -107,13 +125,18 @@ def settings(**overrides: object) -> config.Loaded:
 def load(given: Mapping[str, object]) -> config.Loaded:
     """Settings with what agents share in the store that they name. Raises ConfigError."""
     loaded = config.load(given, os.environ)
-    where = config.data_dir(loaded.settings, os.environ)
-    if not (where / "agentmon.db").exists():  # nothing to import for that
+    where = data_path(loaded)
+    if not os.path.exists(os.path.join(where, "agentmon.db")):  # nothing to import for that
         return loaded
-    from agentmon.collab.settings import shared
+    from agentmon.collab.shared import shared
 
     said = shared(where)
     return config.load(given, os.environ, said) if said else loaded
+
+
+def data_path(loaded: config.Loaded) -> str:
+    """The folder of the store, as a text."""
+    return config.data_path(str(loaded.given.get("store.data_dir", "")), os.environ)
 
 
 def utf8_output() -> None:
@@ -205,6 +228,7 @@ def redactor(no_redact: bool) -> Callable[[str], str]:
 @contextmanager
 def ends_on_sigterm(code: int = 0) -> Generator[None, None, None]:
     """Ends on SIGTERM, cleaning up: with exit code 0 what goes on until it is told to stop."""
+    import signal
 
     def end(number: int, frame: object) -> None:
         del number, frame

@@ -5,27 +5,29 @@ A value comes from a flag, else the environment (`AGENTMON_HEALTH__STALLED_AFTER
 settings: parsing, `agentmon config` and the warnings about unknown keys all read it.
 """
 
+from typing import TYPE_CHECKING
+
 from agentmon.config.loading import ConfigError, Loaded, load, nearest, rows
-from agentmon.config.places import capture_dir, config_file, data_dir, state_dir
-from agentmon.config.table import (
-    FIELDS,
-    Attention,
-    Capture,
-    Discover,
-    Follow,
-    Health,
-    Messages,
-    Metrics,
-    Redis,
-    Retention,
-    Search,
-    Setting,
-    Settings,
-    Store,
-    Ui,
-    env_name,
-)
+from agentmon.config.places import capture_dir, config_file, data_dir, data_path, state_dir
+from agentmon.config.table import FIELDS, Setting, env_name
 from agentmon.config.values import days, duration, size
+
+if TYPE_CHECKING:
+    from agentmon.config.settings import (
+        Attention,
+        Capture,
+        Discover,
+        Follow,
+        Health,
+        Messages,
+        Metrics,
+        Redis,
+        Retention,
+        Search,
+        Settings,
+        Store,
+        Ui,
+    )
 
 __all__ = [
     "FIELDS",
@@ -48,6 +50,7 @@ __all__ = [
     "capture_dir",
     "config_file",
     "data_dir",
+    "data_path",
     "days",
     "duration",
     "env_name",
@@ -57,3 +60,12 @@ __all__ = [
     "size",
     "state_dir",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """The typed settings, imported when one is named."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from agentmon.config import settings
+
+    return getattr(settings, name)

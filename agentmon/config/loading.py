@@ -1,22 +1,37 @@
 """What every setting is, and where that came from: the strongest origin that has it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import cast
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
-import msgspec
-from msgspec import Struct
+from agentmon.config.places import FILE_NAME, config_path
+from agentmon.config.table import ENV_PREFIX, FIELDS, env_name
 
-from agentmon.config.places import FILE_NAME, config_file
-from agentmon.config.table import ENV_PREFIX, FIELDS, Settings, env_name
+if TYPE_CHECKING:
+    from agentmon.config.settings import Settings
 
 
-class Loaded(Struct, frozen=True):
-    """Settings, where each came from by dotted key, and what was odd on the way."""
+class Loaded:
+    """The values that were given by dotted key, where each setting came from, and what was odd on
+    the way. `settings` has the defaults as well."""
 
-    settings: Settings
-    origins: dict[str, str]
-    warnings: list[str]
+    def __init__(
+        self, given: Mapping[str, object], origins: Mapping[str, str], warnings: list[str]
+    ) -> None:
+        self.given = given
+        self.origins = origins
+        self.warnings = warnings
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Every setting, typed."""
+        from msgspec import convert
+
+        from agentmon.config.settings import Settings
+
+        return convert(_nested(self.given), Settings)
 
 
 class ConfigError(Exception):
@@ -41,7 +56,7 @@ def load(
     Raises ConfigError for a value that cannot be used and a file that cannot be read. A shared one
     that cannot be used is a warning: whoever set it must not stop us.
     """
-    path = config_file(environ)
+    path = config_path(environ)
     from_file, warnings = _read_file(path)
     from_env = {key: environ[env_name(key)] for key in FIELDS if environ.get(env_name(key))}
     warnings += _unknown_variables(environ)
@@ -63,7 +78,7 @@ def load(
                 named = f"{origin} {env_name(key)}" if layer is from_env else origin
                 origins[key] = named
                 values[key] = _parse(key, value, named)
-    return Loaded(msgspec.convert(_nested(values), Settings), origins, warnings)
+    return Loaded(values, origins, warnings)
 
 
 def _parse(key: str, value: object, origin: str) -> object:
@@ -85,10 +100,11 @@ def _nested(values: Mapping[str, object]) -> dict[str, object]:
     return tree
 
 
-def _read_file(path: Path) -> tuple[dict[str, object], list[str]]:
+def _read_file(path: str) -> tuple[dict[str, object], list[str]]:
     """The known keys of the file, and a warning for each other one. No file is no settings."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
         import tomllib  # not needed where there is no file
 
         tree = tomllib.loads(data.decode())
@@ -96,7 +112,7 @@ def _read_file(path: Path) -> tuple[dict[str, object], list[str]]:
         return {}, []
     except (OSError, ValueError, RecursionError) as problem:  # ValueError: not UTF-8, not TOML
         reason = problem.strerror if isinstance(problem, OSError) else str(problem)
-        raise ConfigError(FILE_NAME, str(path), "file", f"cannot be read: {reason}") from None
+        raise ConfigError(FILE_NAME, path, "file", f"cannot be read: {reason}") from None
     known: dict[str, object] = {}
     warnings: list[str] = []
     for key, value in _flat(tree):
@@ -140,7 +156,9 @@ def nearest(name: str, known: Mapping[str, object]) -> str:
 
 def rows(loaded: Loaded) -> list[dict[str, object]]:
     """Each setting with its value, origin and meaning, for `agentmon config`."""
-    tree = msgspec.to_builtins(loaded.settings)
+    from msgspec import to_builtins
+
+    tree = to_builtins(loaded.settings)
     found: list[dict[str, object]] = []
     for key, setting in FIELDS.items():
         value: object = tree

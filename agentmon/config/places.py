@@ -1,44 +1,40 @@
-"""The folders agentmon uses."""
+"""The folders agentmon uses. As texts for who has no time to import `pathlib`."""
+
+from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from agentmon.config.table import Settings
+from agentmon.folders import usual
 
-APP = "agentmon"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agentmon.config.settings import Settings
+
 FILE_NAME = "config.toml"
 
 
-def _usual(kind: str) -> Path:
-    """Where this system keeps such things; imported when it is asked: a command has no time."""
-    import platformdirs
-
-    found = {
-        "config": platformdirs.user_config_path,
-        "data": platformdirs.user_data_path,
-        "state": platformdirs.user_state_path,
-    }
-    return found[kind](APP)
+def config_path(environ: Mapping[str, str]) -> str:
+    """`$XDG_CONFIG_HOME/agentmon/config.toml`, or where the system keeps settings."""
+    return os.path.join(usual("CONFIG", environ), FILE_NAME)
 
 
-def _xdg(variable: str, environ: Mapping[str, str] | None, fallback: Callable[[], Path]) -> Path:
-    """The XDG folder, on every system; the specification ignores relative paths."""
-    base = (os.environ if environ is None else environ).get(variable, "")
-    return Path(base) / APP if os.path.isabs(base) else fallback()
+def data_path(chosen: str, environ: Mapping[str, str]) -> str:
+    """The folder of the store: the one that was chosen, else `$XDG_DATA_HOME/agentmon`."""
+    return os.path.expanduser(chosen) if chosen else usual("DATA", environ)
 
 
 def config_file(environ: Mapping[str, str] | None = None) -> Path:
-    """`$XDG_CONFIG_HOME/agentmon/config.toml`, or where the system keeps settings."""
-    folder = _xdg("XDG_CONFIG_HOME", environ, lambda: _usual("config"))
-    return folder / FILE_NAME
+    """The file of the settings."""
+    return _path(config_path(_given(environ)))
 
 
 def data_dir(settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> Path:
     """The folder of the store: the setting, else `$XDG_DATA_HOME/agentmon`."""
-    if settings is not None and settings.store.data_dir:
-        return Path(settings.store.data_dir).expanduser()
-    return _xdg("XDG_DATA_HOME", environ, lambda: _usual("data"))
+    chosen = "" if settings is None else settings.store.data_dir
+    return _path(data_path(chosen, _given(environ)))
 
 
 def capture_dir(settings: Settings | None = None, environ: Mapping[str, str] | None = None) -> Path:
@@ -47,10 +43,20 @@ def capture_dir(settings: Settings | None = None, environ: Mapping[str, str] | N
     `capture.hook.folder` says the same without the settings.
     """
     if settings is not None and settings.capture.folder:
-        return Path(settings.capture.folder).expanduser()
+        return _path(os.path.expanduser(settings.capture.folder))
     return state_dir(environ) / "capture"
 
 
 def state_dir(environ: Mapping[str, str] | None = None) -> Path:
     """The folder of agentmon's own log: `$XDG_STATE_HOME/agentmon`."""
-    return _xdg("XDG_STATE_HOME", environ, lambda: _usual("state"))
+    return _path(usual("STATE", _given(environ)))
+
+
+def _given(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if environ is None else environ
+
+
+def _path(text: str) -> Path:
+    from pathlib import Path
+
+    return Path(text)

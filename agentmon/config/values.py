@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d|)")
+_DURATION = r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d|)"
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
@@ -17,7 +17,7 @@ def duration(value: object) -> float:
     seconds = 0.0
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value) if 0 < value < 1e12 else 0.0
-    elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+    elif isinstance(value, str) and (match := re.fullmatch(_DURATION, value.strip())):
         seconds = float(match[1]) * _SECONDS[match[2]]
     if not 0.0 < seconds < 1e12:
         raise ValueError('a time above zero is needed: seconds such as 30, or "90s", "10m", "2h"')
@@ -25,21 +25,21 @@ def duration(value: object) -> float:
 
 
 _OFF = frozenset({"", "0", "off", "no", "none"})
-_DAYS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:d|days?|)")
+_DAYS = r"(\d+(?:\.\d*)?|\.\d+)\s*(?:d|days?|)"
 
 
 def days(value: object) -> float:
     """Days of 30, "30" or "30d"; 0 and "off" are 0. Raises ValueError with a reason."""
     if isinstance(value, str):
         word = value.strip().lower()
-        match = _DAYS.fullmatch(word)
+        match = re.fullmatch(_DAYS, word)
         value = 0 if word in _OFF else float(match[1]) if match else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
         raise ValueError("a number of days is needed, such as 30 or 0.5")
     return float(value)
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([kmgt])i?b?|b|)")
+_SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([kmgt])i?b?|b|)"
 _BYTES = {None: 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -47,7 +47,7 @@ def size(value: object) -> int:
     """Bytes of 1048576, "500MB" or "2g"; a KB is 1,024 bytes; "off" is 0. Raises ValueError."""
     if isinstance(value, str):
         word = value.strip().lower()
-        match = _SIZE.fullmatch(word)
+        match = re.fullmatch(_SIZE, word)
         value = 0 if word in _OFF else float(match[1]) * _BYTES[match[2]] if match else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 62:
         raise ValueError('a size is needed: bytes, or "500MB", "2GB"')

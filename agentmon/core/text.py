@@ -9,8 +9,7 @@ Widths are terminal cells, as the Unicode tables of the interpreter have them.
 
 import json
 import re
-import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 
 ELLIPSIS = "…"
 
@@ -23,19 +22,20 @@ _INVISIBLE = (
 )
 _PICTOGRAPH = "\u203c-\u3299\U0001f000-\U0001faff"
 
-_UNSAFE_LINES = re.compile(f"[\x00-\x09\x0b-\x1f{_INVISIBLE}]")
-_UNSAFE = re.compile(f"[\x00-\x1f{_INVISIBLE}]")
-_UNSAFE_JSON = re.compile(
-    "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
-)
+_UNSAFE_LINES = f"[\x00-\x09\x0b-\x1f{_INVISIBLE}]"
+_UNSAFE = f"[\x00-\x1f{_INVISIBLE}]"
+_UNSAFE_JSON = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
 # Emoji spelled with selectors and joiners: terminals disagree on their width, so the parts stand
 # side by side. Alone and between pictographs these two hide nothing.
-_EMOJI_GLUE = re.compile(
+_EMOJI_GLUE = (
     f"(?<![{_INVISIBLE}\\s])[\ufe0e\ufe0f](?![\ufe00-\ufe0f\U000e0100-\U000e01ef])"
     f"|(?<=[{_PICTOGRAPH}\ufe0f])\u200d(?=[{_PICTOGRAPH}])"
 )
 _SPACES = re.compile(r"[ \t\r\n\v\f]+")
 _WORDS = re.compile(r" +|[^ ]+")
+
+_compiled = cache(re.compile)
+"""Such patterns take milliseconds to compile: when they are needed, which is seldom."""
 
 
 def clean(text: str, *, tabs: int = 4, newline: bool = True) -> str:
@@ -49,21 +49,25 @@ def clean(text: str, *, tabs: int = 4, newline: bool = True) -> str:
     The output has no control character but line feeds. Cleaning it again changes nothing. Text
     that is clean already comes back as the same object.
     """
-    unsafe = _UNSAFE_LINES if newline else _UNSAFE
+    if text.isascii() and text.isprintable():
+        return text
+    unsafe = _compiled(_UNSAFE_LINES if newline else _UNSAFE)
     if unsafe.search(text) is None:
         return text
     if tabs > 0 and "\t" in text:
         lines = text.split("\n") if newline else [text]
         text = "\n".join(_expand(line, tabs) for line in lines)
     if not text.isascii():
-        text = _EMOJI_GLUE.sub("", text)
+        text = _compiled(_EMOJI_GLUE).sub("", text)
     return unsafe.sub(_sign, text)
 
 
 def clean_json(text: str) -> str:
     """JSON whose strings hold nothing that a terminal would obey or reorder: such characters are
     spelled as escapes, so it means the same."""
-    return _UNSAFE_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _compiled(_UNSAFE_JSON).sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def json_text(value: object, indent: int | None = None) -> str:
@@ -105,6 +109,8 @@ def _width(char: str) -> int:
     # Medial and final Hangul letters and skin tones join the character before them.
     if 0x1160 <= code <= 0x11FF or 0xD7B0 <= code <= 0xD7FF or 0x1F3FB <= code <= 0x1F3FF:
         return 0
+    import unicodedata  # where a text is not ASCII
+
     if unicodedata.category(char) in ("Mn", "Me", "Mc", "Cc"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1

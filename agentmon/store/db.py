@@ -3,17 +3,21 @@
 Errors a person can act on are `StoreError`, each one sentence.
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import os
 import re
 import sqlite3
 import time
-from collections.abc import Generator
-from pathlib import Path
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
-from agentmon.assets import asset
-from agentmon.store.migrations import MIGRATIONS, statements
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    Folder = str | os.PathLike[str]
 
 SCHEMA_VERSION = 4
 DB_NAME = "agentmon.db"
@@ -37,27 +41,28 @@ def database(data_dir: Path) -> Path:
     return data_dir / DB_NAME
 
 
-def make_folder(data_dir: Path) -> None:
+def make_folder(data_dir: Folder) -> None:
     """Makes the data folder, for its owner only. Raises StoreError."""
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(data_dir, mode=0o700, exist_ok=True)
     except OSError as problem:
         raise StoreError(cannot(data_dir, "write to", problem)) from problem
 
 
-def create(data_dir: Path) -> sqlite3.Connection:
+def create(data_dir: Folder) -> sqlite3.Connection:
     """Opens the store for writing, making or migrating it first.
 
     Raises StoreError: not writable, not a database, newer than this program.
     """
     make_folder(data_dir)
+    path = os.path.join(data_dir, DB_NAME)
     try:
-        conn = _connect(database(data_dir))
+        conn = _connect(path)
     except (OSError, sqlite3.Error) as problem:
         raise StoreError(cannot(data_dir, "write to", problem)) from problem
     try:
         _prepare(conn)
-        os.chmod(database(data_dir), 0o600)
+        os.chmod(path, 0o600)
     except sqlite3.Error as problem:
         conn.close()
         raise StoreError(cannot(data_dir, "use", problem)) from problem
@@ -69,11 +74,11 @@ def create(data_dir: Path) -> sqlite3.Connection:
     return conn
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    if not path.exists():
+def _connect(path: str) -> sqlite3.Connection:
+    if not os.path.exists(path):
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     conn = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    if not path.stat().st_size:
+    if not os.stat(path).st_size:
         conn.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heard before the first table is made
     conn.execute("PRAGMA journal_mode = WAL")
     _tune(conn)
@@ -91,6 +96,10 @@ def _tune(conn: sqlite3.Connection) -> None:
 def _prepare(conn: sqlite3.Connection) -> None:
     """A fresh database gets the schema, an older one its migrations, a newer one is refused."""
     version = version_of(conn)
+    if version == SCHEMA_VERSION:
+        return
+    from agentmon.store.migrations import MIGRATIONS  # seldom needed
+
     if version is not None and version > SCHEMA_VERSION:
         raise StoreError(
             f"the store was written by a newer agentmon (schema {version}, this one knows "
@@ -99,7 +108,7 @@ def _prepare(conn: sqlite3.Connection) -> None:
     if version is None:
         with transaction(conn):
             if version_of(conn) is None:
-                for statement in statements(asset("schema.sql").read_text("utf-8")):
+                for statement in _schema():
                     conn.execute(statement)
                 _set_version(conn, SCHEMA_VERSION)
         return
@@ -122,12 +131,16 @@ def _drop_views(conn: sqlite3.Connection) -> None:
 
 
 def _create_views(conn: sqlite3.Connection) -> None:
-    for statement in statements(asset("schema.sql").read_text("utf-8")):
-        if _COMMENT.sub("", statement).lstrip().startswith("CREATE VIEW"):
+    for statement in _schema():
+        if re.sub(r"--[^\n]*", "", statement).lstrip().startswith("CREATE VIEW"):
             conn.execute(statement)
 
 
-_COMMENT = re.compile(r"--[^\n]*")
+def _schema() -> Iterator[str]:
+    from agentmon.assets import asset
+    from agentmon.store.migrations import statements
+
+    return statements(asset("schema.sql").read_text("utf-8"))
 
 
 def _set_version(conn: sqlite3.Connection, version: int) -> None:
@@ -145,10 +158,10 @@ def version_of(conn: sqlite3.Connection) -> int | None:
     return int(version) if version is not None else None
 
 
-def open_reading(data_dir: Path) -> sqlite3.Connection:
+def open_reading(data_dir: Folder) -> sqlite3.Connection:
     """Opens the store for reading only. Raises StoreError where there is none to read."""
-    path = database(data_dir)
-    if not path.is_file():
+    path = os.path.join(data_dir, DB_NAME)
+    if not os.path.isfile(path):
         raise StoreError(f"there is no store in {data_dir} yet: run `agentmon ingest PATH` first")
     conn: sqlite3.Connection | None = None
     try:
@@ -166,17 +179,19 @@ def open_reading(data_dir: Path) -> sqlite3.Connection:
     return conn
 
 
-def reading_uri(path: Path) -> str:
+def reading_uri(path: Folder) -> str:
     """Read-only; `immutable` where the folder can't be written, since WAL would need it to be."""
-    quoted = str(path.resolve()).replace("?", "%3f").replace("#", "%23")
-    extra = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
+    quoted = os.path.realpath(path).replace("?", "%3f").replace("#", "%23")
+    extra = "" if os.access(os.path.dirname(path) or ".", os.W_OK) else "&immutable=1"
     return f"file:{quoted}?mode=ro{extra}"
 
 
-def cannot(data_dir: Path, what: str, problem: Exception) -> str:
+def cannot(data_dir: Folder, what: str, problem: Exception) -> str:
     """One sentence: what can't be done with the store, and why."""
+    from pathlib import Path
+
     reason = problem.strerror if isinstance(problem, OSError) else str(problem)
-    return f"cannot {what} the store in {data_dir}: {reason}"
+    return f"cannot {what} the store in {Path(data_dir)}: {reason}"
 
 
 @contextlib.contextmanager

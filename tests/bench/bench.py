@@ -1,6 +1,7 @@
 """What every row is measured with: a scratch folder, logs made once, fresh processes."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,24 @@ class Bench:
             environ["PYTHONPYCACHEPREFIX"] = str(self.folder / "bytecode")
         return environ
 
+    def run(self, command: Sequence[str], given: bytes = b"") -> Sample:
+        """A command from its start to its end, with something on its standard input. Raises
+        RuntimeError where it fails."""
+        begun, before = time.perf_counter(), _children()
+        done = subprocess.run(
+            command,
+            input=given,
+            env=self.environ(),
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        sample = Sample(_children() - before, time.perf_counter() - begun)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}")
+        return sample
+
     def step(self, name: str, *arguments: object) -> Sample:
         """Runs a step of `tests.bench.steps` in a fresh process. Raises RuntimeError."""
         command = [sys.executable, "-m", "tests.bench.steps", name, *map(str, arguments)]
@@ -100,6 +119,12 @@ class Bench:
             last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise RuntimeError(f"{name} ended with {done.returncode}: {' '.join(last)}")
         return msgspec.json.decode(done.stdout.splitlines()[-1], type=Sample)
+
+
+def _children() -> float:
+    """Seconds of CPU, user and system, of all processes that were waited for so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def in_turn(variants: Mapping[str, Callable[[], Sample]], times: int) -> dict[str, Sample]:

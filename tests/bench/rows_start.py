@@ -3,13 +3,14 @@
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from tests.bench.bench import Bench, Sample, in_turn
 from tests.bench.screen import Screen
-from tests.bench.table import Line, Row, at_most, equal, soon
+from tests.bench.table import Line, Row, at_most, equal, short, soon
 
+HOOK_SECONDS = 0.06
+HOOK = b'{"session_id": "s1", "hook_event_name": "PreToolUse", "tool_name": "Bash"}'
 FRAME_SECONDS = 0.5
 RESTART_SECONDS = 1.5
 EXTRA_READ_MIB = 2.0
@@ -34,37 +35,30 @@ def agentmon(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "agentmon", *map(str, arguments)]
 
 
-# -- version
+# -- what is over at once
 
 
 def version(bench: Bench) -> Row:
-    """`--version` against an interpreter that does nothing, and what it imports."""
+    """`--version` and what clients call on every turn, against an interpreter that does nothing;
+    and what the version imports."""
     found = in_turn(
         {
-            "nothing": lambda: _run(bench, [sys.executable, "-c", "pass"]),
-            "version": lambda: _run(bench, agentmon("--version")),
+            "nothing": lambda: bench.run([sys.executable, "-c", "pass"]),
+            "agentmon --version": lambda: bench.run(agentmon("--version")),
+            "agentmon hook": lambda: bench.run(agentmon("hook", "claude"), HOOK),
         },
-        7,
+        15,
     )
     imported = _imported(bench)
     shown = ", ".join(sorted(name for name in imported if name.partition(".")[0] == "textual")[:3])
-    nothing, wall = found["nothing"].wall, found["version"].wall
     return Row(
         "version",
         [
-            Line(
-                "agentmon --version",
-                f"{wall * 1000:.0f} ms wall, {wall / nothing:.1f}x `python -c pass`",
-            ),
+            short("agentmon --version", found),
+            short("agentmon hook", found, HOOK_SECONDS),
             equal("Textual is not imported", not shown, shown or f"{len(imported)} modules"),
         ],
     )
-
-
-def _run(bench: Bench, command: list[str]) -> Sample:
-    begun = time.perf_counter()
-    subprocess.run(command, env=bench.environ(), cwd=bench.folder, capture_output=True, check=True)
-    return Sample(0.0, time.perf_counter() - begun)
 
 
 def _imported(bench: Bench) -> set[str]:

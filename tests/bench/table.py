@@ -1,9 +1,11 @@
 """What a row reports, and how the table looks."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
+
+from tests.bench.bench import Sample
 
 
 class Line(Struct):
@@ -47,6 +49,26 @@ def soon(what: str, seconds: float, limit: float, minimal: float) -> Line:
     bound = f"≤ {limit:g} s, or {limit / NOMINAL:.2f}x"
     is_ok = seconds <= limit or seconds / minimal <= limit / NOMINAL
     return Line(what, shown, bound, is_ok, seconds)
+
+
+PYTHON = 0.02
+"""Seconds that `python -c pass` takes on that machine."""
+
+
+def short(what: str, found: Mapping[str, Sample], limit: float | None = None) -> Line:
+    """A process that is over at once, `found[what]`, held against `found["nothing"]`, Python's own
+    start and end in the same minute: both by the clock and in CPU."""
+    ours, bare = found[what], found["nothing"]
+    times, of_cpu = ours.wall / bare.wall, ours.cpu / bare.cpu
+    shown = (
+        f"{ours.wall * 1000:.0f} ms, {times:.1f}x `python -c pass` ({bare.wall * 1000:.0f} ms);"
+        f" {ours.cpu * 1000:.0f} ms of CPU, {of_cpu:.1f}x"
+    )
+    if limit is None:
+        return Line(what, shown)
+    most = limit / PYTHON
+    is_ok = ours.wall <= limit or max(times, of_cpu) <= most
+    return Line(what, shown, f"≤ {limit * 1000:g} ms, or {most:.1f}x", is_ok, ours.wall)
 
 
 def equal(what: str, is_equal: bool, shown: str) -> Line:
