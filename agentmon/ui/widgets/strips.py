@@ -1,36 +1,21 @@
 """Widgets that are lines: drawn on demand, repainted where what they show has changed."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual import getters
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
 from agentmon.core.text import clean
 from agentmon.report.table import in_ascii
+from agentmon.ui.host import Host
 from agentmon.ui.parts import BLANK, Line
-
-ROLES = (
-    "success",
-    "accent",
-    "primary",
-    "secondary",
-    "warning",
-    "error",
-    "text-muted",
-    "text-disabled",
-    "strong",
-    "rule",
-    "rule-focus",
-    "title",
-    "title-focus",
-    "cursor",
-    "cursor-blurred",
-    "match",
-)
+from agentmon.ui.widgets.ink import ROLES, Ink
 
 
 @dataclass(frozen=True)
@@ -46,13 +31,15 @@ class LineWidget(Widget):
     """Remembers the face of each painted line; `sync` repaints those that differ now."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"line--{role}" for role in ROLES}
+
+    app = getters.app(Host)
 
     def __init__(self, *, id: str, ascii_only: bool = False) -> None:
         super().__init__(id=id)
         self.ascii_only = ascii_only
         self._faces: dict[int, Face] = {}
         self._measured: Size | None = None
+        self._ink: Ink | None = None
 
     @property
     def size(self) -> Size:
@@ -67,13 +54,22 @@ class LineWidget(Widget):
         """Repaints the lines whose face changed since they were painted."""
         if not self.is_mounted or not self.display:
             return
-        self._measured = width, height = super().size
-        try:
+        with self._of_a_size() as (width, height):
             for y, painted in list(self._faces.items()):
                 if y < height and self.face(y) != painted:
                     self.refresh(Region(0, y, width, 1))
+
+    @contextmanager
+    def _of_a_size(self) -> Generator[Size, None, None]:
+        self._measured = super().size
+        try:
+            yield self._measured
         finally:
             self._measured = None
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        with self._of_a_size():
+            return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         face = self.face(y)
@@ -81,15 +77,26 @@ class LineWidget(Widget):
         return self._strip(face)
 
     def _strip(self, face: Face) -> Strip:
-        base = ground = self.rich_style
+        base = ground = self.ink.base
         if face.is_cursor:
-            name = "cursor" if face.is_focused else "cursor-blurred"
-            ground = base + self.get_component_rich_style(f"line--{name}")
+            ground = base + self.ink.style("cursor" if face.is_focused else "cursor-blurred")
         segments = [
             Segment(self._letters(part.text), self._style(part.role, base, ground))
             for part in face.line
         ]
         return Strip(segments).adjust_cell_length(self.size.width, ground)
+
+    @property
+    def ink(self) -> Ink:
+        if self._ink is None:
+            self._ink = Ink(self, self.app.roles)
+        return self._ink
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        ink, self._ink = self._ink, None
+        if ink is not None and ink.is_stale:
+            self.refresh()  # the widget's own styles may be the same in another theme
 
     def _letters(self, text: str) -> str:
         """The last door before the terminal: a text that nobody cleaned is cleaned here."""
@@ -99,7 +106,7 @@ class LineWidget(Widget):
     def _style(self, role: str, base: Style, ground: Style) -> Style:
         if role not in ROLES:
             return ground
-        style = self.get_component_rich_style(f"line--{role}")
+        style = self.ink.style(role)
         if ground is base or role == "match":
             return style
         return style + Style(
