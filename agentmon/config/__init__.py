@@ -10,6 +10,7 @@ from agentmon.config.places import capture_dir, config_file, data_dir, state_dir
 from agentmon.config.table import (
     FIELDS,
     Attention,
+    Balance,
     Capture,
     Discover,
     Follow,
@@ -30,6 +31,7 @@ from agentmon.config.values import days, duration, size
 __all__ = [
     "FIELDS",
     "Attention",
+    "Balance",
     "Capture",
     "ConfigError",
     "Discover",
