@@ -240,6 +240,18 @@ async def test_positions_of_several_lines_are_revised_as_such(feed: StoreFeed) -
     assert (row.question, row.decision) == ("Tabs?\nOr spaces?", "tabs\nfor good")
 
 
+async def test_a_position_of_several_lines_speaks_for_one_agent(feed: StoreFeed) -> None:
+    held = {"web": "tabs\ndocs: spaces", "docs": "tabs"}
+    decisions.decide(
+        feed.store.conn, question="Tabs?", category="a", by="web", positions=held, decision_id="d4"
+    )
+    async with shown(feed, (80, 40)) as screen:
+        await screen.press("D")
+        detail = screen.rows(page_of(screen).decision)
+        at = detail.index("    web: tabs")
+        assert detail[at : at + 3] == ["    web: tabs", "      docs: spaces", "    docs: tabs"]
+
+
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
     async with empty(tmp_path, "D", "agentmon decide") as screen:
         await screen.press("enter", "r", "l", "h", "w", "tab", "tab", "j", "u")

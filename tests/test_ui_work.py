@@ -63,6 +63,15 @@ async def test_little_work_is_not_warned_of(feed: StoreFeed) -> None:
         assert rows(page_of(screen).balance, 2)[0].startswith("api-server")
 
 
+async def test_of_who_only_logged_work_no_busy_time_is_known(feed: StoreFeed) -> None:
+    work(feed.store, "cron", "note", 10, "backup")
+    async with shown(feed, (120, 40)) as screen:
+        await screen.press("W")
+        found = {row.split()[0]: row.split() for row in rows(page_of(screen).balance, 2)}
+        assert "—" in found["cron"]
+        assert "—" not in found["api-server"]
+
+
 async def test_the_largest_share_comes_first_by_each_measure(feed: StoreFeed) -> None:
     async with shown(feed, (120, 40)) as screen:
         await screen.press("W")
