@@ -215,6 +215,29 @@ def test_balance_is_checked(
     assert (found.warning is None) == (not warned)
 
 
+def test_little_work_is_not_judged(conn: sqlite3.Connection) -> None:
+    def check(least: int = analytics.LEAST) -> analytics.Balance:
+        return analytics.check_balance(conn, T0, T0 + DAY, least=least)
+
+    work(conn, "b", T0, "note")
+    for number in range(8):
+        work(conn, "a", T0 + number, "note")
+        assert (check().warning, check().is_little) == (None, True)
+    assert check(9).warning is not None
+    work(conn, "a", T0 + 9, "note")
+    found = check()
+    assert (found.done, found.is_little) == (10, False)
+    assert found.warning is not None
+    assert check(11).warning is None
+
+
+def test_calls_are_work_that_can_be_judged(busy: sqlite3.Connection) -> None:
+    found = analytics.check_balance(busy, T0, T0 + DAY, 50, least=3)
+    assert found.done == 3  # Bash, Read and AskUserQuestion
+    assert found.warning is not None
+    assert analytics.check_balance(busy, T0, T0 + DAY, 50, least=4).is_little
+
+
 def test_the_fair_floor() -> None:
     floors = [round(analytics.fair_floor(agents, 70), 6) for agents in range(6)]
     assert floors == [0, 0, 30, 20, 15, 12]

@@ -82,6 +82,7 @@ def test_every_setting_can_come_from_the_environment_and_from_the_file(
         "search.max_size": "100 MB",
         "search.max_text": "64K",
         "messages.agent": "api",
+        "balance.least": "50",
         "messages.max_size": "2MB",
         "redis.url": "redis://localhost",
         "redis.max_inbox": "100",

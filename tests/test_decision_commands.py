@@ -159,6 +159,9 @@ def test_bad_input_is_one_sentence(store: Path, tmp_path: Path) -> None:
     for args in usage:
         done = CliRunner().invoke(main, [*map(str, args), *map(str, at)])
         assert done.exit_code == 2, done.output
+    for position in ("ada=", "ada= ", "ada=\n"):
+        refused = inside("decide", "x", "--position", "bob=y", "--position", position, *at)
+        assert_one_sentence(refused, "'ada' holds nothing", code=2)
     refused = inside("decide", "x", "--category", "a\nb", *at)
     assert_one_sentence(refused, "category: a control character", code=2)
     assert_one_sentence(inside("decisions", "d9", *at), "no decision that begins with 'd9'")

@@ -271,7 +271,24 @@ def test_history_of_a_category(conn: sqlite3.Connection) -> None:
     told = [(row.decision_id, row.revision, row.changed) for row in rows]
     assert told == [(one.decision_id, 2, ["impact"]), (two.decision_id, 1, []),
                     (one.decision_id, 1, [])]  # fmt: skip
-    assert [row.changed_at for row in decisions.history(conn, "a", before=130.0)] == [110.0, 100.0]
+    last = (130.0, one.decision_id, 2)
+    assert [row.changed_at for row in decisions.history(conn, "a", before=last)] == [110.0, 100.0]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_history_has_each_revision_once_on_its_pages(conn: sqlite3.Connection, limit: int) -> None:
+    """Also where they have the same time: several of one moment stand on both sides of a page."""
+    for _ in range(3):
+        key = some(conn, category="a", now=100.0).decision_id
+        for impact in (4, 5):
+            revise_decision(conn, key, {"impact": impact}, "bob", "x", now=100.0)
+    seen: list[tuple[str, int]] = []
+    before = None
+    while page := decisions.history(conn, "a", limit=limit, before=before):
+        seen += [(row.decision_id, row.revision) for row in page]
+        before = (page[-1].changed_at, page[-1].decision_id, page[-1].revision)
+    assert len(seen) == len(set(seen)) == 9
+    assert seen == [(row.decision_id, row.revision) for row in decisions.history(conn, "a")]
 
 
 SEARCHED = [

@@ -213,6 +213,19 @@ def test_above_the_default_and_below_everything_else() -> None:
     assert flag.origins["health.stalled_after"] == "flag"
 
 
+def test_who_an_agent_is_and_where_things_lie_is_not_shared(conn: sqlite3.Connection) -> None:
+    for name in ("messages.agent", "store.data_dir", "capture.folder"):
+        with pytest.raises(settings.SettingError, match=r"^name: "):
+            settings.set_value(conn, name, "/api", "ada")
+        # one that came into the store otherwise, as from a version before
+        loaded = config.load({}, {"XDG_CONFIG_HOME": "/nowhere"}, {name: ("/api", "ada")})
+        assert loaded.settings == config.Settings()
+        assert loaded.origins[name] == "default"
+        (warning,) = loaded.warnings
+        assert warning.startswith(f"{name} (from store, set by ada) is left: ")
+    assert settings.history(conn) == []
+
+
 @pytest.mark.parametrize(
     "url",
     ["redis://ada@h/0", "redis://:pw@h", "rediss://h/0?password=pw", "redis://h/0?pass%77ord=pw",

@@ -197,7 +197,7 @@ async def test_positions_that_nobody_touched_stay_as_they_are(feed: StoreFeed) -
     async with shown(feed, (80, 40)) as screen:
         await screen.press("D", "r")
         text = form_of(screen).values["positions"]
-        assert text.splitlines()[0] == "team:web: tabs but four wide"
+        assert text.splitlines()[:2] == ["team:web: tabs", "  but four wide"]
         await fill_in(screen, reason="new", positions=f"{text}\ndocs: spaces")
         await screen.press("ctrl+s")
         await sent(screen)
@@ -208,6 +208,48 @@ async def test_positions_that_nobody_touched_stay_as_they_are(feed: StoreFeed) -
     row = decisions.get(feed.store.conn, "d4")
     assert row is not None
     assert row.positions == held | {"docs": "spaces"}
+
+
+async def test_positions_of_several_lines_are_revised_as_such(feed: StoreFeed) -> None:
+    held = {"team:web": "tabs\n\n  but four wide\nalways", " docs": "tabs\nat \x1b[31mtimes"}
+    decisions.decide(
+        feed.store.conn,
+        question="Tabs?\nOr spaces?",
+        category="a",
+        by="web",
+        positions=held,
+        decision="tabs\nfor now",
+        decision_id="d4",
+    )
+    async with shown(feed, (80, 40)) as screen:
+        await screen.press("D", "r")
+        values = form_of(screen).values
+        assert (values["question"], values["decision"]) == ("Tabs?\nOr spaces?", "tabs\nfor now")
+        text = values["positions"]
+        changed = text.replace("four", "eight") + "\n\nada: none\n    of them\n\n"
+        await fill_in(screen, reason="new", positions=changed, decision="tabs\nfor good")
+        await screen.press("ctrl+s")
+        await sent(screen)
+    row = decisions.get(feed.store.conn, "d4")
+    assert row is not None
+    assert row.positions == {
+        "team:web": "tabs\n\n  but eight wide\nalways",
+        " docs": held[" docs"],
+        "ada": "none\n  of them",
+    }
+    assert (row.question, row.decision) == ("Tabs?\nOr spaces?", "tabs\nfor good")
+
+
+async def test_a_position_of_several_lines_speaks_for_one_agent(feed: StoreFeed) -> None:
+    held = {"web": "tabs\ndocs: spaces", "docs": "tabs"}
+    decisions.decide(
+        feed.store.conn, question="Tabs?", category="a", by="web", positions=held, decision_id="d4"
+    )
+    async with shown(feed, (80, 40)) as screen:
+        await screen.press("D")
+        detail = screen.rows(page_of(screen).decision)
+        at = detail.index("    web: tabs")
+        assert detail[at : at + 3] == ["    web: tabs", "      docs: spaces", "    docs: tabs"]
 
 
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:

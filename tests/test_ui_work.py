@@ -6,7 +6,7 @@ import pytest
 
 from agentmon.collab import analytics
 from agentmon.collab.worklog import WorkEvent, WorkFile
-from agentmon.config import Settings, Ui
+from agentmon.config import Balance, Settings, Ui
 from agentmon.ui.screens.work import METRICS, WorkPage
 from agentmon.ui.widgets.strips import LineWidget
 from agentmon.ui.widgets.work import MEASURES, bar, strip, what_of
@@ -53,6 +53,23 @@ async def test_shares_with_the_warning_and_what_was_done(feed: StoreFeed) -> Non
         assert "4f2a9c1d Keep an alias" in events[1]
         assert "…/src/api/file_1.py" in events[3]
         assert events[3].split()[-3:] == ["+11", "-1", "13m"]
+
+
+async def test_little_work_is_not_warned_of(feed: StoreFeed) -> None:
+    settings = Settings(balance=Balance(least=100))
+    async with shown(feed, (120, 40), settings) as screen:
+        await screen.press("W")
+        assert not page_of(screen).warning.display
+        assert rows(page_of(screen).balance, 2)[0].startswith("api-server")
+
+
+async def test_of_who_only_logged_work_no_busy_time_is_known(feed: StoreFeed) -> None:
+    work(feed.store, "cron", "note", 10, "backup")
+    async with shown(feed, (120, 40)) as screen:
+        await screen.press("W")
+        found = {row.split()[0]: row.split() for row in rows(page_of(screen).balance, 2)}
+        assert "—" in found["cron"]
+        assert "—" not in found["api-server"]
 
 
 async def test_the_largest_share_comes_first_by_each_measure(feed: StoreFeed) -> None:

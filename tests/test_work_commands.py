@@ -109,7 +109,7 @@ def test_who_touched_a_file_and_why(store: Path) -> None:
         assert asked(store, "work", "--file", "title.ts", *unmet) == []
 
 
-def test_balance(store: Path) -> None:
+def test_balance(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     value = asked(store, "balance", "--days", "1")
     golden.check("balance", value)
     api, web = value["shares"]
@@ -127,6 +127,11 @@ def test_balance(store: Path) -> None:
     strict = asked(store, "balance", "--days", "1", "--threshold", "55")
     assert strict["warning"].startswith("api does 66% of the work, more than 55%; web (34%)")
     assert "! api does" in said(store, "balance", "--days", "1", "--threshold", "55")
+    monkeypatch.setenv("AGENTMON_BALANCE__LEAST", "22")
+    little = asked(store, "balance", "--days", "1", "--threshold", "55")
+    assert (little["warning"], little["least"]) == (None, 22)
+    words = said(store, "balance", "--days", "1", "--threshold", "55")
+    assert "too little to compare: 21 of 22 events and calls" in words
     later = asked(store, "balance", "--since", "10s")
     assert (later["shares"], later["warning"]) == ([], None)
     assert "nobody did anything" in said(store, "balance", "--since", "10s")

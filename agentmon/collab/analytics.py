@@ -8,7 +8,8 @@ Days are UTC. Everything is computed from the work log and what the sessions the
 an agent's share is what it did of what all did; its share of the work is the mean over those of
 which there are any. With n agents each one's fair share is 100/n, and its *fair floor* is as far
 below that, in proportion, as the weaker of two is at the threshold: 100/n · (100 - threshold)/50,
-never more than the fair share. At 70 that is 30 % of two, 20 % of three, 15 % of four.
+never more than the fair share. At 70 that is 30 % of two, 20 % of three, 15 % of four. Of little
+work shares say little: nobody is warned of before all together did `LEAST` things.
 """
 
 import sqlite3
@@ -29,6 +30,8 @@ METRICS = (*work_sums.METRICS, *CORE)
 """Daily metrics that `rebuild` writes."""
 DIMENSIONS = ("events", "commits", "lines", "tool_calls", "busy_seconds", "tokens")
 DAY = 86_400.0
+LEAST = 10
+"""Work events and tool calls of all agents; of fewer, one more or less is over 10 % of the work."""
 
 
 class Share(Struct):
@@ -51,7 +54,7 @@ class Share(Struct):
 class Balance(Struct):
     """Who did how much, the most first; `warning` None: it is fair, or there is nobody to compare.
 
-    `floor` and `threshold` are None where nothing was checked."""
+    `floor`, `threshold` and `least` are None where nothing was checked."""
 
     since: float
     until: float
@@ -59,6 +62,18 @@ class Balance(Struct):
     warning: str | None = None
     threshold: float | None = None
     floor: float | None = None
+    least: int | None = None
+    """Things that all together must have done before anybody is warned of."""
+
+    @property
+    def done(self) -> int:
+        """Work events and tool calls of all."""
+        return sum(one.events + one.tool_calls for one in self.shares)
+
+    @property
+    def is_little(self) -> bool:
+        """Whether too little was done for a warning."""
+        return self.least is not None and self.done < self.least
 
 
 class Utilisation(Struct):
@@ -145,12 +160,18 @@ def check_balance(
     threshold: float = 70.0,
     *,
     subagents: bool = False,
+    least: int = LEAST,
 ) -> Balance:
     """The balance, with a warning where one of several agents has more than the threshold (in
-    percent) of the work, or less than its fair floor. One agent, or none, is never warned of."""
+    percent) of the work, or less than its fair floor. One agent, or none, is never warned of.
+
+    Nor is anybody before all together did `least` things, work events and tool calls: who began
+    first has all of the work then, and seconds later it is even. They are counted rather than timed
+    since what is logged from outside has no duration."""
     found = balance(conn, since, until, subagents=subagents)
     found.threshold, found.floor = threshold, fair_floor(len(found.shares), threshold)
-    if len(found.shares) < 2:
+    found.least = least
+    if len(found.shares) < 2 or found.is_little:
         return found
     words = [
         f"{one.agent} does {one.share:.0f}% of the work, more than {threshold:g}%"

@@ -295,11 +295,15 @@ def revisions(conn: sqlite3.Connection, decision_id: str) -> list[Revision]:
 
 
 def history(
-    conn: sqlite3.Connection, category: str, *, limit: int = 100, before: float | None = None
+    conn: sqlite3.Connection,
+    category: str,
+    *,
+    limit: int = 100,
+    before: tuple[float, str, int] | None = None,
 ) -> list[Revision]:
-    """Every revision of every decision that is in a category now, newest first."""
-    until = float("inf") if before is None else before
-    rows = conn.execute(_HISTORY, (category, until, limit))
+    """Every revision of every decision that is in a category now, newest first; `before` is
+    (changed_at, decision_id, revision) of the last one of the page before."""
+    rows = conn.execute(_HISTORY, (category, *(before or (float("inf"), "", 0)), limit))
     return [_revision(row) for row in rows]
 
 
@@ -307,8 +311,8 @@ _HISTORY = """
 SELECT r.*, (SELECT p.state FROM decision_revisions p
              WHERE p.decision_id = r.decision_id AND p.revision = r.revision - 1)
 FROM decisions d JOIN decision_revisions r USING (decision_id)
-WHERE d.category = ? AND r.changed_at < ?
-ORDER BY r.changed_at DESC, d.number DESC, r.revision DESC LIMIT ?
+WHERE d.category = ? AND (r.changed_at, r.decision_id, r.revision) < (?, ?, ?)
+ORDER BY r.changed_at DESC, r.decision_id DESC, r.revision DESC LIMIT ?
 """
 
 

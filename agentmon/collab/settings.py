@@ -105,10 +105,8 @@ def revert(
 def _check_own(name: str, value: object) -> None:
     """A setting of agentmon gets only what it can use."""
     known = config.FIELDS.get(name)
-    if name == "store.data_dir":
-        raise FieldError("name", "where the store is, the store itself cannot say")
-    if name == "capture.folder":
-        raise FieldError("name", "hooks write there and do not ask the store: set it in the file")
+    if known is not None and known.not_shared:
+        raise FieldError("name", known.not_shared)
     if known is not None:
         try:
             known.parse(value)

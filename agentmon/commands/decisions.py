@@ -1,6 +1,6 @@
 """Decisions on the command line: what was decided, by whom and why, and what it was before."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,11 @@ def decide(
     if decision_id is not None and reason is None:
         raise click.UsageError("say with --reason why it is revised")
     held = _positions(positions)
+    if decision_id is None and (empty := next((who for who in held if not held[who]), None)):
+        raise click.BadParameter(
+            f"{empty!r} holds nothing: give AGENT=TEXT (an empty TEXT goes with --revise)",
+            param_hint="--position",
+        )
     given = {"question": question, **said}
     named = {field: value for field, value in given.items() if value not in (None, ())}
     with writing(data_dir) as store:
@@ -88,7 +93,7 @@ def _decide(
 ) -> "Decision":
     from agentmon.collab import decisions
 
-    new: dict[str, Any] = {"category": "general", **named, "positions": _not_empty(held)}
+    new: dict[str, Any] = {"category": "general", **named, "positions": held}
     return decisions.decide(conn, **new, by=who, reason=why, now=options.now())
 
 
@@ -103,7 +108,8 @@ def _revise(
     from agentmon.collab import decisions
 
     before = decisions.the(conn, decision_id)
-    changes = {**named, "positions": _not_empty({**before.positions, **held})}
+    positions = {who: text for who, text in {**before.positions, **held}.items() if text}
+    changes = {**named, "positions": positions}
     found = decisions.revise_decision(
         conn,
         before.decision_id,
@@ -116,10 +122,6 @@ def _revise(
     if found.revision == before.revision:
         options.complain("nothing of it differs: it was not revised")
     return found
-
-
-def _not_empty(held: Mapping[str, str]) -> dict[str, str]:
-    return {agent: text for agent, text in held.items() if text}
 
 
 def _positions(given: Iterable[str]) -> dict[str, str]:

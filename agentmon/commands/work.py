@@ -204,8 +204,9 @@ def balance(
 
     An agent's share is the mean of its shares of events, commits, lines, tool calls, busy time and
     tokens. A warning says who has more than --threshold, or less than the fair floor: as far below
-    an even share as the weaker of two is at the threshold (30% of two, 20% of three at 70). What
-    subagents did is their session's.
+    an even share as the weaker of two is at the threshold (30% of two, 20% of three at 70); none
+    before all together did 10 things (the setting balance.least). What subagents did is their
+    session's.
 
     Sums by day (UTC) are in the table daily_metrics: of work and messages at once, of sessions
     (tool_calls, tokens, busy_seconds, blocked_seconds) after --rebuild.
@@ -233,7 +234,10 @@ def balance(
             else:
                 printing.print_lines(work_lists.week_text(summary, width, paint), paint)
             return
-        found = analytics.check_balance(store.conn, begin, now, threshold, subagents=subagents)
+        least = store.settings.balance.least
+        found = analytics.check_balance(
+            store.conn, begin, now, threshold, subagents=subagents, least=least
+        )
         used = analytics.utilisation(store.conn, begin, now, subagents=subagents)
         if as_json:
             options.print_json(work_lists.balance_json(found, used))

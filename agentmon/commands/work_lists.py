@@ -140,6 +140,9 @@ def balance_text(
     yield from table(SHARES, rows, width, paint)
     if found.warning is not None:
         yield from wrap(clean(f"! {found.warning}", newline=False), width)
+    elif found.is_little and len(found.shares) > 1:
+        words = f"too little to compare: {found.done} of {found.least} events and calls"
+        yield from wrap(words, width)
 
 
 def balance_json(found: Balance, used: Sequence[Utilisation]) -> dict[str, Any]:

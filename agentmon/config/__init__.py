@@ -15,6 +15,7 @@ from agentmon.config.values import days, duration, size
 if TYPE_CHECKING:
     from agentmon.config.settings import (
         Attention,
+        Balance,
         Capture,
         Discover,
         Follow,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FIELDS",
     "Attention",
+    "Balance",
     "Capture",
     "ConfigError",
     "Discover",

@@ -54,7 +54,7 @@ def load(
     the store has: values and who set them) and defaults.
 
     Raises ConfigError for a value that cannot be used and a file that cannot be read. A shared one
-    that cannot be used is a warning: whoever set it must not stop us.
+    that cannot be used, or not be shared, is a warning: whoever set it must not stop us.
     """
     path = config_path(environ)
     from_file, warnings = _read_file(path)
@@ -63,6 +63,9 @@ def load(
     values: dict[str, object] = {}
     origins = dict.fromkeys(FIELDS, "default")
     for key, (value, who) in (shared or {}).items():
+        if FIELDS[key].not_shared:
+            warnings.append(f"{key} (from store, set by {who}) is left: {FIELDS[key].not_shared}")
+            continue
         try:
             values[key], origins[key] = _parse(key, value, "store"), f"store, set by {who}"
         except ConfigError as problem:

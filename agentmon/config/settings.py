@@ -87,6 +87,13 @@ class Messages(Struct, frozen=True):
     max_size: int = 1 << 20
 
 
+class Balance(Struct, frozen=True):
+    """When the balance of work is looked at: once all together did so many things, work events and
+    tool calls."""
+
+    least: int = 10
+
+
 class Redis(Struct, frozen=True):
     """The server by which agents on several machines talk; "" is none, the store alone then.
 
@@ -124,5 +131,6 @@ class Settings(Struct, frozen=True):
     retention: Retention = Retention()
     search: Search = Search()
     messages: Messages = Messages()
+    balance: Balance = Balance()
     redis: Redis = Redis()
     capture: Capture = Capture()

@@ -12,6 +12,8 @@ from agentmon.ui import writing
 from agentmon.ui.screens.form import Field, FieldError, Values
 
 _COMMAS = re.compile(r"\s*,\s*")
+_POSITIONS = "agent: position; more lines of it indented"
+_INDENT = "  "
 
 
 def new_fields(category: str | None, categories: list[str]) -> list[Field]:
@@ -19,7 +21,7 @@ def new_fields(category: str | None, categories: list[str]) -> list[Field]:
     return [
         Field("question", "Question"),
         Field("category", "Category", category or "", "such as storage", names=categories),
-        Field("positions", "Positions", hint="a line each: agent: what it holds", rows=3),
+        Field("positions", "Positions", hint=_POSITIONS, rows=3),
         *_answer(None),
         Field("participants", "Took part", hint="names, with commas, besides those above"),
         Field("files", "Files", hint="paths, with commas"),
@@ -32,17 +34,17 @@ def revise_fields(row: Decision) -> list[Field]:
         Field("reason", "Why it changes", hint="goes into its history"),
         Field("status", "Status", row.status, hint=", ".join(STATUSES), names=STATUSES),
         *_answer(row),
-        Field("positions", "Positions", _positions_text(row), "a line each: agent: position", 3),
+        Field("positions", "Positions", _positions_text(row), _POSITIONS, 3),
         Field("category", "Category", _line(row.category)),
-        Field("question", "Question", _line(row.question)),
+        _text("question", "Question", row.question),
     ]
 
 
 def _answer(row: Decision | None) -> list[Field]:
     method, impact = (row.method or "", row.impact) if row else ("", None)
-    decision = _line(row.decision or "") if row else ""
+    decision = row.decision or "" if row else ""
     return [
-        Field("decision", "Decision", decision, "empty: still open"),
+        _text("decision", "Decision", decision, "empty: still open"),
         Field("rationale", "Why", clean(row.rationale) if row else "", rows=3),
         Field("method", "Method", method, hint=", ".join(METHODS), names=METHODS),
         Field("impact", "Impact", "" if impact is None else str(impact), hint="1 to 10, or empty"),
@@ -53,13 +55,20 @@ def _line(text: str) -> str:
     return clean(text.replace("\n", " "), newline=False)
 
 
+def _text(name: str, label: str, value: str, hint: str = "") -> Field:
+    """A field of one line, but for what has several already."""
+    shown = clean(value)
+    return Field(name, label, shown, hint, rows=3 if "\n" in shown else 1)
+
+
 def _positions_text(row: Decision) -> str:
-    return "\n".join(_position_lines(row))
+    return "\n".join(_block(name, held) for name, held in row.positions.items())
 
 
-def _position_lines(row: Decision) -> dict[str, tuple[str, str]]:
-    """Who holds what, by the line that says so: not every name and position fits in a line."""
-    return {f"{_line(name)}: {_line(held)}": (name, held) for name, held in row.positions.items()}
+def _block(name: str, held: str) -> str:
+    """Who holds what, as a person writes it: what follows the first line is indented."""
+    first, *more = clean(held).strip("\n").split("\n")
+    return "\n".join([f"{_line(name)}: {first}", *(_INDENT + line for line in more)]).rstrip()
 
 
 async def decide(data_dir: Path, me: str, values: Values) -> Decision:
@@ -73,9 +82,8 @@ async def revise(
 ) -> Decision:
     """Changes what was changed in the form, and nothing else. Raises as `decide`."""
     before = {field.name: field.value for field in fields}
-    known = _position_lines(row)
     changes = {
-        name: _positions(value, known) if name == "positions" else _meant(name, value)
+        name: _positions(value, row.positions) if name == "positions" else _meant(name, value)
         for name, value in values.items()
         if name != "reason" and value != before[name]
     }
@@ -110,19 +118,47 @@ def _meant(name: str, value: str) -> Any:
             return text
 
 
-def _positions(text: str, known: Mapping[str, tuple[str, str]]) -> dict[str, str]:
-    """Who holds what; lines that are `known` mean what they meant. Raises FieldError."""
+def _positions(text: str, now: Mapping[str, str]) -> dict[str, str]:
+    """Who holds what. What was left as it stood means what it meant: control characters are only
+    shown. Raises FieldError."""
+    left = [(_block(name, held), name, held) for name, held in now.items()]
     found: dict[str, str] = {}
-    for line in filter(str.strip, text.splitlines()):
-        name, held = known.get(line) or _position(line)
+    for block in _blocks(text, now):
+        same = next((one for one in left if one[0] == block), None)
+        if same is not None:
+            left.remove(same)
+        name, held = same[1:] if same is not None else _position(block, now)
         if name in found:
             raise FieldError("positions", f"“{name:.40}” is there twice")
         found[name] = held
     return found
 
 
-def _position(line: str) -> tuple[str, str]:
-    name, _, held = (part.strip() for part in line.partition(":"))
-    if not name or not held:
-        raise FieldError("positions", f"“{line.strip():.40}” is not agent: position")
-    return name, held
+def _blocks(text: str, now: Mapping[str, str]) -> list[str]:
+    """The lines of each position: indented ones, and blank ones before these, go on with it."""
+    found: list[list[str]] = []
+    for line in text.replace("\r\n", "\n").split("\n"):
+        is_blank = not line.strip()
+        if found and (is_blank or (line[0].isspace() and _known(line, now) is None)):
+            found[-1].append(line)
+        elif not is_blank:
+            found.append([line])
+    return ["\n".join(lines).rstrip() for lines in found]
+
+
+def _known(line: str, now: Mapping[str, str]) -> str | None:
+    """Whose position begins here, of those that were there: names may have a colon in them."""
+    return max((name for name in now if line.startswith(f"{_line(name)}:")), key=len, default=None)
+
+
+def _position(block: str, now: Mapping[str, str]) -> tuple[str, str]:
+    first, *more = block.split("\n")
+    name = _known(first, now)
+    shown, colon, held = (
+        first.partition(":") if name is None else (_line(name), ":", first[len(_line(name)) + 1 :])
+    )
+    lines = [held, *(line.removeprefix(_INDENT) for line in more)]
+    held = "\n".join(line.rstrip() for line in lines).strip()
+    if not shown.strip() or not colon or not held:
+        raise FieldError("positions", f"“{first.strip():.40}” is not agent: position")
+    return (shown.strip() if name is None else name), held

@@ -40,19 +40,20 @@ class Host(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._inks: dict[tuple[str, Style, Color, Color], Style] = {}
+        self.inks: dict[tuple[str, Style, Color, Color], Style] = {}
+        """What is known of them; another object once they may look otherwise."""
 
     def notify_style_update(self) -> None:
-        self._inks.clear()
+        self.inks = {}
         super().notify_style_update()
 
     def ink(self, role: str, base: Style, background: Color, color: Color) -> Style:
         """How a role looks in a widget of this style and these colours: mixed as Textual mixes the
         colours of a child."""
         key = role, base, background, color
-        if key not in self._inks:
-            self._inks[key] = self._mixed(*key)
-        return self._inks[key]
+        if key not in self.inks:
+            self.inks[key] = self._mixed(*key)
+        return self.inks[key]
 
     def _mixed(self, role: str, base: Style, background: Color, color: Color) -> Style:
         styles = self.get_component_styles(line_class(role))

@@ -113,10 +113,9 @@ class TalkPage(OpenPage[Found]):
         return (self.detail, self.list) if self.is_inside else (self.list, self.detail)
 
     def parts(self) -> Sequence[Widget]:
-        return (self.line, Container(self.list, self.detail, id="split"))
-
-    def on_mount(self) -> None:
-        self.place()
+        self.split = Container(self.list, self.detail, id="split")
+        self.place()  # before they are there: later each of them would be styled twice
+        return (self.line, self.split)
 
     def on_resize(self, event: events.Resize) -> None:
         self.place(event.size.width, event.size.height)
@@ -124,7 +123,7 @@ class TalkPage(OpenPage[Found]):
     def place(self, width: int = 0, height: int = 0) -> None:
         """Beside each other, one over the other, or the one that has the keys."""
         shape = arrangement.shape(width or self.app.size.width, height or self.app.size.height)
-        self.query_one("#split").set_class(shape == "wide", "-wide")
+        self.split.set_class(shape == "wide", "-wide")
         is_both = shape in ("wide", "stack")
         if shape == "stack":
             self.list.styles.height = "2fr" if self.is_inside else "1fr"

@@ -163,6 +163,7 @@ class WorkPage(OpenPage[Found]):
             chosen=self.events.chosen,
             with_sums=not is_known,
             with_days=not self._has_days,
+            least=self.below.settings.balance.least,
         )
 
     @property
@@ -265,6 +266,7 @@ def _read(
     chosen: WorkEvent | None,
     with_sums: bool,
     with_days: bool,
+    least: int,
 ) -> Found:
     sums: Sums | None = None
     if with_sums:
@@ -272,7 +274,7 @@ def _read(
         since = now - WINDOWS[window][1]
         found = _events(conn, KINDS[kind][1], agent, since)
         sums = Sums(
-            analytics.check_balance(conn, since, now),
+            analytics.check_balance(conn, since, now, least=least),
             analytics.utilisation(conn, since, now),
             analytics.per_day(conn, METRICS[measure], DAYS, now) if with_days else None,
             found,

@@ -9,7 +9,7 @@ from agentmon.report import render
 from agentmon.report.words import moment
 from agentmon.ui.parts import Column, Line, Part, arrange, table_line
 from agentmon.ui.widgets.lines import KeyedPane
-from agentmon.ui.widgets.prose import ProsePane
+from agentmon.ui.widgets.prose import INDENT, ProsePane
 from agentmon.ui.widgets.sessions import View
 
 LOOKS = {
@@ -178,7 +178,10 @@ class DecisionPane(ProsePane):
         if row.positions:
             self._heading("Positions")
             for name, position in row.positions.items():
-                self.text(f"{name}: {position}")
+                first, _, more = position.strip("\n").partition("\n")
+                self.text(f"{name}: {first}")
+                if more:  # further in: no line of a position looks like that of somebody else
+                    self.text(more, indent=INDENT + 2)
         without = [name for name in row.participants if name not in row.positions]
         if without:
             self._heading("Took part")

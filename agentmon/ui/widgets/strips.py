@@ -44,6 +44,7 @@ class LineWidget(Widget):
         self._measured: Size | None = None
         self._styles_of: dict[tuple[str, str], Style] = {}
         self._own_colors: tuple[Color, Color] | None = None
+        self._inks: object = None
 
     @property
     def size(self) -> Size:
@@ -79,6 +80,9 @@ class LineWidget(Widget):
         self._styles_of.clear()
         self._own_colors = None
         super().notify_style_update()
+        if self._inks is not self.app.inks:
+            self._inks = self.app.inks
+            self.refresh()  # the widget's own styles may be the same in another theme
 
     def _strip(self, face: Face) -> Strip:
         ground = ""

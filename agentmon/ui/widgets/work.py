@@ -135,7 +135,7 @@ class BalancePane(KeyedPane):
             "commits": Part(tokens(share.commits)),
             "lines": Part(tokens(share.lines)),
             "calls": Part(tokens(share.tool_calls)),
-            "busy": Part(lasted(share.busy_seconds)),
+            "busy": Part(_busy(share)),
             "tokens": Part(tokens(share.tokens)),
         }
         line = list(table_line(slots, named))
@@ -199,6 +199,12 @@ def strip(
             took = min(end, since + (cell + 1) * size) - left
             sums[cell][state] = sums[cell].get(state, 0.0) + max(took, 0.0)
     return [max(cell, key=lambda state: cell[state]) if cell else "" for cell in sums]
+
+
+def _busy(share: Share) -> str:
+    """Its busy time; of who only logged work, and was never seen at it, nobody knows any."""
+    is_seen = share.busy_seconds or share.tool_calls or share.tokens
+    return lasted(share.busy_seconds if is_seen else None)
 
 
 class TimesPane(KeyedPane):
