@@ -43,20 +43,20 @@ FORKS = sys.platform.startswith("linux") and not os.environ.get("STARTED_ANEW")
 
 def started(
     *args: object,
+    module: str = "agentmon",
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
     stdout: int | None = subprocess.PIPE,
     stderr: int | None = subprocess.PIPE,
 ) -> "Process":
-    """`agentmon args…`, running; whoever calls it sees to its end."""
-    given = environment(env)
-    if FORKS:
-        words = [*map(str, args)]
-        return Forked(words, cwd=cwd, env=given, stdin=stdin, stdout=stdout, stderr=stderr)
-    return subprocess.Popen(
-        command(*args), cwd=cwd, env=given, stdin=stdin, stdout=stdout, stderr=stderr
-    )
+    """`agentmon args…` (or another module's `main`), running; whoever calls it sees to its end."""
+    given, words = environment(env), [*map(str, args)]
+    if not FORKS:
+        argv = [sys.executable, "-m", module, *words]
+        return subprocess.Popen(argv, cwd=cwd, env=given, stdin=stdin, stdout=stdout, stderr=stderr)
+    main = "agentmon.__main__" if module == "agentmon" else module
+    return Forked(words, module=main, cwd=cwd, env=given, stdin=stdin, stdout=stdout, stderr=stderr)
 
 
 Process = Forked | subprocess.Popen[bytes]

@@ -30,7 +30,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Forked:
-    """A forked command; what `subprocess.Popen` offers of it, as far as tests ask."""
+    """A forked command; what `subprocess.Popen` offers of it, as far as tests ask.
+
+    `module` is what Python would run as its main program.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Forked:
         *,
         cwd: Path | None,
         env: Mapping[str, str],
+        module: str = "agentmon.__main__",
         stdin: int | None = None,
         stdout: int | None = subprocess.PIPE,
         stderr: int | None = subprocess.PIPE,
@@ -53,7 +57,9 @@ class Forked:
             for fd in (given, out, err):
                 os.close(fd)
         self._said = self._report.makefile("rb")
-        request = {"args": args, "cwd": os.fspath(cwd or os.getcwd()), "env": dict(env)}
+        self.args = args
+        where = os.fspath(cwd or os.getcwd())
+        request = {"module": module, "args": args, "cwd": where, "env": dict(env)}
         self._report.sendall(json.dumps(request).encode() + b"\n")
         self.pid = int(self._said.readline())
         self.returncode: int | None = None
@@ -131,9 +137,9 @@ def _end(how: int | None, number: int) -> tuple[int, IO[bytes] | None]:
         if number == 0:
             return read, open(write, "wb")
         return write, open(read, "rb")
-    if how == subprocess.DEVNULL or how is None:
+    if how == subprocess.DEVNULL:
         return os.open(os.devnull, os.O_RDWR), None
-    return os.dup(how), None
+    return os.dup(number if how is None else how), None
 
 
 @functools.cache
@@ -229,19 +235,17 @@ def _become(given: Sequence[int]) -> None:
     os.closerange(3, 1 << 16)
 
 
-def _run(args: Sequence[str], cwd: str, env: Mapping[str, str]) -> NoReturn:
-    """As `python -m agentmon args…` does it."""
+def _run(module: str, args: Sequence[str], cwd: str, env: Mapping[str, str]) -> NoReturn:
+    """As `python -m module args…` does it, for one with a `main`."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    sys.argv = [str(ROOT / "agentmon" / "__main__.py"), *args]
+    sys.argv = [str(ROOT.joinpath(*module.split("."))) + ".py", *args]
     sys.path[0] = cwd
     _speak(env)
     if env.get(ready_store.VARIABLE):
         db._connect = ready_store.connect  # pyright: ignore[reportPrivateUsage]
-    from agentmon.__main__ import main
-
-    _leave(_code_of(main))
+    _leave(_code_of(importlib.import_module(module).main))
 
 
 def _speak(env: Mapping[str, str]) -> None:

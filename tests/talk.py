@@ -24,6 +24,7 @@ from agentmon.collab.messaging import MessagingSystem
 from agentmon.collab.redis_transport import RedisTransport
 from agentmon.collab.transport import TransportDown
 from agentmon.store import db
+from tests.cli_run import Process, started
 
 if TYPE_CHECKING:  # the processes need no pytest
     from tests.redis_server import Server
@@ -85,12 +86,10 @@ class Talk(Struct):
     server: "Server"
     messages: int
     seed: int = 5
-    listeners: dict[str, "subprocess.Popen[bytes]"] = field(
-        default_factory=dict[str, "subprocess.Popen[bytes]"]
-    )
-    senders: list["subprocess.Popen[bytes]"] = field(
-        default_factory=list["subprocess.Popen[bytes]"]
-    )
+    forked: bool = False
+    """Whether its processes cost no start, where that is not measured."""
+    listeners: dict[str, Process] = field(default_factory=dict[str, Process])
+    senders: list[Process] = field(default_factory=list[Process])
     waited: int = 0
     listener_kills: int = 0
 
@@ -112,7 +111,7 @@ class Talk(Struct):
                 self._start_listener(name)
             each = str(self.messages // len(SENDERS))
             self.senders = [
-                start("send", self.one, self.server.url, name, each, *LISTENERS) for name in SENDERS
+                self._start("send", self.one, name, each, *LISTENERS) for name in SENDERS
             ]
             self._kill_by_turns(server_kills, listener_kills)
             self._wait(lambda: self._archived() >= self.messages)
@@ -156,7 +155,10 @@ class Talk(Struct):
                 self._start_listener(name)
 
     def _start_listener(self, name: str) -> None:
-        self.listeners[name] = start("listen", self.two, self.server.url, name)
+        self.listeners[name] = self._start("listen", self.two, name)
+
+    def _start(self, what: str, store: Path, *arguments: str) -> Process:
+        return start(what, store, self.server.url, *arguments, forked=self.forked)
 
     def _wait(self, condition: Callable[[], bool], longest: float = 240.0) -> None:
         until = time.monotonic() + longest
@@ -229,8 +231,11 @@ def handed_twice(told: Told) -> int:
     return sum(times - 1 for numbers in told.handed.values() for times in Counter(numbers).values())
 
 
-def start(what: str, store: Path, url: str, *arguments: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tests.talk", what, str(store), url, *arguments]
+def start(what: str, store: Path, url: str, *arguments: str, forked: bool = False) -> Process:
+    words = [what, str(store), url, *arguments]
+    if forked:
+        return started(*words, module="tests.talk", stdout=None, stderr=None)
+    command = [sys.executable, "-m", "tests.talk", *words]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
 
 

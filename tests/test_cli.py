@@ -97,8 +97,9 @@ def test_the_demo_is_lively_and_touches_no_store(scratch_home: Path, tmp_path: P
 @pytest.mark.parametrize("args", [("--demo",), ("dump",), ("--demo", "--json")])
 def test_a_reader_that_has_seen_enough(args: tuple[str, ...], tmp_path: Path) -> None:
     """`| head -1`: quiet, exit code 0."""
-    many = write(tmp_path / "many.jsonl", [line for n in range(300) for line in finished(n)])
-    assert run("ingest", many).code == 0
+    if args == ("dump",):  # more than a pipe holds
+        many = write(tmp_path / "many.jsonl", [line for n in range(60) for line in finished(n)])
+        assert run("ingest", many).code == 0
     process = subprocess.Popen(
         command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     )

@@ -76,6 +76,9 @@ def test_what_is_shipped_is_what_lies_there(redis: Server, log: Path, tmp_path: 
     sessions = json.loads(run("sessions", "--data-dir", store, "--json").out)
     assert {one["host"] for one in sessions} == {"builder-7"}
     assert {one["liveness"] for one in sessions} <= {"unknown", "ended"}
+    board = run("--once", "--data-dir", store, "--redis", redis.url).out.splitlines()
+    assert board[2].split()[:3] == ["agent", "host", "state"]
+    assert all("builder-7" in line for line in board[3:])
 
 
 def test_who_comes_later_gets_what_was_dropped(redis: Server, log: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.redis_server import Server, running
 from tests.talk import Talk, expected, handed_twice
 
-MESSAGES = 400
+MESSAGES = 240
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def server() -> Iterator[Server]:
 
 
 def test_each_message_is_archived_once_and_in_order(server: Server, tmp_path: Path) -> None:
-    told = Talk(tmp_path, server, MESSAGES).run(server_kills=1, listener_kills=2)
+    told = Talk(tmp_path, server, MESSAGES, forked=True).run(server_kills=1, listener_kills=2)
     assert told.archived == expected(MESSAGES)
     assert told.listener_kills == 2
     # what a listener had in hand when it was killed comes again, by the same id

@@ -220,6 +220,8 @@ _AGENTS = (
     Column("model", 8, 24, 5),
     Column("cwd", 12, 60, 4),
 )
+_HOST = Column("host", 5, 16, 3)
+"""Behind the agent, where there are sessions of other machines."""
 _PENDING = (
     Column("", 1, 1, 0),
     Column("tool", 6, 16, 0),
@@ -251,12 +253,18 @@ def board_text(
         return "\n".join(in_ascii(line) if ascii else line for line in lines)
     paint = Painter(ascii=ascii, color=color)
     facts = known or {}
+    members = family.lines(board.threads)
     agents = [
         _agent_cells(member, facts.get(member.key, NOTHING_KNOWN), now, limits, ascii=ascii)
-        for member in family.lines(board.threads)
+        for member in members
     ]
+    columns = _AGENTS
+    if any(thread.session.host for thread in board.threads):
+        columns = (*_AGENTS[:2], _HOST, *_AGENTS[2:])
+        for member, cells_ in zip(members, agents, strict=True):
+            cells_.insert(2, Cell(member.thread.session.host or "here", "text-muted"))
     head = wrap(summary(counts(board, now, limits)), width)
-    lines = [*(paint(Cell(line)) for line in head), "", *table(_AGENTS, agents, width, paint)]
+    lines = [*(paint(Cell(line)) for line in head), "", *table(columns, agents, width, paint)]
     if board.pending:
         calls = [_call_cells(board, call, now, limits, ascii=ascii) for call in board.pending]
         lines += ["", "Pending tools", *table(_PENDING, calls, width, paint)]
