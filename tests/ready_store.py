@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from pathlib import Path
 
 from agentmon.store import db
 
@@ -15,11 +14,11 @@ VARIABLE = "READY_STORE"
 _CONNECT = db._connect  # pyright: ignore[reportPrivateUsage]
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: str) -> sqlite3.Connection:
     """As `db._connect`."""
     made = os.environ.get(VARIABLE)
-    if made and not path.exists():
-        fd, copy = tempfile.mkstemp(dir=path.parent)
+    if made and not os.path.exists(path):
+        fd, copy = tempfile.mkstemp(dir=os.path.dirname(path))
         os.close(fd)
         shutil.copyfile(made, copy)
         with contextlib.suppress(FileExistsError):  # somebody else was quicker

@@ -104,14 +104,14 @@ async def settle(pilot: Pilot[None], main: MainScreen, heard: Heard | None = Non
         if page is not None:
             page.tick()
         pumps = await _passed_on(pilot)
-        if not _is_read(main, page):
+        if not _is_read(pilot, main):
             await asyncio.sleep(0.002)
             quiet = 0
             continue
         before = heard.count if heard else 0
         await pilot.pause(0)
         was_calm = heard is None or heard.count - before <= len(pumps)
-        is_quiet = was_calm and _is_read(main, page) and not _waiting(_pumps(pilot))
+        is_quiet = was_calm and _is_read(pilot, main) and not _waiting(_pumps(pilot))
         quiet = quiet + 1 if is_quiet else 0
 
 
@@ -134,7 +134,8 @@ def _waiting(pumps: list[MessagePump]) -> bool:
     return any(pump.message_queue_size for pump in pumps)
 
 
-def _is_read(main: MainScreen, page: Page[Any] | None) -> bool:
+def _is_read(pilot: Pilot[None], main: MainScreen) -> bool:
+    page = page_of(pilot.app)  # asked each time: a key may have opened one meanwhile
     return main.loader.is_idle and (page is None or page.reader.is_idle)
 
 

@@ -47,6 +47,11 @@ def _settle_memory() -> None:
     gc.freeze()
 
 
+def _let_memory_go() -> None:
+    """What was there may be collected again."""
+    gc.unfreeze()
+
+
 class MainScreen(Frame):
     """Sessions, pending tools, rounds and stream of one feed."""
 
@@ -112,7 +117,7 @@ class MainScreen(Frame):
         self.loader.stop()
         if self._attendant is not None:
             self._attendant.leave()
-        gc.unfreeze()
+        _let_memory_go()
 
     # Time
 
