@@ -22,7 +22,7 @@ KEEP_BYTES = 2 << 30
 TAIL = 1 << 20
 """How far back `newest` looks, in bytes."""
 
-_FIRST_TIME = re.compile(rb'"t":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)')
+_FIRST_TIME = rb'"t":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)'
 
 
 class CaptureLog:
@@ -206,7 +206,7 @@ def put_aside(path: str) -> list[str]:
 
 def _born(fd: int, default: float) -> float:
     """When the first line of a file was written."""
-    found = _FIRST_TIME.search(os.pread(fd, 512, 0))
+    found = re.search(_FIRST_TIME, os.pread(fd, 512, 0))
     if found is None:
         return default
     try:

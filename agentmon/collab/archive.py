@@ -8,7 +8,6 @@ the clocks of senders differ.
 import sqlite3
 import time
 
-from agentmon.collab import alarms
 from agentmon.collab.archiving import add, day_of, mark, register
 from agentmon.collab.mail import Counts, Delivery, Draft, Mail, draft_of, message_of
 from agentmon.collab.mail_rows import listed, names
@@ -194,6 +193,8 @@ def search(
 
 def counts(conn: sqlite3.Connection, now: float | None = None) -> Counts:
     """What the archive holds; `alarms` as of now."""
+    from agentmon.collab import alarms  # not needed to read an inbox
+
     one = "SELECT COUNT(*) FROM "
     total = conn.execute(one + "agent_messages").fetchone()[0]
     unread = conn.execute(one + "agent_deliveries WHERE read_at IS NULL").fetchone()[0]

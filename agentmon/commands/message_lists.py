@@ -3,34 +3,20 @@
 import sqlite3
 import sys
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from msgspec import Struct
-from msgspec.structs import replace
-
-from agentmon import config
 from agentmon.collab import archive
 from agentmon.collab.mail import Mail
 from agentmon.collab.mail import as_json as mail_json
-from agentmon.commands import printing
 from agentmon.commands.options import complain, print_json, utf8_output
 from agentmon.core.text import clean, json_text
-from agentmon.report.table import Cell, Column
 from agentmon.report.words import moment
 
 PAGE = 500
 """Messages that are read at once for an export."""
 
-COLUMNS = (
-    Column("time", 19, 19, keep=2),
-    Column("from", 6, 24),
-    Column("to", 6, 24),
-    Column("state", 6, 9, keep=1),
-    Column("message", 12, 200),
-    Column("id", 8, 8, keep=3),
-)
 
-
-class Asked(Struct, frozen=True):
+class Asked(NamedTuple):
     """Which messages: one of thread, query, between; else the newest, of an agent, unread ones."""
 
     thread: str | None = None
@@ -58,26 +44,12 @@ def found(conn: sqlite3.Connection, asked: Asked) -> list[Mail]:
 def exported(conn: sqlite3.Connection, asked: Asked) -> Iterator[Mail]:
     """All that is asked for, page by page, in the order of `found`."""
     if asked.thread is not None or asked.between is not None:
-        yield from found(conn, replace(asked, limit=1 << 40))
+        yield from found(conn, asked._replace(limit=1 << 40))
         return
     before = asked.before
-    while page := found(conn, replace(asked, limit=PAGE, before=before)):
+    while page := found(conn, asked._replace(limit=PAGE, before=before)):
         yield from page
         before = page[-1].seq
-
-
-def cells(mail: Mail) -> list[Cell]:
-    """One line of a list."""
-    state, role = state_of(mail)
-    text = f"{mail.subject}: {mail.body}" if mail.subject else mail.body
-    return [
-        Cell(moment(mail.sent_at), "text-muted"),
-        Cell(mail.sender),
-        Cell(", ".join(mail.receivers)),
-        Cell(state, role),
-        Cell(text[:400], bold=mail.priority in ("high", "urgent")),
-        Cell(mail.message_id[:8], "text-muted"),
-    ]
 
 
 def state_of(mail: Mail) -> tuple[str, str]:
@@ -123,8 +95,3 @@ def print_mails(mails: list[Mail], as_json: bool, nothing: str) -> None:
         sys.stdout.write(text(mail))
     if not mails:
         complain(nothing)
-
-
-def print_table(mails: list[Mail], loaded: config.Settings) -> None:
-    paint = printing.painter(loaded)
-    printing.print_table(COLUMNS, map(cells, mails), paint, nothing="no messages")

@@ -207,18 +207,16 @@ def _settings(data_dir: str | os.PathLike[str] | None, url: str | None) -> confi
 def _send_over(
     known: config.Settings, where: str, name: str, to: list[str] | None, message: Any
 ) -> Mail:
-    from pathlib import Path
-
     async def send_message(system: MessagingSystem) -> Mail:
         mail = await system.send_message(to, message)
         if system.trouble is not None:
             complain(f"it waits in the store until the server takes it: {system.trouble}")
         return mail
 
-    return _over(known, Path(where), name, send_message)
+    return _over(known, where, name, send_message)
 
 
-def _fetch(known: config.Settings, where: Path, name: str) -> None:
+def _fetch(known: config.Settings, where: str, name: str) -> None:
     """Brings what waits for an agent on the server; where that is down, what is here is shown."""
 
     async def fetch(system: MessagingSystem) -> None:
@@ -231,12 +229,13 @@ def _fetch(known: config.Settings, where: Path, name: str) -> None:
 
 def _over(
     known: config.Settings,
-    where: Path,
+    where: str,
     name: str,
     fn: Callable[[MessagingSystem], Coroutine[Any, Any, T]],
 ) -> T:
     """Runs fn with an agent's messages by the server. Raises Failure for a wrong address."""
     import asyncio
+    from pathlib import Path
 
     from agentmon.collab.form import MessageError
     from agentmon.collab.messaging import MessagingSystem
@@ -244,7 +243,7 @@ def _over(
     async def run() -> T:
         async with MessagingSystem(
             name,
-            data_dir=where,
+            data_dir=Path(where),
             url=known.redis.url,
             limit_bytes=known.messages.max_size,
             max_inbox=known.redis.max_inbox,
@@ -302,7 +301,7 @@ def _clear(where: str | os.PathLike[str]) -> Generator[None, None, None]:
 @click.option("--ack", "acks", multiple=True, metavar="ID", help="Acknowledge a message instead.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @url_option
-@data_dir_option
+@data_path_option
 @json_option
 def inbox(
     agent: str | None,
@@ -311,7 +310,7 @@ def inbox(
     acks: tuple[str, ...],
     limit: int,
     url: str | None,
-    data_dir: Path | None,
+    data_dir: str | None,
     as_json: bool,
 ) -> None:
     """What an agent has yet to read, oldest first. What is shown counts as read.
@@ -325,11 +324,11 @@ def inbox(
     from agentmon.commands.message_lists import print_mails
     from agentmon.store import db
 
-    loaded = _settings(data_dir, url)
-    where = config.data_dir(loaded.settings, os.environ)
+    loaded = _settings(None if data_dir is None else data_dir or ".", url)
+    where = data_path(loaded)
     with _writing(where) as conn:
         name = form.agent_name(_sound(agent or _me(loaded)), "agent")
-        if loaded.settings.redis.url:
+        if loaded.given.get("redis.url"):
             _fetch(loaded.settings, where, name)
         if acks:
             _acknowledge(conn, name, acks, as_json)
@@ -440,14 +439,8 @@ def messages(
     agentmon messages --between api web
     agentmon messages --export > messages.jsonl
     """
-    from agentmon.commands.message_lists import (
-        Asked,
-        exported,
-        found,
-        line,
-        print_mails,
-        print_table,
-    )
+    from agentmon.commands.message_lists import Asked, exported, found, line, print_mails
+    from agentmon.commands.message_table import print_table
 
     if sum(map(bool, (thread, query is not None, between, agent or unread))) > 1:
         raise click.UsageError("give one of --thread, --search, --between, and --agent/--unread")

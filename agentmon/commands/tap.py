@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from agentmon.capture.log import CaptureLog
     from agentmon.capture.proxy import Tap
     from agentmon.capture.recorder import Recorder
-    from agentmon.config.settings import Capture
+    from agentmon.config import Capture
 
 INSTALL = "python3 -m pip install 'agentmon[tap]'"
 

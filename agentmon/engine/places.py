@@ -1,16 +1,20 @@
 """What settings mean for an engine: its limits, and which logs it reads."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from agentmon import config
 from agentmon.core.health import Limits
-from agentmon.sources.discover import Discovery, discover
-from agentmon.sources.paths import Expanded, expand
-from agentmon.store.retention.plan import Policy
+
+if TYPE_CHECKING:  # a status line asks for limits alone
+    from agentmon.sources.discover import Discovery
+    from agentmon.sources.paths import Expanded
+    from agentmon.store.retention.plan import Policy
 
 
 class Inputs(Struct):
@@ -32,17 +36,25 @@ def limits(settings: config.Settings) -> Limits:
 
 def policy(settings: config.Settings) -> Policy:
     """What is taken out of the store once a day."""
+    from agentmon.store.retention.plan import Policy
+
     given = settings.retention
     return Policy(given.days or None, given.max_size or None, given.action)
 
 
 def found_logs(settings: config.Settings) -> Discovery:
     """Logs in the places that are known for them."""
+    from pathlib import Path
+
+    from agentmon.sources.discover import discover
+
     return discover(os.environ, Path.home(), config.capture_dir(settings), settings.paths)
 
 
 def inputs(settings: config.Settings, paths: Sequence[str], *, follow: bool = True) -> Inputs:
     """The given paths, else what is found on this machine."""
+    from agentmon.sources.paths import expand
+
     if paths:
         return Inputs(expand(paths, follow=follow), list(paths))
     discovery = found_logs(settings)

@@ -22,7 +22,6 @@ from agentmon.report.known import (
     name_of,
     tokens_of,
 )
-from agentmon.report.places import empty_state
 from agentmon.report.table import Cell, Column, Painter, in_ascii, table
 from agentmon.report.words import UNKNOWN as UNKNOWN
 from agentmon.report.words import age as age
@@ -249,6 +248,8 @@ def board_text(
     """
     width = max(width, 28)
     if not board.threads:
+        from agentmon.report.places import empty_state  # psutil and more, for a board that is empty
+
         lines = empty_state(looked_for, width)
         return "\n".join(in_ascii(line) if ascii else line for line in lines)
     paint = Painter(ascii=ascii, color=color)
