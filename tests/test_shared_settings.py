@@ -267,6 +267,7 @@ def test_the_command_says_where_each_value_came_from(scratch_home: Path) -> None
     found = inside("config", "--json", env=env)
     assert origin_of(key, found) == (180.0, f"environment {config.env_name(key)}")
     assert json.loads(found.out)["shared"][0]["value"] == "1m"  # who is hidden is still shown
+    assert inside("config", env={"AGENTMON_QQQ": "1"}).err.count("AGENTMON_QQQ") == 1
 
 
 def said(*args: object) -> str:

@@ -249,6 +249,17 @@ async def test_reply_goes_into_the_thread(feed: StoreFeed) -> None:
     assert (mail.body, mail.reply_to, mail.thread_id) == ("yes", "m4", "m4")
 
 
+async def test_a_reply_to_what_has_no_subject_has_none(feed: StoreFeed) -> None:
+    send(feed.store, "m9", "docs", ["user"], "Is it ready?", 5)
+    async with shown(feed, (80, 24)) as screen:
+        await screen.press("M", "r", *"yes", "ctrl+s")
+        await sent(screen)
+        assert screen.app.screen is screen.page
+        assert "Re:" not in screen.rows(page_of(screen).mails)[1]
+    mail = archive.recent(feed.store.conn, limit=1)[0]
+    assert (mail.subject, mail.body, mail.reply_to) == ("", "yes", "m9")
+
+
 async def test_escape_twice_leaves_a_form(feed: StoreFeed) -> None:
     async with shown(feed, (80, 24)) as screen:
         await screen.press("M", "c", "x", "escape", "escape")

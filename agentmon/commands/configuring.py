@@ -56,7 +56,7 @@ def config(ctx: click.Context, data_dir: Path | None, as_json: bool) -> None:
     found = resolved.rows(loaded)
     shared: list[Setting] = []
     if db.database(resolved.data_dir(loaded.settings, os.environ)).is_file():
-        with reading(data_dir) as store:
+        with options.store_of(loaded) as store:
             shared = settings.all_settings(store.conn)
     file = resolved.config_file(os.environ)
     if as_json:

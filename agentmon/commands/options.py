@@ -188,11 +188,17 @@ def _refuse_older(conn: sqlite3.Connection, where: Path) -> None:
 @contextmanager
 def reading(data_dir: Path | None, **overrides: object) -> Generator[Store, None, None]:
     """The store of a command that reads; what goes wrong is one sentence. Raises Failure."""
+    overrides["store__data_dir"] = None if data_dir is None else str(data_dir)
+    with store_of(settings(**overrides)) as store:
+        yield store
+
+
+@contextmanager
+def store_of(loaded: config.Loaded) -> Generator[Store, None, None]:
+    """The same, with settings that were read already."""
     from agentmon.report.naming import Unclear
     from agentmon.store import db
 
-    overrides["store__data_dir"] = None if data_dir is None else str(data_dir)
-    loaded = settings(**overrides)
     where = config.data_dir(loaded.settings, os.environ)
     with clear_errors():
         conn = db.open_reading(where)

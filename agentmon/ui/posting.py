@@ -28,13 +28,14 @@ def compose_fields(names: list[str]) -> list[Field]:
 
 
 def reply_fields(mail: Mail, me: str) -> list[Field]:
-    """An answer to whoever sent a message; to whom it went where that was oneself."""
+    """An answer to whoever sent a message; to whom it went where that was oneself. Where that had
+    no subject it has none either: lists show how it begins."""
     subject = one_line(mail.subject, 200)
-    if not subject.lower().startswith("re:"):
-        subject = f"Re: {subject}".strip()
+    if subject and not subject.lower().startswith("re:"):
+        subject = f"Re: {subject}"
     return [
         Field("to", "To", _shown(_back(mail, me)), hint="names, with commas; * for all"),
-        Field("subject", "Subject", subject),
+        *([Field("subject", "Subject", subject)] if subject else []),
         Field("body", "Message", rows=6),
     ]
 
@@ -63,12 +64,11 @@ async def send(
         to = _back(reply_to, me)
     if not to:
         raise FieldError("to", "name an agent, several with commas, or * for all")
-    has_subject = reply_to is None and values["subject"].strip()
+    subject = values.get("subject", "").strip()
+    has_subject = reply_to is None and subject
     if not has_subject and not values["body"].strip():
         raise FieldError("body", "there is nothing in it")
-    said: dict[str, object] = {
-        "content": {"subject": values["subject"].strip(), "body": values["body"]}
-    }
+    said: dict[str, object] = {"content": {"subject": subject, "body": values["body"]}}
     if reply_to is not None:
         said |= {"reply_to": reply_to.message_id, "thread_id": reply_to.thread_id}
     try:
