@@ -2,6 +2,8 @@
 
 import itertools
 import sqlite3
+from contextlib import closing
+from functools import cache
 from typing import Any
 
 from agentmon.assets import asset
@@ -52,6 +54,13 @@ def put(conn: sqlite3.Connection, *drafts: Draft) -> list[Mail]:
 def memory() -> sqlite3.Connection:
     """The tables of a store, in memory."""
     conn = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in statements(asset("schema.sql").read_text("utf-8")):
-        conn.execute(statement)
+    conn.deserialize(_made())
     return conn
+
+
+@cache
+def _made() -> bytes:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
+        for statement in statements(asset("schema.sql").read_text("utf-8")):
+            conn.execute(statement)
+        return conn.serialize()

@@ -178,11 +178,10 @@ EVENTS = (
 )
 
 
-@pytest.mark.parametrize("name", EVENTS)
-def test_reprocessed_events_count_as_if_always_known(name: str, tmp_path: Path) -> None:
+def one_of_each() -> list[bytes]:
     talk = Talk()
     error = {"error": {"type": "overloaded_error"}, "request_id": "r1001"}
-    said = [
+    return [
         talk.line("session_start", 0, {"source": "startup"}),
         *asking(talk, 10),
         talk.line("permission_request", 300, {"tool_name": "Bash"}),
@@ -194,9 +193,20 @@ def test_reprocessed_events_count_as_if_always_known(name: str, tmp_path: Path) 
         talk.line("message", 1400, {"message": {**message("mw"), "content": "whole"}}),
         talk.line("session_end", 2000, {"reason": "other"}),
     ]
-    known = write(tmp_path / "known.jsonl", said)
-    ingest(tmp_path / "known", [known])
-    assert_same(reprocessed(tmp_path, said, name), dumped(tmp_path / "known"))
+
+
+@pytest.fixture(scope="module")
+def always_known(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    folder = tmp_path_factory.mktemp("known")
+    ingest(folder / "s", [write(folder / "known.jsonl", one_of_each())])
+    return dumped(folder / "s")
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_reprocessed_events_count_as_if_always_known(
+    name: str, always_known: list[Row], tmp_path: Path
+) -> None:
+    assert_same(reprocessed(tmp_path, one_of_each(), name), always_known)
 
 
 def test_reprocessing_defective_logs(tmp_path: Path) -> None:

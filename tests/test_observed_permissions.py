@@ -122,7 +122,11 @@ def test_a_real_client_asked_and_was_allowed(shared: Path, tmp_path: Path) -> No
 @given(
     st.dictionaries(
         st.sampled_from(["tool_name", "tool_input", "x"]),
-        st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner)),
+        st.recursive(
+            st.none() | st.text(max_size=20) | st.integers(),
+            lambda inner: st.lists(inner),
+            max_leaves=6,
+        ),
     )
 )
 def test_any_notice_is_heard(data: dict[str, Any]) -> None:

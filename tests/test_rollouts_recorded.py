@@ -25,6 +25,7 @@ from agentmon.engine.ingest import Ingestion
 from agentmon.sources.decoding import Context, Decoded
 from agentmon.sources.rollouts import FORMAT, RolloutDecoder
 from tests.codex_rows import FORMAT as WIRE
+from tests.deep import examples
 from tests.differential import assert_same, dumped
 from tests.rollout_rows import Known, Row, meta, rollout_messages
 from tests.stream_tools import (
@@ -208,8 +209,8 @@ KEYS = words(
 )
 
 
-@settings(max_examples=60)
-@given(st.lists(st.tuples(st.sampled_from(ROWS), st.dictionaries(KEYS, json_values()))))
+@settings(max_examples=examples(20, 100))
+@given(st.lists(st.tuples(st.sampled_from(ROWS), st.dictionaries(KEYS, json_values())), max_size=8))
 def test_any_records_are_read(picked: list[tuple[dict[str, Any], Row]]) -> None:
     rows = [{**row, "payload": {**row["payload"], **more}} for row, more in picked]
     rows += [{**row["payload"], **more} for row, more in picked]

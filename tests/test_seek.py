@@ -123,7 +123,9 @@ async def test_made_up_logs(seed: int, tmp_path: Path) -> None:
     await check(log, tmp_path, rng, 3)
 
 
-@pytest.mark.parametrize("name", ["claude-full", "claude-stall", "claude-concurrent", "codex-full"])
+@pytest.mark.parametrize(
+    "name", ["claude-full", "claude-concurrent", "codex-full", *only_deep("claude-stall")]
+)
 async def test_captures(name: str, shared: Path, tmp_path: Path) -> None:
     log = shared / "captures" / name / "sse_lines.jsonl"
     if not log.exists():
