@@ -32,7 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 class Forked:
     """A forked command; what `subprocess.Popen` offers of it, as far as tests ask.
 
-    `module` is what Python would run as its main program.
+    `module` is what Python would run as its main program. A `fresh` one has nothing of the program
+    imported, and does so itself in its own order.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Forked:
         cwd: Path | None,
         env: Mapping[str, str],
         module: str = "agentmon.__main__",
+        fresh: bool = False,
         stdin: int | None = None,
         stdout: int | None = subprocess.PIPE,
         stderr: int | None = subprocess.PIPE,
@@ -59,7 +61,7 @@ class Forked:
         self._said = self._report.makefile("rb")
         self.args = args
         where = os.fspath(cwd or os.getcwd())
-        request = {"module": module, "args": args, "cwd": where, "env": dict(env)}
+        request = {"module": module, "fresh": fresh, "args": args, "cwd": where, "env": dict(env)}
         self._report.sendall(json.dumps(request).encode() + b"\n")
         self.pid = int(self._said.readline())
         self.returncode: int | None = None
@@ -235,7 +237,9 @@ def _become(given: Sequence[int]) -> None:
     os.closerange(3, 1 << 16)
 
 
-def _run(module: str, args: Sequence[str], cwd: str, env: Mapping[str, str]) -> NoReturn:
+def _run(
+    module: str, fresh: bool, args: Sequence[str], cwd: str, env: Mapping[str, str]
+) -> NoReturn:
     """As `python -m module args…` does it, for one with a `main`."""
     os.chdir(cwd)
     os.environ.clear()
@@ -243,7 +247,10 @@ def _run(module: str, args: Sequence[str], cwd: str, env: Mapping[str, str]) -> 
     sys.argv = [str(ROOT.joinpath(*module.split("."))) + ".py", *args]
     sys.path[0] = cwd
     _speak(env)
-    if env.get(ready_store.VARIABLE):
+    if fresh:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "agentmon"]:
+            del sys.modules[name]
+    elif env.get(ready_store.VARIABLE):
         db._connect = ready_store.connect  # pyright: ignore[reportPrivateUsage]
     _leave(_code_of(importlib.import_module(module).main))
 
