@@ -79,8 +79,11 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def scratch_home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every place that agentmon looks at by default, in an empty scratch folder."""
+def scratch_home(_homes: Iterator[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every place that agentmon looks at by default, in an empty scratch folder.
+
+    What a test patched is put back before its `tmp_path` goes, since that was made first here.
+    """
     base = next(_homes)
     base.mkdir()
     for variable, name in _FOLDERS.items():
