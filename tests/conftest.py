@@ -105,9 +105,12 @@ def tmp_path(
 
 @pytest.fixture(autouse=True)
 def scratch_home(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """Every place that agentmon looks at by default, in an empty scratch folder."""
+    """Every place that agentmon looks at by default, in an empty scratch folder.
+
+    What a test patched is put back before its `tmp_path` goes, since that was made first here.
+    """
     base = _spare.pop() if _spare else tmp_path_factory.mktemp("home")
     for variable, name in _FOLDERS.items():
         folder = base / name

@@ -110,7 +110,7 @@ def test_while_it_grows(mix: str, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     with log.open("ab", buffering=0) as file, Ingestion(tmp_path / "data") as run:
         run.engine.open_paths([str(log)], follow=True)
-        for piece in pieces(data, random.Random(1), 10):
+        for piece in pieces(data, random.Random(1), 7):
             file.write(piece)
             run.engine.inputs.woke([str(log)])
             while run.engine.pump(1000) or not run.engine.is_whole:
