@@ -76,13 +76,18 @@ def test_each_command_imports_what_it_needs(tmp_path: Path) -> None:
         row["sid"] for row in map(json.loads, run("dump", *given).out.splitlines()) if "sid" in row
     )
     (first, *_) = json.loads(run("rounds", sid, "--json", *given).out)
-    words = {"SID": sid, "ROUND": first["round_id"], "LOG": log, "OUT": tmp_path / "out"}
+    words: dict[str, object] = {
+        "SID": sid,
+        "ROUND": first["round_id"],
+        "LOG": log,
+        "OUT": tmp_path / "out",
+    }
     lines = [line.split() for line in COMMANDS.split("\n") if line]
     lines += [[name, "--help"] for name in SERVES]
     known = {name for names in cli.ROOMS.values() for name in names.split()}
     assert sorted(line[0] for line in lines) == sorted({*known, *cli.main.commands})
     for line in lines:
         args = [words.get(word, word) for word in line]
-        answer = fresh(*args, *([] if line[-1] == "--help" else given))
+        answer = fresh(*args, *(() if line[-1] == "--help" else given))
         assert answer.code == (1 if "nobody" in args else 0), (args, answer)
         assert "Traceback" not in answer.err

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from agentmon.cli import main
+from tests import cli_run
 from tests.redis_server import Server, running
 
 
@@ -29,15 +28,11 @@ def run(*arguments: str, code: int = 0) -> str:
 
 def doctor(tmp_path: Path, code: int) -> dict[str, Any]:
     """The checks of a process of its own: the screen's descriptor is real there."""
-    done = subprocess.run(
-        [sys.executable, "-m", "agentmon", "doctor", "--json", "--data-dir", str(tmp_path)],
-        capture_output=True,
-        env=os.environ,
-        check=False,
-    )
-    assert b"hunter2" not in done.stdout + done.stderr
-    found = {check["name"]: check for check in json.loads(done.stdout)}
-    assert done.returncode == code, found
+    env = {"AGENTMON_REDIS__URL": os.environ["AGENTMON_REDIS__URL"]}
+    done = cli_run.run("doctor", "--json", "--data-dir", tmp_path, env=env)
+    assert "hunter2" not in done.out + done.err
+    found = {check["name"]: check for check in json.loads(done.out)}
+    assert done.code == code, found
     return found
 
 

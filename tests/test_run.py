@@ -18,6 +18,7 @@ from agentmon.engine.feed import Status
 from agentmon.report import capturing
 from agentmon.ui import health, owner
 from tests.cli_run import (
+    PATIENCE,
     Answer,
     Running,
     assert_one_sentence,
@@ -25,6 +26,7 @@ from tests.cli_run import (
     environment,
     run,
     run_anew,
+    started,
 )
 from tests.model_server import model, serving
 from tests.tapped import until
@@ -48,16 +50,12 @@ sys.exit(7)
 
 async def ran(*args: str, env: dict[str, str] | None = None) -> tuple[int, Answer]:
     """Runs `agentmon run args…` beside this loop; its pid and how it ended."""
-    process = await asyncio.create_subprocess_exec(
-        *command("run", *args),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(env),
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.pid, Answer(process.returncode, out.decode(), err.decode())
+    process = started("run", *args, env=env)
+    try:
+        out, err = await asyncio.to_thread(lambda: process.communicate(timeout=PATIENCE))
+    finally:
+        process.kill()
+    return process.pid, Answer(process.wait(), out.decode(), err.decode())
 
 
 def rows_of(log: Path) -> list[dict[str, str]]:
