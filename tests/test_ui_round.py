@@ -17,7 +17,7 @@ from agentmon.store.deltas import block_path, read_bytes
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.round import RoundPage
 from tests.near import near
-from tests.ui_app import Shown, shown
+from tests.ui_app import Shown, hurried, shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 
 API = "a0000000-0000-4000-8000-000000000001"
@@ -261,7 +261,8 @@ async def test_a_recording_plays_on(demo: RecordedFeed) -> None:
 def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    yield
+    with hurried():
+        yield
     monkeypatch.undo()
     time.tzset()
 

@@ -1,10 +1,15 @@
 """The screen over a real store: what is shown, where keys lead, what a resize keeps."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from textual.signal import Signal
+from textual.widget import Widget
 
 from agentmon.config import Settings, Ui
+from agentmon.ui.host import ROLES, line_class
 from tests.ui_app import shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 
@@ -318,6 +323,44 @@ async def test_one_query_per_revision(feed: StoreFeed) -> None:
             screen.main.tick()
             await screen.pilot.pause()
         assert feed.queries == before
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+async def test_a_role_looks_as_a_widget_of_its_class_would(
+    feed: StoreFeed, no_color: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every theme: the app mixes colours as Textual mixes those of a child."""
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with shown(feed) as screen:
+        pane = screen.main.sessions
+        probes = {role: Widget(classes=line_class(role)) for role in ROLES}
+        await pane.mount_all(probes.values())
+        odd = replace(screen.app.available_themes["textual-dark"], name="odd", error="#123456")
+        screen.app.register_theme(odd)
+        for theme in ("textual-dark", "odd", "textual-light", "ansi-dark", "nord"):
+            screen.app.theme = theme
+            await screen.settle()
+            for role, probe in probes.items():
+                ink = screen.app.ink(role, pane.rich_style, *pane.colors[2:])
+                assert ink == probe.rich_style, (theme, role)
+
+
+async def test_what_changes_places_is_laid_out_once(feed: StoreFeed) -> None:
+    laid_out: list[object] = []
+    async with shown(feed) as screen:
+        main = screen.main
+        signal = cast(
+            "Signal[object]",
+            main.screen_layout_refresh_signal,  # pyright: ignore[reportUnknownMemberType]
+        )
+        signal.subscribe(main, laid_out.append)
+        for panel in "41":
+            before = screen.main.stream.size.height
+            laid_out.clear()
+            await screen.press(panel)
+            assert screen.main.stream.size.height != before
+            assert len(laid_out) == 1
 
 
 async def test_ascii_screen_has_only_ascii(feed: StoreFeed) -> None:

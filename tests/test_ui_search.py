@@ -13,7 +13,7 @@ from agentmon.store import search_index
 from agentmon.store.deltas import block_path
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.searching import SearchPage
-from tests.ui_app import Shown, shown
+from tests.ui_app import Shown, hurried, shown
 from tests.ui_store import NOW, StoreFeed, UiStore, fill
 
 API = "a0000000-0000-4000-8000-000000000001"
@@ -148,7 +148,8 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.delenv("NO_COLOR", raising=False)
     time.tzset()
-    yield
+    with hurried():
+        yield
     monkeypatch.undo()
     time.tzset()
 

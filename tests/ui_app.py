@@ -94,11 +94,11 @@ async def settle(pilot: Pilot[None], main: MainScreen, heard: Heard | None = Non
     """Until every message is handled, nothing is being loaded, and everything is painted.
 
     A message may make a widget post another or ask for a load, and what was loaded again: so it is
-    quiet only when, while all widgets were asked once, none handled anything but the question.
-    Where nobody counted, it has to be quiet twice in a row.
+    quiet only when, while all widgets were asked once, none handled anything but the question; or
+    twice in a row, where nobody counted or screens below go on.
     """
-    quiet, wanted = 0, 1 if heard else 2
-    while quiet < wanted:
+    quiet = 0
+    while quiet < 2:
         main.tick()
         page = page_of(pilot.app)
         if page is not None:
@@ -110,9 +110,9 @@ async def settle(pilot: Pilot[None], main: MainScreen, heard: Heard | None = Non
             continue
         before = heard.count if heard else 0
         await pilot.pause(0)
-        was_calm = heard is None or heard.count - before <= len(pumps)
-        is_quiet = was_calm and _is_read(pilot, main) and not _waiting(_pumps(pilot))
-        quiet = quiet + 1 if is_quiet else 0
+        is_calm = heard is not None and heard.count - before <= len(pumps)
+        is_quiet = _is_read(pilot, main) and not _waiting(_pumps(pilot))
+        quiet = quiet + 1 + is_calm if is_quiet else 0
 
 
 async def _passed_on(pilot: Pilot[None]) -> list[MessagePump]:
