@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import length_hint
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -24,7 +25,7 @@ from agentmon.engine.queueing import SINCE
 from agentmon.sources.decoding import Decoded
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import SourceState
-from agentmon.sources.lines import HugeLine, Line, Rows
+from agentmon.sources.lines import HugeLine, Piece, Rows
 from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.reader import Chunk
 from agentmon.sources.sse_lines import Decoder
@@ -211,29 +212,35 @@ class Engine:
         self, decoder: Decoder, rows: Rows, first: int, last: int, state: SourceState
     ) -> None:
         """Lines of a wire log: nine of ten are plain deltas."""
-        deltas, plain, decode = decoder.deltas, decoder.plain, decoder.decode
-        lanes, take_first, take = self.state.lanes, self.fold.delta, self.fold.one
-        coming = iter(rows.items[first:last])
-        while (row := deltas(coming, lanes, take_first)) is not None:
-            if isinstance(row, bytes):
-                event = plain(row)
-                if event is not None:
-                    self.last_event = event.time or self.last_event
-                    take(event)
-                    continue
-                events = decode(row)
-            elif isinstance(row, Line):
-                events = decode(row.data)
-            else:
-                events = self._of_huge(row, decoder)
-            for event in events:
-                if isinstance(event, Malformed | Unknown):
-                    at = last - 1 - length_hint(coming)
-                    event.source, event.offset = self._source_id(state), rows.offset(at)
-                elif event.time is not None:
-                    self.last_event = event.time
-            if events:
-                self.fold.line(events)
+        items = rows.items[first:last]
+        deltas, lanes, take_first = decoder.deltas, self.state.lanes, self.fold.delta
+        done = 0
+        for at, event in [*decoder.others(items), (len(items), None)]:
+            coming = iter(cast("list[bytes]", items[done:at]))
+            while (row := deltas(coming, lanes, take_first)) is not None:
+                self._fold_row(decoder, row, rows, first + at - 1 - length_hint(coming), state)
+            if event is not None:
+                self.last_event = event.time or self.last_event
+                self.fold.one(event)
+            elif at < len(items):
+                self._fold_row(decoder, items[at], rows, first + at, state)
+            done = at + 1
+
+    def _fold_row(
+        self, decoder: Decoder, row: bytes | Piece, rows: Rows, at: int, state: SourceState
+    ) -> None:
+        """A line that wants a closer look."""
+        if isinstance(row, HugeLine):
+            events = self._of_huge(row, decoder)
+        else:
+            events = decoder.decode(row if isinstance(row, bytes) else row.data)
+        for event in events:
+            if isinstance(event, Malformed | Unknown):
+                event.source, event.offset = self._source_id(state), rows.offset(at)
+            elif event.time is not None:
+                self.last_event = event.time
+        if events:
+            self.fold.line(events)
 
     def _fold_told(
         self, decoder: AnyDecoder, rows: Rows, first: int, last: int, state: SourceState

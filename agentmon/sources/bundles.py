@@ -49,9 +49,13 @@ class BundleDecoder(Decoder):
         event = super().plain(data)
         return None if event is not None and event.sid in self._memory.passed else event
 
+    def others(self, rows: Sequence[bytes | T]) -> list[tuple[int, Event | None]]:
+        """Nothing is read ahead: a line may say that what comes behind it is passed over."""
+        return [(at, None) for at, _ in super().others(rows)]
+
     def deltas(
-        self, rows: Iterator[bytes | T], lanes: Mapping[str | None, Lane], take_first: TakeFirst
-    ) -> bytes | T | None:
+        self, rows: Iterator[bytes], lanes: Mapping[str | None, Lane], take_first: TakeFirst
+    ) -> bytes | None:
         if self._memory.passed:
             return next(rows, None)
         return super().deltas(rows, lanes, take_first)

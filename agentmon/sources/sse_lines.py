@@ -7,7 +7,7 @@ Slow path: stdlib json, which takes lone surrogates, NaN, invalid UTF-8 and glue
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from zlib import crc32
 
@@ -141,24 +141,34 @@ class Decoder:
     def delta(self, data: bytes) -> Delta | None:
         """The same for a plain text delta, nine lines of ten; None where `decode` has to look."""
         made: list[Delta] = []
-        self.deltas(iter((data,)), {}, made.append)
+        if data.startswith(DELTA_PREFIX):
+            self.deltas(iter((data,)), {}, made.append)
         return made[0] if made else None
 
+    def others(self, rows: Sequence[bytes | T]) -> list[tuple[int, Event | None]]:
+        """Where rows are that do not begin as deltas do, each with what `plain` says of it.
+
+        One after the other, before any is taken: a tenth of the lines comes to half of the time
+        where each finds the caches full of what the deltas between needed.
+        """
+        plain = self.plain
+        return [
+            (at, plain(row) if isinstance(row, bytes) else None)
+            for at, row in enumerate(rows)
+            if not isinstance(row, bytes) or not row.startswith(DELTA_PREFIX)
+        ]
+
     def deltas(
-        self,
-        rows: Iterator[bytes | T],
-        lanes: Mapping[str | None, Lane],
-        take_first: TakeFirst,
-    ) -> bytes | T | None:
+        self, rows: Iterator[bytes], lanes: Mapping[str | None, Lane], take_first: TakeFirst
+    ) -> bytes | None:
         """Notes plain deltas on the lanes that they go on with, and has the others taken as
         events, up to the first row that is something else, which is the answer; None at the end.
 
-        Written for speed: every call that it spares counts a million times.
+        For rows that begin as deltas do. Written for speed: every call that it spares counts a
+        million times.
         """
         second, base = self._second, self._base
         for row in rows:
-            if not isinstance(row, bytes) or not row.startswith(DELTA_PREFIX):
-                return row
             try:
                 env = decode_delta_envelope(row)
                 inner = decode_delta(env.line.removeprefix("data: "))

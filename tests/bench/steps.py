@@ -68,9 +68,16 @@ def fold(path: str) -> dict[str, float]:
     lines = decoding.file_lines(path)
     while batch := [*islice(lines, BATCH_LINES)]:
         count += len(batch)
-        coming = iter(batch)
-        while (row := decoder.deltas(coming, state.lanes, folding.delta)) is not None:
-            folding.line(decoder.decode(row, 0))
+        done = 0
+        for at, event in [*decoder.others(batch), (len(batch), None)]:
+            coming = iter(batch[done:at])
+            while (row := decoder.deltas(coming, state.lanes, folding.delta)) is not None:
+                folding.line(decoder.decode(row))
+            if event is not None:
+                folding.one(event)
+            elif at < len(batch):
+                folding.line(decoder.decode(batch[at]))
+            done = at + 1
         _forget(state)
     return {"events": count}
 
