@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from agentmon.core.events import Event
+from agentmon.core.fold import Fold
+from agentmon.core.state import State
 from agentmon.sources import sse_lines, typed
 from agentmon.sources.decoding import Decoded
 from agentmon.sources.sse_lines import Decoder
@@ -94,6 +96,26 @@ def test_the_usual_payloads_are_typed() -> None:
     assert {type(event).__name__ for event in events} >= {"BlockStart", "ToolResults"}
     assert all(isinstance(event, Event) for event in events)
     assert len(untyped) <= 1  # the first line of a session is looked at closely
+
+
+def test_the_first_line_of_a_session_takes_the_short_way_too() -> None:
+    assert Decoder().plain(line("message_stop", '"a":1')) is not None
+
+
+def test_a_stream_that_left_memory_is_not_appended_to() -> None:
+    """The one that comes back from the store for the next line is another object."""
+    state = State()
+    folding, decoder = Fold(state), Decoder()
+    for one in (line("message_start", '"message":{"id":"m1"}'), line("message_stop", '"a":1')):
+        folding.line(decoder.decode(one))
+    message = state.messages["m1"]
+    assert message.stream is not None
+    for _ in range(3):
+        state.take_changes()
+    message.touched = state.batch
+    state.evict(state.batch, keep=0)
+    assert not state.streams
+    assert message.stream is None
 
 
 @pytest.mark.parametrize("mix", MIXES)

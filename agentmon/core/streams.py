@@ -19,6 +19,7 @@ from agentmon.core.model import Block, Message, Said, Stream
 from agentmon.core.rounds import mark_message
 
 TOKEN_FIELDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_TOKEN_AT = {name: at for at, name in enumerate(TOKEN_FIELDS)}
 
 
 def _is_other(owner: Message, event: MessageStart) -> bool:
@@ -192,17 +193,18 @@ class Streams(Attribution):
 
     def _count_tokens(self, message: Message, usage: dict[str, int]) -> None:
         """Cumulative counts: the highest per field is the final one."""
-        session = message.session
-        for at, name in enumerate(TOKEN_FIELDS):
-            value = usage.get(name)
-            known = message.tokens[at]
-            if value is not None and (known is None or value > known):
-                message.tokens[at] = value
+        session, tokens = message.session, message.tokens
+        for name, value in usage.items():
+            at = _TOKEN_AT.get(name)
+            known = tokens[at] if at is not None else None
+            if at is not None and (known is None or value > known):
+                tokens[at] = value
                 session.tokens[at] += value - (known or 0)
         if message.agent_id is None:
             if message.model:
                 session.model = message.model
-            session.context_tokens = sum(count or 0 for count in message.tokens)
+            given, told, read, kept = tokens
+            session.context_tokens = (given or 0) + (told or 0) + (read or 0) + (kept or 0)
 
     def _ping(self, event: Ping) -> bool:
         message = self._existing(event, event.request_id)

@@ -36,15 +36,16 @@ class Envelope(Struct, gc=False, kw_only=True):
 
 
 class DeltaEnvelope(Struct, gc=False, kw_only=True):
-    """What the short way needs of an envelope; an old one lacks `metadata`."""
+    """What the short way needs of an envelope."""
 
     line: str
     metadata: str
     flow_id: str
     data_count: Count
     sid: str
-    pid: int | str | None = None
-    cwd: str | None = None
+    pid: None = None
+    cwd: None = None
+    """Both are of an old envelope: a line with one of them does not fit."""
 
 
 class TextDelta(Struct, gc=False, tag_field="type", tag="text_delta"):

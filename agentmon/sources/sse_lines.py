@@ -105,20 +105,23 @@ class Decoder:
         if name is None or metadata is None or count is None or env.pid is not None:
             return None
         builder = BUILDERS.get(name)
-        if builder is None or env.cwd is not None or sid not in self._good_sids:
+        if builder is None or env.cwd is not None:
             return None
-        if not line.startswith("data: "):
+        if sid not in self._good_sids and not self._is_sid(sid):
+            return None
+        data = line.encode()
+        if not data.startswith(b"data: "):
             return None
         typed = TYPED.get(name)
         try:
-            inner = (typed[0] if typed is not None else decode_inner)(line[6:])
+            inner = (typed[0] if typed is not None else decode_inner)(data[6:])
         except (msgspec.DecodeError, ValueError, RecursionError):
             return None
         time = self._time(inner.timestamp)
         if time is None:
             return None
         meta = self._plain_metas.get(metadata) or self._plain_meta(metadata)
-        base = (sid, meta, env.flow_id or "", count, env.round, time, self._digest(name, line))
+        base = (sid, meta, env.flow_id or "", count, env.round, time, self._digest(name, data))
         if typed is not None:
             return typed[1](base, inner.payload)
         event = builder(Head(name, base), inner.payload)
@@ -175,8 +178,6 @@ class Decoder:
                 stamp = inner.timestamp
                 digits = _MILLIS_AND_ZONE[stamp[20:]]
             except (msgspec.DecodeError, ValueError, KeyError, RecursionError):
-                return row
-            if env.pid is not None or env.cwd is not None:
                 return row
             if stamp[:20] != second:
                 if not self._is_next(stamp):
@@ -290,7 +291,7 @@ class Decoder:
             -1 if count is None else count,
             optional_text(row.get("round")),
             self._time(stamp) or self._time(optional_text(row.get("t"))),
-            self._digest(name or "event:", line),
+            self._digest(name or "event:", line.encode("utf-8", "replace")),
         )
         usable = payload if sid and name else None
         return Head(name, base), usable
@@ -328,13 +329,13 @@ class Decoder:
         self._good_sids.add(sid)
         return True
 
-    def _digest(self, name: str, line: str) -> int:
+    def _digest(self, name: str, line: bytes) -> int:
         seed = self._seeds.get(name)
         if seed is None:
             if len(self._seeds) > 1_000:
                 self._seeds.clear()
             seed = self._seeds[name] = crc32(name.encode("utf-8", "replace"))
-        return crc32(line.encode("utf-8", "replace"), seed)
+        return crc32(line, seed)
 
     def _meta(self, name: str, metadata: object, pid: object, cwd: object) -> Meta:
         """From the `metadata` string, or the top-level keys of the old envelope."""

@@ -167,7 +167,7 @@ class Inner(Struct, gc=False):
     timestamp: str
 
 
-Typed: TypeAlias = tuple[Callable[[str], Any], Callable[[Base, Any], Event | None]]
+Typed: TypeAlias = tuple[Callable[[bytes], Any], Callable[[Base, Any], Event | None]]
 
 
 def _typed(payload: type[P], build: Callable[[Base, P], Event | None]) -> Typed:
