@@ -1,6 +1,7 @@
 """A connection for an event loop, in a thread of its own. Apart from `db`, since a command that has
 no loop need not wait for asyncio to be imported."""
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -24,9 +25,28 @@ class AsyncStore(aiosqlite.Connection):
         """Runs fn(connection) in the connection's thread. Raises what fn raises."""
         return await _hop(self, lambda: fn(self._conn))
 
+    async def close(self) -> None:
+        """Ends the connection and its thread, also where the closing is cancelled."""
+        try:
+            await super().close()
+        finally:
+            await self.ended()
+
+    async def ended(self) -> None:
+        """Waits for the end of the thread. An opening that fails and a closing that is cancelled
+        leave it behind: it would answer an event loop that has closed meanwhile."""
+        pause = 0.0
+        while self._thread.is_alive():
+            await asyncio.sleep(pause)
+            pause = 0.001
+
 
 async def open_async(connector: Callable[[], sqlite3.Connection]) -> AsyncStore:
     """Opens a connection in its thread; `await close()` it in a finally. Raises what it raises."""
     store = AsyncStore(connector, iter_chunk_size=64)
-    await store
+    try:
+        await store
+    except BaseException:
+        await store.ended()
+        raise
     return store
