@@ -18,7 +18,7 @@ from agentmon.store.write import Batch
 from tests.cli_run import Running
 from tests.deep import only_deep
 from tests.differential import ingest
-from tests.feeds import Snapshot, changes, snapshot, write
+from tests.feeds import Snapshot, changes, snapshot, texts_of, write
 from tests.generate import joined, scenario
 from tests.wire import SID, TEXT, Talk
 
@@ -289,6 +289,34 @@ def test_killed_between_files_and_commit(
         ingest(data, [log])
     assert deaths
     assert changes(snapshot(data), expected) == []
+
+
+def test_what_was_never_committed_goes_though_its_log_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody writes to the open block again, so nobody else would cut it."""
+    log, data = tmp_path / "log.jsonl", tmp_path / "data"
+    talk = Talk()
+    begun = [talk.start(1, 0), talk.begin(1, 10, TEXT), talk.text(1, 20, "as far as here")]
+    log.write_bytes(joined(begun))
+    ingest(data, [log])
+    committed = snapshot(data)
+    with log.open("ab") as file:
+        file.write(joined([talk.text(1, 30, " and on")]))
+    real = DeltaFiles.append
+
+    def dies(files: DeltaFiles, path: str, at: int, text: bytes) -> None:
+        real(files, path, at, text)
+        raise Death
+
+    with monkeypatch.context() as patch, pytest.raises(Death):
+        patch.setattr(DeltaFiles, "append", dies)
+        ingest(data, [log])
+    assert texts_of(data) != committed[1]
+    log.unlink()
+    with Ingestion(data):
+        pass
+    assert changes(snapshot(data), committed) == []
 
 
 def test_a_rewrite_that_was_never_committed_leaves_no_file(
