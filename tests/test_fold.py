@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from agentmon.core.model import RECENT_PROMPTS
+from agentmon.engine import core
 from agentmon.engine.ingest import Ingestion
 from agentmon.sources import payloads
+from agentmon.sources.follow import FollowedFile
 from tests.differential import Row, assert_same, dumped, ingest
-from tests.feeds import Scene, answering, asking, call_block, write
+from tests.feeds import Scene, add, answering, asking, call_block, write
 from tests.generate import scenario
 from tests.wire import SID, START, TEXT, Talk, message, tool_result
 
@@ -214,3 +217,31 @@ def test_reprocessing_defective_logs(tmp_path: Path) -> None:
     ingest(tmp_path / "known", [write(tmp_path / "known.jsonl", lines)])
     for name in ("tool_result", "user_prompt", "message_stop"):
         assert_same(reprocessed(tmp_path, lines, name), dumped(tmp_path / "known"))
+
+
+@pytest.mark.parametrize("is_new_run", [False, True])
+def test_the_end_of_a_round_that_left_memory_long_ago(
+    is_new_run: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of the round comes back from the store, and is not begun anew."""
+    monkeypatch.setattr(core, "BATCH_LINES", 10)
+    monkeypatch.setattr(FollowedFile.read, "__defaults__", (1 << 10,))
+    talk, count = Talk(), 5 * RECENT_PROMPTS
+    lines: list[bytes] = []
+    for n in range(count):
+        name = f"r-{n}"
+        lines += [
+            talk.prompt(1000 * n, f"ask {n}", f"u{n}", round_id=name),
+            talk.start(n, 1000 * n + 10, round_id=name),
+            talk.stop(n, 1000 * n + 60),
+            *([talk.line("stop", 1000 * n + 70, {}, round_id=name)] if n else []),
+        ]
+    log = write(tmp_path / "log.jsonl", lines)
+    late = [talk.line("stop", 1000 * count, {}, round_id="r-0")]
+    if is_new_run:
+        ingest(tmp_path / "data", [log])
+    add(log, late)
+    ingest(tmp_path / "data", [log])
+    rounds = [row for row in dumped(tmp_path / "data") if row["kind"] == "round"]
+    assert [row["user_prompt"] for row in rounds] == [f"ask {n}" for n in range(count)]
+    assert (rounds[0]["duration_ms"], rounds[1]["duration_ms"]) == (1000 * count, 70)
