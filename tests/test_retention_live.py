@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agentmon.engine import cleaning, requests, retaining
@@ -130,6 +131,29 @@ async def test_another_process_asks(tmp_path: Path) -> None:
     assert everything(store) == before
     assert "does it" in said[0]
     assert not (store / "requests").exists()
+
+
+def test_what_is_answered_just_now_is_not_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked clears up while the writer looks: the request is read, and then gone."""
+    path = tmp_path / requests.FOLDER / "1-1.json"
+    path.parent.mkdir()
+    path.write_bytes(msgspec.json.encode(requests.Request("cleanup", os_pid())))
+    (asked,) = requests.waiting(tmp_path)
+    asked.take()
+    asked.answer(requests.Answer())
+    read = Path.read_bytes
+
+    def read_and_clear(self: Path) -> bytes:
+        found = read(self)
+        for suffix in (".json", ".taken", ".answer"):
+            path.with_suffix(suffix).unlink()
+        return found
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_clear)
+    assert [*requests.waiting(tmp_path)] == []
+    assert not path.exists()
 
 
 def os_pid() -> int:

@@ -54,6 +54,7 @@ class Asked(Struct):
     request: Request
 
     def take(self) -> None:
+        """Raises OSError: whoever asked has gone, or the folder takes nothing."""
         _write(self.path.with_suffix(".taken"), b"")
 
     def answer(self, answer: Answer) -> None:
@@ -76,6 +77,8 @@ def waiting(data_dir: Path) -> Iterator[Asked]:
             if not path.with_suffix(".json").exists():
                 path.unlink(missing_ok=True)
             continue
+        # looked at first: who asked removes it last, so what can be read then was never taken
+        is_taken = path.with_suffix(".taken").exists()
         try:
             request = msgspec.json.decode(path.read_bytes(), type=Request)
         except (OSError, msgspec.DecodeError, msgspec.ValidationError):
@@ -83,7 +86,7 @@ def waiting(data_dir: Path) -> Iterator[Asked]:
             continue
         if not procs.is_running(request.pid):
             path.unlink(missing_ok=True)
-        elif not path.with_suffix(".taken").exists():
+        elif not is_taken:
             yield Asked(path, request)
 
 

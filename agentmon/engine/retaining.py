@@ -132,9 +132,12 @@ class Keeper:
     # -- what others ask for
 
     async def _answer(self, asked: requests.Asked) -> None:
-        request = asked.request
-        asked.take()
-        answer = requests.Answer()
+        request, answer = asked.request, requests.Answer()
+        try:
+            asked.take()
+        except OSError as problem:
+            log.warning("a request could not be taken: %s", problem)
+            return
         try:
             if not self._feed.is_through:
                 answer.problem = f"the agentmon that is running {_READS}"
