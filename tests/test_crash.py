@@ -309,9 +309,10 @@ def test_what_was_never_committed_goes_though_its_log_has_gone(
         real(files, path, at, text)
         raise Death
 
-    with monkeypatch.context() as patch, pytest.raises(Death):
+    with monkeypatch.context() as patch:
         patch.setattr(DeltaFiles, "append", dies)
-        ingest(data, [log])
+        with pytest.raises(Death):
+            ingest(data, [log])
     assert texts_of(data) != committed[1]
     log.unlink()
     with Ingestion(data):
