@@ -3,6 +3,7 @@
 import contextlib
 import random
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -289,6 +290,57 @@ def test_killed_between_files_and_commit(
         ingest(data, [log])
     assert deaths
     assert changes(snapshot(data), expected) == []
+
+
+def dies_soon(rng: random.Random, patch: pytest.MonkeyPatch) -> None:
+    """One of the next commits is ended in the middle: some of its texts are written, or all of it
+    is done but the file operations that it announced."""
+    apply, left = Batch.apply, rng.randint(1, 3)
+
+    def ended(*_: object) -> None:
+        raise Death
+
+    def dies(batch: Batch, conn: sqlite3.Connection, files: DeltaFiles) -> None:
+        nonlocal left
+        left -= 1
+        if left and not batch.is_empty:
+            apply(batch, conn, files)
+            return
+        if rng.random() < 0.3:
+            patch.setattr(DeltaFiles, "carry_out", ended)
+            apply(batch, conn, files)
+        for path, data in batch.whole_files:
+            files.write_whole(path, data)
+        for append in batch.appends[: rng.randint(0, len(batch.appends))]:
+            files.append(append.path, append.at, append.data)
+        raise Death
+
+    patch.setattr(Batch, "apply", dies)
+
+
+@pytest.mark.parametrize("seed", [4, 15, *only_deep(*range(16, 30))])
+def test_killed_in_commits_of_other_sizes(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that comes after a kill has other borders between its batches than the one before: it
+    may know the name of a message that the killed one did not, or give its place to another."""
+    log, rng = tmp_path / "log.jsonl", random.Random(seed)
+    log.write_bytes(load(seed, 1_500))
+    ingest(tmp_path / "whole", [log])
+    monkeypatch.setattr(FollowedFile.read, "__defaults__", (SMALL_READS,))
+    deaths, is_through = 0, False
+    while not is_through:
+        with monkeypatch.context() as patch:
+            patch.setattr(core, "BATCH_LINES", rng.choice([20, 40, 80, 200]))
+            dies_soon(rng, patch)
+            try:
+                ingest(tmp_path / "data", [log])
+                is_through = True
+            except Death:
+                deaths += 1
+    ingest(tmp_path / "data", [log])
+    assert deaths >= 5
+    assert changes(snapshot(tmp_path / "data"), snapshot(tmp_path / "whole")) == []
 
 
 def test_what_was_never_committed_goes_though_its_log_has_gone(

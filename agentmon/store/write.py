@@ -238,25 +238,38 @@ class Collector:
             )
         log.extend((flow_id, index, chunk, count, data) for chunk, count, data in change.log)
         file = change.file
-        if isinstance(file, Append):
+        if isinstance(file, Append) and (file.at or block.message.is_started):
             batch.appends.append(file)
         elif file is not None:
-            self._marks += 1
-            beside = f"{SPOOL}/{os.getpid()}-text-{self._marks}.txt"
-            self._files.close(file.path)
-            batch.whole_files.append((beside, file.data))
-            batch.operations.append((beside, file.path))
+            # a message without its start may have another name once that comes: a file under this
+            # one, of a batch that was not committed, would be nobody's
+            self._aside(batch, file.path, file.data)
         if change.left is not None:
             batch.operations.append((None, change.left))
 
+    def _aside(self, batch: Batch, path: str, data: bytes) -> None:
+        """A text that takes its place after the commit."""
+        self._marks += 1
+        beside = f"{SPOOL}/{os.getpid()}-text-{self._marks}.txt"
+        self._files.close(path)
+        batch.whole_files.append((beside, data))
+        batch.operations.append((beside, path))
+
     def _announce(self, batch: Batch) -> None:
         """Writes down what is to be done with files after the commit.
+
+        Where a text begins whose place another one leaves, that one is needed until then.
 
         A path that somebody moves in or appends to is not deleted: doing it all again after a
         crash must not hurt.
         """
         if not batch.operations:
             return
+        left = {target for source, target in batch.operations if source is None}
+        begun = [append for append in batch.appends if not append.at and append.path in left]
+        for append in begun:
+            batch.appends.remove(append)
+            self._aside(batch, append.path, append.data)
         taken = {target for source, target in batch.operations if source is not None}
         taken.update(append.path for append in batch.appends)
         batch.operations = [
