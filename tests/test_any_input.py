@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentmon.core.events import Delta, Event, Malformed
+from agentmon.core.runs import Run
 from agentmon.sources import payloads
 from agentmon.sources.sse_lines import Decoder
 from tests.deep import examples
@@ -144,7 +145,7 @@ def test_any_bytes_become_values(line: bytes) -> None:
     found = Decoder().decode(line)
     assert all(isinstance(event, Event | Malformed) for event in found)
     assert bool(found) or not line.strip(b" \t\r\n\x00\xef\xbb\xbf")
-    Decoder().delta(line)
+    Decoder().steps([line])
 
 
 def delta_line(**changed: object) -> bytes:
@@ -158,16 +159,21 @@ def delta_line(**changed: object) -> bytes:
 
 
 def both_ways(line: bytes) -> tuple[Delta | None, list[Event | Malformed]]:
-    short = warm_decoder().delta(line)
-    return short, Decoder().decode(line)
+    return short_way(warm_decoder(), line), Decoder().decode(line)
 
 
 def warm_decoder() -> Decoder:
     """One that has seen this session already, and so may take its short ways."""
     decoder = Decoder()
     decoder.decode(delta_line())
-    decoder.delta(delta_line())
+    short_way(decoder, delta_line())
     return decoder
+
+
+def short_way(decoder: Decoder, line: bytes) -> Delta | None:
+    """What a line says alone, if it is taken for a plain delta."""
+    (step,) = decoder.steps([line])
+    return next(step.events()) if isinstance(step, Run) else None
 
 
 @given(delta_rows() | rows(st.just("content_block_delta")))

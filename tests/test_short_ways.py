@@ -136,7 +136,7 @@ def stored(data_dir: Path) -> dict[str, list[tuple[object, ...]]]:
 
 
 @pytest.mark.parametrize(("mix", "order"), turns(MIXES, ["as written", "mixed"]))
-def test_lanes_store_what_single_deltas_store(mix: str, order: str, tmp_path: Path) -> None:
+def test_runs_store_what_single_deltas_store(mix: str, order: str, tmp_path: Path) -> None:
     """Every row with its clocks, whatever comes between the deltas of a block."""
     lines = scenario(random.Random(21), sessions=3, rounds=4, **MIXES[mix])
     log = tmp_path / "log.jsonl"

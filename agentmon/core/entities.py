@@ -9,7 +9,6 @@ from agentmon.core.events import (
     Meta,
 )
 from agentmon.core.kinds import KIND_BIT, STAND_IN, STAND_IN_CALL, STREAM_REQUEST, TELLING
-from agentmon.core.lanes import close_lanes
 from agentmon.core.model import Block, Message, Session, Stream, Thread
 from agentmon.core.rounds import catch_up, mark_message
 from agentmon.core.state import State
@@ -177,8 +176,6 @@ class Entities:
             if message is not None:
                 catch_up(state, message)
                 self._remember(message)
-        if message is not None and message.session.lanes:
-            close_lanes(state, message.session)  # it is another session's
         return message
 
     def _remember(self, message: Message) -> None:
@@ -209,8 +206,6 @@ class Entities:
                 message = self._streamed(request_id.removeprefix(STREAM_REQUEST))
             if message is not None:
                 self.state.requests[request_id] = message
-        elif message.session.lanes:
-            close_lanes(self.state, message.session)  # it is another session's
         return message
 
     def _streamed(self, name: str) -> Message | None:

@@ -7,6 +7,7 @@ may name another stream; identity and order follow design.md 7.
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
+from itertools import compress
 from typing import Any
 
 from agentmon.core import phases
@@ -39,8 +40,8 @@ from agentmon.core.events import (
     WholeMessage,
 )
 from agentmon.core.kinds import KIND_BIT, STREAMING
-from agentmon.core.lanes import close_lane, close_lanes, open_lane
 from agentmon.core.model import Block, Message
+from agentmon.core.runs import Run
 from agentmon.core.state import State
 from agentmon.core.tells import Tells
 
@@ -109,9 +110,6 @@ class Fold(Tells):
     def event(self, event: Event, *, is_again: bool = False) -> bool:
         """Takes one event; False for a duplicate. `is_again`: it was counted when it came."""
         state = self.state
-        known = state.sessions.get(event.sid)
-        if known is not None and known.lanes:
-            close_lanes(state, known)
         keyed = bool(event.sid)
         if keyed and not is_again and not self._take(event):
             state.counts.duplicates += 1
@@ -130,51 +128,52 @@ class Fold(Tells):
             state.counts.events += 1
         return True
 
-    def delta(self, event: Delta) -> None:
-        """A line that is one delta, and perhaps the first of a run. The same as `line([event])`."""
+    def run(self, run: Run) -> None:
+        """Takes lines that are a delta each. The same as `line([event])` for every one of them."""
         state = self.state
-        message = state.requests.get(event.request_id or "")
-        time = event.time
+        message = state.requests.get(run.request_id or "")
+        block = message.blocks.get(run.index) if message is not None else None
         if (
             message is None
-            or message.meta is not event.meta
-            or message.flow_id != event.flow
+            or block is None
+            or message.meta is not run.meta
+            or message.flow_id != run.flow
             or message.stream is None
-            or message.session.sid != event.sid
-            or time is None
+            or message.session.sid != run.sid
+            or not block.is_started
+            or block.is_cut
+            or message.thread.phase == "permission"  # bytes may say that the wait is over
         ):
-            self.line((event,))
+            for event in run.events():
+                self.line((event,))
             return
-        lane = state.lanes.get(message.request_id)
-        if lane is not None:
-            close_lane(state, lane)
         stream = message.stream
-        if not stream.take(event.count, event.digest):
-            state.counts.duplicates += 1
-            return
+        taken = stream.take_run(run.first_count, run.digests())
+        texts, millis, counts = run.texts, run.millis, run.counts
+        if taken is not None:
+            state.counts.duplicates += taken.count(False)
+            if not any(taken):
+                return
+            texts, millis = [*compress(texts, taken)], [*compress(millis, taken)]
+            counts = compress(counts, taken)
         if not stream.is_dirty:
             self._mark_stream(stream)
-        state.counts.lines += 1
-        state.counts.events += 1
-        block = message.blocks.get(event.index)
-        if block is None or not block.is_started or block.is_cut or event.text is None:
-            self._add(message, event, time)
-            return
         if not block.is_dirty:
             self._mark_all(message, block)
+        state.counts.lines += len(texts)
+        state.counts.events += len(texts)
+        block.delta_count += len(texts)
         fresh = block.fresh
-        fresh.texts.append(event.text)
-        fresh.counts.append(event.count)
-        fresh.millis.append(round(time * 1000))
-        block.delta_count += 1
-        if time > message.last_time:
-            self._move_on(message, block, event.meta, time)
-        open_lane(state, message, block, event)
+        fresh.texts += texts
+        fresh.millis += millis
+        fresh.counts += counts
+        session, first = message.session, min(millis) / 1000
+        if session.first_time is None or first < session.first_time:
+            session.first_time = first
+        self._move_on(message, block, run.meta, max(max(millis) / 1000, message.last_time))
 
     def _move_on(self, message: Message, block: Block, meta: Meta, time: float) -> None:
         """The clocks of everything above a delta."""
-        if meta is not message.session.meta:
-            close_lanes(self.state, message.session)
         message.last_time = block.last_time = time
         session, thread = message.session, message.thread
         if time >= session.meta_time:

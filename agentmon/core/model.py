@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 
 from agentmon.core.events import Meta, Notice, Result, StreamError
-from agentmon.core.lanes import Lane
 
 RECENT_PROMPTS = 16
 """How many last prompts of a session can still change their round."""
@@ -53,6 +52,16 @@ class Stream(Struct, eq=False):
         if self.seen is not None:
             self.seen.add((count, digest))
         return True
+
+    def take_run(self, count: int, digests: list[int]) -> list[bool] | None:
+        """The same for lines whose counters go up by one; None where all are new."""
+        if count == self.next_count and self.seen is None:
+            self.digests.extend(digests)
+            self.top = count + len(digests) - 1
+            self.next_count = count + len(digests)
+            return None
+        taken = [self.take(at, digest) for at, digest in enumerate(digests, count)]
+        return None if all(taken) else taken
 
     def _take_out_of_turn(self, count: int, digest: int) -> bool:
         if self._has(count, digest):
@@ -227,7 +236,6 @@ class Session(Struct, eq=False):
     """Times of recent stops without a round: theirs is the one running then."""
     unplaced: list[Message] = []
     """Recent messages whose round was absent: theirs is the one running at their start."""
-    lanes: list[Lane] = []
     kinds: int = 0
     host: str | None = None
     """The machine it runs on; None: this one."""

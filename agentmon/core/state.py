@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 from agentmon.core.events import Malformed, Unknown
-from agentmon.core.lanes import Lane, close_all_lanes
 from agentmon.core.model import (
     Block,
     Counts,
@@ -184,8 +183,6 @@ class State:
         """Flow ids whose stored message has another one by now, perhaps not committed → batch."""
         self.calls: dict[str, tuple[str, int]] = {}
         """tool_use_id → block, for the blocks in memory."""
-        self.lanes: dict[str | None, Lane] = {}
-        """By request id; a message has one at most. None is nobody's, but may be asked for."""
         self.counts = Counts()
         self.changes = Changes()
         self.host: str | None = None
@@ -195,7 +192,6 @@ class State:
 
     def take_changes(self) -> Changes:
         """Hands over what changed and starts the next batch."""
-        close_all_lanes(self)
         changes, self.changes = self.changes, Changes()
         changes.release()
         self.batch += 1

@@ -14,7 +14,6 @@ from agentmon.core.events import (
     WholeMessage,
 )
 from agentmon.core.kinds import KIND_BIT, STREAMING, TELLING
-from agentmon.core.lanes import close_lanes
 from agentmon.core.model import Block, Message, Said, Stream
 from agentmon.core.rounds import mark_message
 
@@ -67,7 +66,6 @@ class Streams(Attribution):
         bit = KIND_BIT[event.meta.kind]
         if message.kinds & bit:
             return
-        close_lanes(self.state, message.session)
         for block in message.blocks.values():
             block.heard = {_owner(message): text_size(block)}
             self._mark_all(message, block)

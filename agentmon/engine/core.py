@@ -9,14 +9,13 @@ import select
 import time
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from operator import length_hint
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
 from agentmon.core.events import Event, Malformed, Unknown
 from agentmon.core.fold import Fold
+from agentmon.core.runs import Run
 from agentmon.core.state import State
 from agentmon.engine.decoders import AnyDecoder, Decoders, Decoding, key_of, state_of
 from agentmon.engine.huge import HugeLines, Parsed, empty_spool
@@ -212,19 +211,15 @@ class Engine:
         self, decoder: Decoder, rows: Rows, first: int, last: int, state: SourceState
     ) -> None:
         """Lines of a wire log: nine of ten are plain deltas."""
-        items = rows.items[first:last]
-        deltas, lanes, take_first = decoder.deltas, self.state.lanes, self.fold.delta
-        done = 0
-        for at, event in [*decoder.others(items), (len(items), None)]:
-            coming = iter(cast("list[bytes]", items[done:at]))
-            while (row := deltas(coming, lanes, take_first)) is not None:
-                self._fold_row(decoder, row, rows, first + at - 1 - length_hint(coming), state)
-            if event is not None:
-                self.last_event = event.time or self.last_event
-                self.fold.one(event)
-            elif at < len(items):
-                self._fold_row(decoder, items[at], rows, first + at, state)
-            done = at + 1
+        items, fold = rows.items[first:last], self.fold
+        for step in decoder.steps(items):
+            if type(step) is Run:
+                fold.run(step)
+            elif isinstance(step, int):
+                self._fold_row(decoder, items[step], rows, first + step, state)
+            else:
+                self.last_event = step.time or self.last_event
+                fold.one(step)
 
     def _fold_row(
         self, decoder: Decoder, row: bytes | Piece, rows: Rows, at: int, state: SourceState

@@ -4,19 +4,17 @@ A session that the store has already is passed over: retold, and perhaps redacte
 recognised as the ones that were read before, and its texts would be there twice.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
 
 from agentmon.core.events import Event
-from agentmon.core.lanes import Lane
 from agentmon.sources.decoding import Context, Decoded, Format, LineDecoder, Record, mapping
+from agentmon.sources.lines import HugeLine, Piece
 from agentmon.sources.retold import HEADER
-from agentmon.sources.sse_lines import Decoder, TakeFirst
-
-T = TypeVar("T")
+from agentmon.sources.sse_lines import DELTA_PREFIX, Decoder, Step
 
 
 class _Memory(msgspec.Struct):
@@ -49,16 +47,12 @@ class BundleDecoder(Decoder):
         event = super().plain(data)
         return None if event is not None and event.sid in self._memory.passed else event
 
-    def others(self, rows: Sequence[bytes | T]) -> list[tuple[int, Event | None]]:
-        """Nothing is read ahead: a line may say that what comes behind it is passed over."""
-        return [(at, None) for at, _ in super().others(rows)]
-
-    def deltas(
-        self, rows: Iterator[bytes], lanes: Mapping[str | None, Lane], take_first: TakeFirst
-    ) -> bytes | None:
-        if self._memory.passed:
-            return next(rows, None)
-        return super().deltas(rows, lanes, take_first)
+    def steps(self, rows: Sequence[bytes | Piece]) -> list[Step]:
+        """Nothing is read ahead where lines are passed over, or where one may say that what comes
+        behind it is."""
+        if self._memory.passed or any(map(_may_begin, rows)):
+            return [*range(len(rows))]
+        return super().steps(rows)
 
     def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
         return self._kept(super().decode(data, offset))
@@ -83,6 +77,15 @@ class BundleDecoder(Decoder):
         if not passed:
             return events
         return [one for one in events if not (isinstance(one, Event) and one.sid in passed)]
+
+
+_MARK = HEADER.encode()
+
+
+def _may_begin(row: bytes | Piece) -> bool:
+    """Whether a row may be the first line of a bundle."""
+    data = row if isinstance(row, bytes) else row.head if isinstance(row, HugeLine) else row.data
+    return not data.startswith(DELTA_PREFIX) and _MARK in data
 
 
 def sessions_of(row: Record) -> list[str]:

@@ -39,6 +39,7 @@ class DeltaEnvelope(Struct, gc=False, kw_only=True):
     """What the short way needs of an envelope."""
 
     line: str
+    round: str | None = None
     metadata: str
     flow_id: str
     data_count: Count

@@ -7,17 +7,19 @@ Slow path: stdlib json, which takes lone surrogates, NaN, invalid UTF-8 and glue
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from collections.abc import Sequence
+from operator import length_hint
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from zlib import crc32
 
 import msgspec
 
 from agentmon.core.events import Delta, Event, Malformed, Marker, Meta, Unknown
-from agentmon.core.lanes import Lane, delta_digest
+from agentmon.core.runs import Run, delta_digest
 from agentmon.sources import retold
 from agentmon.sources.decoding import UUID, Bad, Context, Decoded, malformed, objects
 from agentmon.sources.envelopes import (
+    DeltaEnvelope,
     DeltaPayload,
     Envelope,
     decode_any,
@@ -30,6 +32,7 @@ from agentmon.sources.envelopes import (
     read_meta,
     shortened,
 )
+from agentmon.sources.lines import Piece
 from agentmon.sources.payloads import (
     BUILDERS,
     Head,
@@ -50,13 +53,31 @@ _MILLIS = {f".{millis:03d}Z": millis for millis in range(1000)}
 if TYPE_CHECKING:
     from agentmon.sources.codex_wire import CodexDecoder
 
-T = TypeVar("T")
+Step: TypeAlias = Event | Run | int
+"""What is taken at once; a number is the place of a row that has to be decoded first."""
 
 
-class TakeFirst(Protocol):
-    """What takes a delta that no lane is waiting for; it may open one."""
+class _Gathering:
+    """The runs that may go on, while rows are gone through."""
 
-    def __call__(self, event: Delta, /) -> object: ...
+    def __init__(self) -> None:
+        self.runs: dict[str | None, Run] = {}
+        """By request id."""
+        self._of_session: dict[str, list[str | None]] = {}
+
+    def begin(self, run: Run) -> Run:
+        self.runs[run.request_id] = run
+        self._of_session.setdefault(run.sid, []).append(run.request_id)
+        return run
+
+    def end(self, event: Event | None) -> None:
+        """Something else was said: of a session, or (None) of nobody knows which."""
+        if event is None:
+            self.runs.clear()
+            self._of_session.clear()
+            return
+        for request_id in self._of_session.pop(event.sid, ()):
+            self.runs.pop(request_id, None)
 
 
 class Decoder:
@@ -141,19 +162,62 @@ class Decoder:
         """What the decoder of the codex variant remembers."""
         return b"" if self._codex is None else self._codex.save()
 
-    def delta(self, data: bytes) -> Delta | None:
-        """The same for a plain text delta, nine lines of ten; None where `decode` has to look."""
-        made: list[Delta] = []
-        if data.startswith(DELTA_PREFIX):
-            self.deltas(iter((data,)), {}, made.append)
-        return made[0] if made else None
+    def steps(self, rows: Sequence[bytes | Piece]) -> list[Step]:
+        """What lines say, in the order in which it is to be taken: events; runs of plain deltas,
+        each where its first one stands; and the places of rows that `decode` has to look at when
+        their turn comes.
 
-    def others(self, rows: Sequence[bytes | T]) -> list[tuple[int, Event | None]]:
-        """Where rows are that do not begin as deltas do, each with what `plain` says of it.
-
-        One after the other, before any is taken: a tenth of the lines comes to half of the time
-        where each finds the caches full of what the deltas between needed.
+        No delta goes past another event of its session. The tenth of the lines that is no delta is
+        read first, and taken between runs: it would come to half of the time if each line found
+        the caches full of what the deltas around it needed. Written for speed: every call that the
+        inner loop spares counts a million times.
         """
+        found: list[Step] = []
+        gathering = _Gathering()
+        runs = gathering.runs
+        done = 0
+        second, base = self._second, self._base
+        for at, event in [*self._others(rows), (len(rows), None)]:
+            coming = iter(cast("Sequence[bytes]", rows[done:at]))
+            for row in coming:
+                try:
+                    env = decode_delta_envelope(row)
+                    inner = decode_delta(env.line.removeprefix("data: "))
+                    stamp = inner.timestamp
+                    millis = _MILLIS_AND_ZONE[stamp[20:]]
+                    if stamp[:20] != second:
+                        second, base = self._next_second(stamp)
+                except (msgspec.DecodeError, ValueError, KeyError, RecursionError):
+                    odd = self.plain(row)
+                    gathering.end(odd)
+                    found.append(at - 1 - length_hint(coming) if odd is None else odd)
+                    continue
+                payload, count = inner.payload, env.data_count
+                run = runs.get(payload.request_id)
+                if (
+                    run is not None
+                    and count == run.next_count
+                    and payload.index == run.index
+                    and env.metadata == run.metadata
+                    and env.flow_id == run.flow
+                    and env.sid == run.sid
+                ):
+                    run.next_count = count + 1
+                    run.texts.append(payload.delta.text)
+                    run.millis.append(base + millis)
+                elif self._is_sid(env.sid):
+                    found.append(gathering.begin(self._run(env, payload, base + millis)))
+                else:
+                    gathering.end(None)
+                    found.append(at - 1 - length_hint(coming))
+            if at < len(rows):
+                gathering.end(event)
+                found.append(at if event is None else event)
+            done = at + 1
+        return found
+
+    def _others(self, rows: Sequence[bytes | Piece]) -> list[tuple[int, Event | None]]:
+        """Where rows are that do not begin as deltas do, each with what `plain` says of it."""
         plain = self.plain
         return [
             (at, plain(row) if isinstance(row, bytes) else None)
@@ -161,75 +225,27 @@ class Decoder:
             if not isinstance(row, bytes) or not row.startswith(DELTA_PREFIX)
         ]
 
-    def deltas(
-        self, rows: Iterator[bytes], lanes: Mapping[str | None, Lane], take_first: TakeFirst
-    ) -> bytes | None:
-        """Notes plain deltas on the lanes that they go on with, and has the others taken as
-        events, up to the first row that is something else, which is the answer; None at the end.
-
-        For rows that begin as deltas do. Written for speed: every call that it spares counts a
-        million times.
-        """
-        second, base = self._second, self._base
-        for row in rows:
-            try:
-                env = decode_delta_envelope(row)
-                inner = decode_delta(env.line.removeprefix("data: "))
-                stamp = inner.timestamp
-                digits = _MILLIS_AND_ZONE[stamp[20:]]
-            except (msgspec.DecodeError, ValueError, KeyError, RecursionError):
-                return row
-            if stamp[:20] != second:
-                if not self._is_next(stamp):
-                    return row
-                second, base = self._second, self._base
-            payload = inner.payload
-            count = env.data_count
-            lane = lanes.get(payload.request_id)
-            if (
-                lane is None
-                or count != lane.next_count
-                or payload.index != lane.index
-                or env.metadata != lane.metadata
-                or env.flow_id != lane.flow
-                or env.sid != lane.sid
-            ):
-                event = self._delta(row, payload, base + digits) if self._is_sid(env.sid) else None
-                if event is None:
-                    return row
-                take_first(event)
-                lane = lanes.get(payload.request_id)
-                if lane is not None and lane.metadata is None:
-                    lane.metadata = env.metadata
-                continue
-            lane.next_count = count + 1
-            lane.texts.append(payload.delta.text)
-            lane.millis.append(base + digits)
-        return None
-
-    def _delta(self, row: bytes, payload: DeltaPayload, millis: int) -> Delta | None:
-        """The event of a row that is known to be one; once a block, so it is read again."""
-        try:
-            env = decode_envelope(row)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            return None
-        metadata, text = env.metadata or "", payload.delta.text
-        return Delta(
+    def _run(self, env: DeltaEnvelope, payload: DeltaPayload, millis: int) -> Run:
+        metadata = env.metadata
+        return Run(
             env.sid,
             self._plain_metas.get(metadata) or self._plain_meta(metadata),
-            env.flow_id or "",
-            -1 if env.data_count is None else env.data_count,
+            metadata,
+            env.flow_id,
             env.round,
-            millis / 1000,
-            delta_digest(text, millis),
+            env.data_count,
             payload.request_id,
             payload.index,
-            text,
+            payload.delta.text,
+            millis,
         )
 
-    def _is_next(self, stamp: str) -> bool:
-        """Whether a stamp is of the form of all, and of a second that is known now."""
-        return self._time(stamp) is not None and stamp[:20] == self._second
+    def _next_second(self, stamp: str) -> tuple[str, int]:
+        """A stamp's second (with its dot), and its epoch milliseconds. Raises ValueError for one
+        that is not of the form of all."""
+        if self._time(stamp) is None or stamp[:20] != self._second:
+            raise ValueError(stamp)
+        return self._second, self._base
 
     def _plain_meta(self, metadata: str) -> Meta:
         if len(self._plain_metas) > 10_000:

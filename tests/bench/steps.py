@@ -24,6 +24,7 @@ import msgspec
 from agentmon.cli import main as agentmon
 from agentmon.core.fold import Fold
 from agentmon.core.model import Fresh
+from agentmon.core.runs import Run
 from agentmon.core.state import State
 from agentmon.engine.core import BATCH_LINES
 from agentmon.engine.ingest import Ingestion
@@ -68,16 +69,13 @@ def fold(path: str) -> dict[str, float]:
     lines = decoding.file_lines(path)
     while batch := [*islice(lines, BATCH_LINES)]:
         count += len(batch)
-        done = 0
-        for at, event in [*decoder.others(batch), (len(batch), None)]:
-            coming = iter(batch[done:at])
-            while (row := decoder.deltas(coming, state.lanes, folding.delta)) is not None:
-                folding.line(decoder.decode(row))
-            if event is not None:
-                folding.one(event)
-            elif at < len(batch):
-                folding.line(decoder.decode(batch[at]))
-            done = at + 1
+        for step in decoder.steps(batch):
+            if type(step) is Run:
+                folding.run(step)
+            elif isinstance(step, int):
+                folding.line(decoder.decode(batch[step]))
+            else:
+                folding.one(step)
         _forget(state)
     return {"events": count}
 
