@@ -168,32 +168,30 @@ def _settle_ends(state: State, session: Session) -> bool:
         round_id = running_at(session, time)
         if round_id is not None:
             loose[round_id] = time
+    told = _told_ends(session)
+    recent = {prompt.round_id for prompt in session.prompts}
     changed = False
     for found in session.rounds.values():
         ends = [end for end in (found.named_end, loose.get(found.round_id)) if end is not None]
-        _settle_told_end(session, found)
+        stops = (told.get(found.round_id), found.told_end if found.frozen else None)
+        found.told_end = max((stop for stop in stops if stop is not None), default=None)
         end = max(ends, default=found.told_end)
-        if end != found.end_time and (end is not None or _is_recent(session, found)):
+        # whether all that can be said of its end is in memory
+        is_recent = found.round_id in recent or not found.prompts
+        if end != found.end_time and (end is not None or is_recent):
             found.end_time = end
             changed = True
             mark_round(state, found)
     return changed
 
 
-def _settle_told_end(session: Session, found: Round) -> None:
-    ends = [
-        prompt.told_end
-        for prompt in session.prompts
-        if prompt.told_end is not None and prompt.round_id == found.round_id
-    ]
-    if found.frozen and found.told_end is not None:
-        ends.append(found.told_end)
-    found.told_end = max(ends, default=None)
-
-
-def _is_recent(session: Session, found: Round) -> bool:
-    """Whether all that can be said of its end is in memory."""
-    return any(prompt.round_id == found.round_id for prompt in session.prompts) or not found.prompts
+def _told_ends(session: Session) -> dict[str, float]:
+    """The last stop that a transcript has of a round, by round."""
+    ends: dict[str, float] = {}
+    for prompt in session.prompts:
+        if prompt.told_end is not None:
+            ends[prompt.round_id] = max(ends.get(prompt.round_id, prompt.told_end), prompt.told_end)
+    return ends
 
 
 def _round_of(
