@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import final
 from zlib import crc32
 
-from agentmon.core.events import Delta, Meta
+from agentmon.core.events import Delta, Event, Meta
 
 
 @final
@@ -75,6 +75,29 @@ class Run:
                 self.index,
                 text,
             )
+
+
+class Gathering:
+    """The runs that may go on, while rows are gone through."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str | None, Run] = {}
+        """By request id."""
+        self._of_session: dict[str, list[str | None]] = {}
+
+    def begin(self, run: Run) -> Run:
+        self.runs[run.request_id] = run
+        self._of_session.setdefault(run.sid, []).append(run.request_id)
+        return run
+
+    def end(self, event: Event | None) -> None:
+        """Something else was said: of a session, or (None) of nobody knows which."""
+        if event is None:
+            self.runs.clear()
+            self._of_session.clear()
+            return
+        for request_id in self._of_session.pop(event.sid, ()):
+            self.runs.pop(request_id, None)
 
 
 def delta_digest(text: str, millis: int) -> int:

@@ -15,7 +15,7 @@ from zlib import crc32
 import msgspec
 
 from agentmon.core.events import Delta, Event, Malformed, Marker, Meta, Unknown
-from agentmon.core.runs import Run, delta_digest
+from agentmon.core.runs import Gathering, Run, delta_digest
 from agentmon.sources import retold
 from agentmon.sources.decoding import UUID, Bad, Context, Decoded, malformed, objects
 from agentmon.sources.envelopes import (
@@ -55,29 +55,6 @@ if TYPE_CHECKING:
 
 Step: TypeAlias = Event | Run | int
 """What is taken at once; a number is the place of a row that has to be decoded first."""
-
-
-class _Gathering:
-    """The runs that may go on, while rows are gone through."""
-
-    def __init__(self) -> None:
-        self.runs: dict[str | None, Run] = {}
-        """By request id."""
-        self._of_session: dict[str, list[str | None]] = {}
-
-    def begin(self, run: Run) -> Run:
-        self.runs[run.request_id] = run
-        self._of_session.setdefault(run.sid, []).append(run.request_id)
-        return run
-
-    def end(self, event: Event | None) -> None:
-        """Something else was said: of a session, or (None) of nobody knows which."""
-        if event is None:
-            self.runs.clear()
-            self._of_session.clear()
-            return
-        for request_id in self._of_session.pop(event.sid, ()):
-            self.runs.pop(request_id, None)
 
 
 class Decoder:
@@ -173,7 +150,7 @@ class Decoder:
         inner loop spares counts a million times.
         """
         found: list[Step] = []
-        gathering = _Gathering()
+        gathering = Gathering()
         runs = gathering.runs
         done = 0
         second, base = self._second, self._base
