@@ -12,7 +12,7 @@ from agentmon.collab import changes, shell, work_of_calls, worklog
 from agentmon.collab.calls_seen import Call
 from agentmon.collab.tallies import Tally, tallies
 from agentmon.collab.worklog import WorkEvent
-from tests.deep import only_deep
+from tests.deep import examples, only_deep
 from tests.worklogs import empty
 
 Files = list[tuple[str, int | None, int | None]]
@@ -429,7 +429,7 @@ NAMES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150), deadline=None)
 @given(
     name=NAMES,
     given_=st.dictionaries(KEYS, PIECES | ANY, max_size=5),
