@@ -3,7 +3,6 @@
 import contextlib
 import random
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tests.deep import only_deep
 from tests.differential import ingest
 from tests.feeds import Snapshot, changes, snapshot, texts_of, write
 from tests.generate import joined, scenario
+from tests.scripted import scripted
 from tests.wire import SID, TEXT, Talk
 
 SMALL_READS = 20 << 10
@@ -101,8 +101,7 @@ def unbroken(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 
 def child(data_dir: Path, log: Path, commits: int = -1, delay: float = 0.0) -> Running:
-    words = [str(data_dir), str(log), str(commits), str(delay)]
-    return Running(argv=[sys.executable, "-c", CHILD, *words])
+    return scripted(CHILD, data_dir, log, commits, delay)
 
 
 def killed(data_dir: Path, log: Path, rng: random.Random, most: int) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import sqlite3
-import sys
 import threading
 from pathlib import Path
 
@@ -18,12 +17,12 @@ from agentmon.engine import deriving as running
 from agentmon.engine.live import Live
 from agentmon.report import board, known
 from agentmon.store import db, read_whole_calls, search_queue
-from tests.cli_run import Running
 from tests.derived import anything, asked, calls_of, derive, prepare, recorder, taken, times
 from tests.differential import ingest
 from tests.feeds import finished, write
 from tests.generate import joined, scenario
 from tests.retention import NOW, RECORDED, bring_back, clean, copy, gone
+from tests.scripted import scripted
 from tests.test_crash import DEFECTS
 
 DEMO = Path(__file__).parents[1] / "agentmon" / "demo.jsonl"
@@ -146,7 +145,7 @@ def test_killed_while_it_derives_it_goes_on(tmp_path: Path) -> None:
     ingest(tmp_path, [DEMO])
     prepare(tmp_path)
     for steps in (1, 3):
-        with Running(argv=[sys.executable, "-c", CHILD, str(tmp_path), str(steps)]) as child:
+        with scripted(CHILD, tmp_path, steps) as child:
             for _ in range(steps):
                 assert child.line() == b"step\n"
             child.process.kill()  # SIGKILL, somewhere in the next step
@@ -190,7 +189,7 @@ def test_kills_and_two_at_once_change_nothing_of_what_is_derived(tmp_path: Path)
     expected = derived_rows(unbroken)
     assert all(expected[name] for name in ("agent_messages", "work_events", "work_files"))
     for steps in (1, 4):
-        with Running(argv=[sys.executable, "-c", CHILD_OF_ALL, str(killed), str(steps)]) as child:
+        with scripted(CHILD_OF_ALL, killed, steps) as child:
             for _ in range(steps):
                 assert child.line() == b"step\n"
             child.process.kill()

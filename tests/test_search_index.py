@@ -5,7 +5,6 @@ import os
 import random
 import sqlite3
 import stat
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,10 +28,10 @@ from agentmon.store import (
 from agentmon.store.deltas import block_path
 from agentmon.store.search_match import expression
 from agentmon.store.search_query import parse
-from tests.cli_run import Running
 from tests.deep import examples
 from tests.differential import ingest
 from tests.generate import joined, scenario
+from tests.scripted import scripted
 from tests.searched import LIMITS, Text, having, index, places, texts_of
 from tests.test_crash import DEFECTS
 
@@ -143,8 +142,7 @@ def test_killed_while_it_indexes_it_goes_on(tmp_path: Path) -> None:
     texts = texts_of([DEMO])
     rng = random.Random(8)
     for steps in (1, 2, 3):
-        argv = [sys.executable, "-c", CHILD, str(tmp_path)]
-        with Running(argv=argv) as child:
+        with scripted(CHILD, tmp_path) as child:
             for _ in range(steps):
                 assert child.line() == b"step\n"
             child.process.kill()  # SIGKILL, somewhere in the next step
