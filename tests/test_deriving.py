@@ -13,6 +13,7 @@ from agentmon.collab import deriving, rules
 from agentmon.collab.calls_seen import Call, Heard, Rule
 from agentmon.collab.deriving import Deriver, catch_up
 from agentmon.core.health import Limits
+from agentmon.engine import chores
 from agentmon.engine import deriving as running
 from agentmon.engine.live import Live
 from agentmon.report import board, known
@@ -315,7 +316,9 @@ def test_arguments_that_are_no_object_and_calls_without_an_end(tmp_path: Path) -
 
 
 async def test_a_running_agentmon_derives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chores, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(running, "EVERY", 0.01)
+    monkeypatch.setattr(running, "SHARE", 1.0)
     monkeypatch.setattr(rules, "RULES", (recorder(),))
     log, data_dir = tmp_path / "log.jsonl", tmp_path / "store"
     lines = DEMO.read_bytes().splitlines(keepends=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agentmon.config import Search
 from agentmon.core.health import Limits
-from agentmon.engine import indexing
+from agentmon.engine import chores, indexing
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.live import Live
 from agentmon.store import (
@@ -356,7 +356,9 @@ def test_ingestion_names_each_whole_text_once_or_twice(tmp_path: Path) -> None:
 async def test_a_running_agentmon_keeps_the_index_and_drops_what_it_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(chores, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(indexing, "EVERY", 0.01)
+    monkeypatch.setattr(indexing, "SHARE", 1.0)
     monkeypatch.setattr(indexing, "TRIM", 1)
     log, data_dir = tmp_path / "log.jsonl", tmp_path / "store"
     lines = DEMO.read_bytes().splitlines(keepends=True)
