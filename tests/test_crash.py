@@ -89,7 +89,7 @@ def load(seed: int, size: int) -> bytes:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("load") / "sse_lines.jsonl"
-    path.write_bytes(load(7, 6_000))
+    path.write_bytes(load(7, 3_000))
     return path
 
 
@@ -127,7 +127,7 @@ def test_the_size_of_batches_does_not_matter(log: Path, unbroken: Snapshot, tmp_
 @pytest.mark.parametrize("kills", [4, *only_deep(8, 12, 20)])
 def test_killed_again_and_again(kills: int, log: Path, unbroken: Snapshot, tmp_path: Path) -> None:
     rng = random.Random(kills)
-    most = 160 // kills
+    most = 100 // kills
     happened = sum(killed(tmp_path, log, rng, most) for _ in range(kills))
     finish(tmp_path, log)
     assert happened >= kills * 3 // 4

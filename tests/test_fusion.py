@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from agentmon.engine.ingest import Ingestion
+from tests.deep import only_deep
 from tests.differential import Row, assert_same, differences, dumped
 from tests.two_tales import SID, Storyteller, Tales
 
@@ -31,6 +32,13 @@ TELLINGS: dict[str, dict[str, Any]] = {
     "many rounds of an old client": {"rounds": 21, "plain": True, "lag": True},
 }
 each_telling = pytest.mark.parametrize("telling", TELLINGS)
+
+
+def all_but(deep: str) -> pytest.MarkDecorator:
+    """Of those with many rounds, one is enough in ordinary runs."""
+    others = [telling for telling in TELLINGS if telling != deep]
+    return pytest.mark.parametrize("telling", [*others, *only_deep(deep)])
+
 
 CLOCKS = {"start_time", "end_time", "duration_ms", "complete_time", "result_time"}
 ONE_SIDED = {
@@ -136,7 +144,7 @@ def test_wire_and_transcript_agree(telling: str) -> None:
     assert not said, "\n".join(said[:20])
 
 
-@each_telling
+@all_but("many rounds of an old client")
 def test_both_are_one_in_any_order(telling: str, tmp_path: Path) -> None:
     wire, told = write(tmp_path, Storyteller(**TELLINGS[telling]).tales)
     alone, _, first = accounts(telling)
@@ -150,7 +158,7 @@ def count(rows: Iterable[Row], kind: str) -> int:
     return sum(row["kind"] == kind for row in rows)
 
 
-@each_telling
+@all_but("many rounds of an old client")
 def test_both_are_one_when_they_grow_together(telling: str, tmp_path: Path) -> None:
     """As they are written in life: a part of each, a restart, the next parts."""
     files = itertools.chain(*write(tmp_path / "whole", Storyteller(**TELLINGS[telling]).tales))
