@@ -20,6 +20,18 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 CLAUDE = sorted(SHARED.glob("captures/claude-*"))
 CODEX = sorted(SHARED.glob("captures/codex-*"))
 
+SOME = {
+    *("claude-background", "claude-concurrent", "claude-cut", "claude-overloaded"),
+    *("claude-permission", "codex-code", "codex-spawn"),
+}
+"""With subagents, several processes, cut messages, errors, scripts: the others are more of it."""
+
+
+def each(scenes: Iterable[Path]) -> pytest.MarkDecorator:
+    rows = [scene if scene.name in SOME else only_deep(scene)[0] for scene in scenes]
+    return pytest.mark.parametrize("scene", rows, ids=lambda scene: scene.name)
+
+
 needs_shared = pytest.mark.skipif(not CLAUDE, reason="the recordings are not here")
 
 TELLINGS: dict[str, dict[str, Any]] = {
@@ -245,7 +257,7 @@ def test_real_runs_agree(scene: Path) -> None:
 
 
 @needs_shared
-@pytest.mark.parametrize("scene", [*CLAUDE, *CODEX], ids=lambda scene: scene.name)
+@each([*CLAUDE, *CODEX])
 def test_real_runs_are_one_in_any_order(scene: Path, tmp_path: Path) -> None:
     wire, told = sources(scene)
     alone, _, first = accounts(scene)
@@ -259,7 +271,7 @@ STREAMED = [scene for scene in CLAUDE if (scene / "p.stream.jsonl").exists()]
 
 
 @needs_shared
-@pytest.mark.parametrize("scene", STREAMED, ids=lambda scene: scene.name)
+@each(STREAMED)
 def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
     """What the client prints while it streams repeats the wire: no text is doubled."""
     wire, printed = [scene / "sse_lines.jsonl"], [scene / "p.stream.jsonl"]
@@ -277,7 +289,7 @@ def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
 
 
 @needs_shared
-@pytest.mark.parametrize("scene", STREAMED, ids=lambda scene: scene.name)
+@each(STREAMED)
 def test_what_is_printed_after_it_was_told_is_the_same(scene: Path, tmp_path: Path) -> None:
     """The stream names no requests; its messages are those of the transcript all the same."""
     wire, told = sources(scene)

@@ -29,6 +29,7 @@ from agentmon.store.deltas import block_path
 from agentmon.store.search_match import expression
 from agentmon.store.search_query import parse
 from tests.deep import examples
+from tests.demo_store import demo_store
 from tests.differential import ingest
 from tests.generate import joined, scenario
 from tests.scripted import scripted
@@ -73,7 +74,7 @@ def test_hits_are_where_the_words_are_in_the_raw_log(
 
 
 def test_phrases_starts_and_absent_words(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     texts = texts_of([DEMO])
     index(tmp_path)
     rng = random.Random(7)
@@ -138,7 +139,7 @@ print("done", flush=True)
 
 
 def test_killed_while_it_indexes_it_goes_on(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     texts = texts_of([DEMO])
     rng = random.Random(8)
     for steps in (1, 2, 3):
@@ -155,7 +156,7 @@ def test_killed_while_it_indexes_it_goes_on(tmp_path: Path) -> None:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     index(tmp_path)
     return tmp_path
 
@@ -239,7 +240,7 @@ def test_the_oldest_leave_first_when_the_budget_is_spent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_volumes, "FULL", 20)
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     index(tmp_path)
     conn = sqlite3.connect(search_db.path(tmp_path))
     whole = search_db.size(conn)
@@ -286,7 +287,7 @@ def test_a_trimmed_queue_keeps_its_numbers(demo: Path) -> None:
 
 
 def test_a_store_of_before_search_is_indexed_whole(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     changed(tmp_path, "DELETE FROM search_queue")
     index(tmp_path)
     assert places(tmp_path, "!nowhere9z") == having(texts_of([DEMO]))
