@@ -93,7 +93,7 @@ def test_phrases_starts_and_absent_words(tmp_path: Path) -> None:
     assert places(tmp_path, "!nowhere9z") == having(texts)
 
 
-@settings(max_examples=examples(5, 20))
+@settings(max_examples=examples(3, 20))
 @given(seed=st.integers(0, 1 << 20), data=st.data())
 def test_in_slices_it_becomes_what_a_rebuilt_one_is(
     seed: int, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
