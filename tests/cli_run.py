@@ -116,10 +116,12 @@ def inside(*args: object, env: Mapping[str, str] | None = None) -> Answer:
 class Running:
     """A command that goes on until it is told to stop; killed at the end whatever happens."""
 
-    def __init__(self, *args: object, argv: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, *args: object, argv: Sequence[str] | None = None, module: str = "agentmon"
+    ) -> None:
         self.process: Process
         if argv is None:
-            self.process = started(*args)
+            self.process = started(*args, module=module)
         else:
             pipe = subprocess.PIPE
             self.process = subprocess.Popen(

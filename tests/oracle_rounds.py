@@ -27,6 +27,8 @@ class Rounds:
     def __init__(self, sid: str, entries: Sequence[Entry]) -> None:
         self.sid = sid
         self.entries = sorted(entries, key=lambda entry: entry.key)
+        self._ends = [entry for entry in self.entries if _ends_process(entry)]
+        self._stops = [entry for entry in self.entries if entry.name in ("stop", "turn_end")]
         self.prompts: list[Prompt] = []
         asked = self._first_of_each_uuid()
         for number, entry in enumerate(asked):
@@ -90,7 +92,7 @@ class Rounds:
         if not latest:
             return None
         begun = latest[-1].entry.key
-        if any(begun < end.key < moment.key for end in self.entries if _ends_process(end)):
+        if any(begun < end.key < moment.key for end in self._ends):
             return None
         return latest[-1].round_id
 
@@ -99,8 +101,7 @@ class Rounds:
         return self.at(entry) if entry.round is None else entry.round or None
 
     def stops(self, round_id: str) -> list[Entry]:
-        ends = [entry for entry in self.entries if entry.name in ("stop", "turn_end")]
-        return [entry for entry in ends if self.written(entry) == round_id]
+        return [entry for entry in self._stops if self.written(entry) == round_id]
 
     def is_known(self, round_id: str | None) -> bool:
         """Traffic without a prompt is not a round."""
@@ -133,7 +134,7 @@ class Rounds:
         for later in self.prompts:
             if later.entry.key > last and not self._is_queued(later, prompts[0].entry.key):
                 return True
-        return any(entry.key > last and _ends_process(entry) for entry in self.entries)
+        return any(end.key > last for end in self._ends)
 
     def _is_queued(self, prompt: Prompt, since: tuple[int, int]) -> bool:
         """Typed while an earlier round ran, which it does not cut."""

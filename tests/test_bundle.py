@@ -23,6 +23,7 @@ from agentmon.core.events import Event
 from agentmon.sources.bundles import BundleDecoder
 from agentmon.sources.decoding import Context
 from tests import golden
+from tests.demo_store import demo_store
 from tests.differential import differences, dumped, ingest
 from tests.generate import joined
 from tests.wire import TEXT, Payload, Talk
@@ -48,8 +49,7 @@ def known(data_dir: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
-    ingest(tmp_path / "data", [asset("demo.jsonl")])
-    return tmp_path / "data"
+    return demo_store(tmp_path / "data")
 
 
 @pytest.mark.parametrize("name", ["run.agentmon.gz", "run.agentmon.zst", "run.jsonl"])

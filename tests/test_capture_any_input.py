@@ -14,6 +14,7 @@ from agentmon.capture.asked import read
 from agentmon.capture.envelope import envelope
 from agentmon.capture.sse import SseReader
 from tests.captured import process
+from tests.deep import examples
 from tests.heard import SID, Tap, reply, result, stream, user
 from tests.oracle import dump_of
 
@@ -90,7 +91,7 @@ def test_event_that_is_too_long_is_passed_over(size: int, limit: int, at: list[i
         assert sum(map(len, held._held)) <= 2 * limit + 6  # pyright: ignore[reportPrivateUsage]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20, 50), deadline=None)
 @given(pieces)
 def test_pieces_of_an_answer_do_not_matter(at: list[int]) -> None:
     data = b"".join(
@@ -134,7 +135,7 @@ wire_bytes = st.binary(max_size=60) | objects.map(
 outcomes = st.sampled_from(["complete", "client_gone", "upstream_gone"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(24, 60), deadline=None)
 @given(paths, headers, bodies, headers, st.sampled_from([200, 429]), st.lists(wire_bytes), outcomes)
 @example("/v1/messages", [], b"[" * 20_000, [("content-type", "text/event-stream")], 200,
          [b"data: " + b'{"type":' * 10_000 + b"\n\n"], "complete")  # fmt: skip
@@ -170,7 +171,7 @@ conversations = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20, 50), deadline=None)
 @given(conversations)
 def test_every_prompt_and_result_once(steps: list[str]) -> None:
     """A conversation grows by steps; each is sent with all that was before, perhaps again."""

@@ -47,6 +47,7 @@ from tests.codex_rows import (
     texts,
     turn,
 )
+from tests.deep import examples
 from tests.stream_tools import (
     SHARED,
     context,
@@ -381,7 +382,7 @@ KEYS = words(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(16, 40))
 @given(st.lists(st.tuples(NAMES, st.dictionaries(KEYS, json_values(), max_size=6)), max_size=8))
 def test_any_rows_are_read(rows: list[tuple[str, Row]]) -> None:
     log = b"\n".join(raw(name, inner) for name, inner in rows)

@@ -20,6 +20,7 @@ from agentmon.sources.compressed import CompressedFile, compression_of, first_by
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import SourceState
 from agentmon.sources.lines import HugeLine
+from tests.deep import examples
 from tests.differential import Row, assert_same, dumped
 
 try:
@@ -128,7 +129,7 @@ def test_a_restart_at_the_end_reads_nothing(path: Path, pack: Pack) -> None:
     assert same.state.generation == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10, 25), deadline=None)
 @given(stop=st.integers(0, 40), size=st.integers(1, 700))
 def test_a_restart_in_the_middle_goes_on(
     tmp_path_factory: pytest.TempPathFactory, stop: int, size: int

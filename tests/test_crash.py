@@ -4,7 +4,6 @@ import contextlib
 import random
 import signal
 import sqlite3
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.deep import only_deep
 from tests.differential import ingest
 from tests.feeds import Snapshot, changes, snapshot, texts_of, write
 from tests.generate import joined, scenario
+from tests.scripted import scripted
 from tests.wire import SID, TEXT, Talk
 
 SMALL_READS = 20 << 10
@@ -90,7 +90,7 @@ def load(seed: int, size: int) -> bytes:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("load") / "sse_lines.jsonl"
-    path.write_bytes(load(7, 6_000))
+    path.write_bytes(load(7, 3_000))
     return path
 
 
@@ -102,8 +102,7 @@ def unbroken(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 
 def child(data_dir: Path, log: Path, commits: int = -1, delay: float = 0.0) -> Running:
-    words = [str(data_dir), str(log), str(commits), str(delay)]
-    return Running(argv=[sys.executable, "-c", CHILD, *words])
+    return scripted(CHILD, data_dir, log, commits, delay)
 
 
 def killed(data_dir: Path, log: Path, rng: random.Random, most: int) -> bool:
@@ -129,7 +128,7 @@ def test_the_size_of_batches_does_not_matter(log: Path, unbroken: Snapshot, tmp_
 @pytest.mark.parametrize("kills", [4, *only_deep(8, 12, 20)])
 def test_killed_again_and_again(kills: int, log: Path, unbroken: Snapshot, tmp_path: Path) -> None:
     rng = random.Random(kills)
-    most = 160 // kills
+    most = 100 // kills
     happened = sum(killed(tmp_path, log, rng, most) for _ in range(kills))
     finish(tmp_path, log)
     assert happened >= kills * 3 // 4

@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 from agentmon.collab import decisions
 from agentmon.collab.decisions import DecisionError, decide, revise_decision
 from agentmon.store import db
+from tests.deep import examples
 
 
 @pytest.fixture
@@ -338,7 +339,9 @@ def test_syntax_is_data(conn: sqlite3.Connection, query: str) -> None:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(10, 25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.text(max_size=60), st.text(max_size=30))
 def test_any_text_and_any_query(conn: sqlite3.Connection, said: str, query: str) -> None:

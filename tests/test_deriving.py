@@ -3,7 +3,6 @@
 import asyncio
 import random
 import sqlite3
-import sys
 import threading
 from pathlib import Path
 
@@ -14,16 +13,18 @@ from agentmon.collab import deriving, rules
 from agentmon.collab.calls_seen import Call, Heard, Rule
 from agentmon.collab.deriving import Deriver, catch_up
 from agentmon.core.health import Limits
+from agentmon.engine import chores
 from agentmon.engine import deriving as running
 from agentmon.engine.live import Live
 from agentmon.report import board, known
 from agentmon.store import db, read_whole_calls, search_queue
-from tests.cli_run import Running
+from tests.demo_store import demo_store
 from tests.derived import anything, asked, calls_of, derive, prepare, recorder, taken, times
 from tests.differential import ingest
 from tests.feeds import finished, write
 from tests.generate import joined, scenario
 from tests.retention import NOW, RECORDED, bring_back, clean, copy, gone
+from tests.scripted import scripted
 from tests.test_crash import DEFECTS
 
 DEMO = Path(__file__).parents[1] / "agentmon" / "demo.jsonl"
@@ -56,14 +57,14 @@ def test_what_is_read_bit_by_bit_gives_the_same_as_all_at_once(tmp_path: Path) -
             file.write(b"".join(lines[start : start + 97]))
         ingest(grown, [log])
         derive(grown)
-    ingest(whole, [DEMO])
+    demo_store(whole)
     derive(whole)
     assert taken(grown) == taken(whole)
     assert calls_of([DEMO]).items() <= taken(whole).items()
 
 
 def test_pages_and_transactions_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     derive(tmp_path)
     for page, calls, size in ((256, 2, 1 << 20), (3, 64, 1 << 20), (256, 64, 200)):
         monkeypatch.setattr(deriving, "PAGE", page)
@@ -78,7 +79,7 @@ def test_pages_and_transactions_are_small(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_higher_version_goes_through_everything_again_and_a_lower_one_leaves_it(
     tmp_path: Path,
 ) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     derive(tmp_path)
     derive(tmp_path, recorder(version=2))
     assert set(times(tmp_path).values()) == {2}
@@ -88,7 +89,7 @@ def test_a_higher_version_goes_through_everything_again_and_a_lower_one_leaves_i
 
 
 def test_a_new_rule_takes_what_is_there_and_one_that_is_gone_is_forgotten(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     derive(tmp_path)
     derive(tmp_path, recorder("other"))
     assert taken(tmp_path, "other") == taken(tmp_path)
@@ -111,7 +112,7 @@ def test_rows_of_the_queue_that_went_unread_begin_it_anew(tmp_path: Path) -> Non
 
 
 def test_the_queue_is_kept_until_it_is_read_by_all(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     prepare(tmp_path)
     conn = db.create(tmp_path)
     (last,) = conn.execute("SELECT MAX(seq) FROM search_queue").fetchone()
@@ -143,10 +144,10 @@ time.sleep(600)
 
 
 def test_killed_while_it_derives_it_goes_on(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     prepare(tmp_path)
     for steps in (1, 3):
-        with Running(argv=[sys.executable, "-c", CHILD, str(tmp_path), str(steps)]) as child:
+        with scripted(CHILD, tmp_path, steps) as child:
             for _ in range(steps):
                 assert child.line() == b"step\n"
             child.process.kill()  # SIGKILL, somewhere in the next step
@@ -190,7 +191,7 @@ def test_kills_and_two_at_once_change_nothing_of_what_is_derived(tmp_path: Path)
     expected = derived_rows(unbroken)
     assert all(expected[name] for name in ("agent_messages", "work_events", "work_files"))
     for steps in (1, 4):
-        with Running(argv=[sys.executable, "-c", CHILD_OF_ALL, str(killed), str(steps)]) as child:
+        with scripted(CHILD_OF_ALL, killed, steps) as child:
             for _ in range(steps):
                 assert child.line() == b"step\n"
             child.process.kill()
@@ -219,7 +220,7 @@ def test_kills_and_two_at_once_change_nothing_of_what_is_derived(tmp_path: Path)
 def test_two_at_once_take_each_call_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deriving, "CALLS", 4)
     monkeypatch.setattr(read_whole_calls, "MOST_BLOCKS", 16)
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     prepare(tmp_path)
     threads = [threading.Thread(target=catch_up, args=(tmp_path, RULE)) for _ in range(3)]
     for thread in threads:
@@ -246,7 +247,7 @@ def test_a_session_that_leaves_and_comes_back_is_given_again_as_it_was(tmp_path:
 
 
 def test_a_result_that_becomes_more_exact_is_given_again(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     derive(tmp_path)
     key = next(iter(calls_of([DEMO])))
     conn = db.create(tmp_path)
@@ -260,7 +261,7 @@ def test_a_result_that_becomes_more_exact_is_given_again(tmp_path: Path) -> None
 
 
 def test_names_are_those_of_the_board(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     names: dict[tuple[str, str], str] = {}
 
     def take(_: sqlite3.Connection, call: Call) -> None:
@@ -281,7 +282,7 @@ def test_names_are_those_of_the_board(tmp_path: Path) -> None:
 
 
 def test_notices_are_heard_once_and_a_rule_that_fails_stops_nobody(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     heard: list[str] = []
 
     def hear(_: sqlite3.Connection, notice: Heard) -> None:
@@ -299,7 +300,7 @@ def test_notices_are_heard_once_and_a_rule_that_fails_stops_nobody(tmp_path: Pat
 
 
 def test_arguments_that_are_no_object_and_calls_without_an_end(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     conn = db.create(tmp_path)
     key = next(iter(calls_of([DEMO])))
     sql = "SELECT sid, flow_id, block_index FROM content_blocks WHERE tool_use_id = ?"
@@ -316,7 +317,9 @@ def test_arguments_that_are_no_object_and_calls_without_an_end(tmp_path: Path) -
 
 
 async def test_a_running_agentmon_derives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chores, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(running, "EVERY", 0.01)
+    monkeypatch.setattr(running, "SHARE", 1.0)
     monkeypatch.setattr(rules, "RULES", (recorder(),))
     log, data_dir = tmp_path / "log.jsonl", tmp_path / "store"
     lines = DEMO.read_bytes().splitlines(keepends=True)
@@ -335,7 +338,7 @@ async def test_a_running_agentmon_derives(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_each_query_of_the_deriver_is_answered_by_an_index(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     seen: list[str] = []
     conn = db.create(tmp_path)
     conn.set_trace_callback(seen.append)

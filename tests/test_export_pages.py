@@ -19,6 +19,7 @@ from agentmon.report.pages.markdown import code, fenced
 from agentmon.report.pages.said import harmless
 from agentmon.report.pages.shape import LIMIT
 from tests import golden
+from tests.demo_store import demo_store
 from tests.differential import ingest
 from tests.feeds import Scene, answering, asking, finished, sid_of, write
 from tests.otel_oracle import Expected
@@ -40,7 +41,7 @@ def value_of(data_dir: Path, *args: object) -> dict[str, Any]:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
-    ingest(tmp_path / "data", [DEMO])
+    demo_store(tmp_path / "data")
     return tmp_path / "data"
 
 

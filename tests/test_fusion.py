@@ -12,12 +12,25 @@ from typing import Any, NamedTuple
 import pytest
 
 from agentmon.engine.ingest import Ingestion
+from tests.deep import only_deep
 from tests.differential import Row, assert_same, differences, dumped
 from tests.two_tales import SID, Storyteller, Tales
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 CLAUDE = sorted(SHARED.glob("captures/claude-*"))
 CODEX = sorted(SHARED.glob("captures/codex-*"))
+
+SOME = {
+    *("claude-background", "claude-concurrent", "claude-cut", "claude-overloaded"),
+    *("claude-permission", "codex-code", "codex-spawn"),
+}
+"""With subagents, several processes, cut messages, errors, scripts: the others are more of it."""
+
+
+def each(scenes: Iterable[Path]) -> pytest.MarkDecorator:
+    rows = [scene if scene.name in SOME else only_deep(scene)[0] for scene in scenes]
+    return pytest.mark.parametrize("scene", rows, ids=lambda scene: scene.name)
+
 
 needs_shared = pytest.mark.skipif(not CLAUDE, reason="the recordings are not here")
 
@@ -31,6 +44,13 @@ TELLINGS: dict[str, dict[str, Any]] = {
     "many rounds of an old client": {"rounds": 21, "plain": True, "lag": True},
 }
 each_telling = pytest.mark.parametrize("telling", TELLINGS)
+
+
+def all_but(deep: str) -> pytest.MarkDecorator:
+    """Of those with many rounds, one is enough in ordinary runs."""
+    others = [telling for telling in TELLINGS if telling != deep]
+    return pytest.mark.parametrize("telling", [*others, *only_deep(deep)])
+
 
 CLOCKS = {"start_time", "end_time", "duration_ms", "complete_time", "result_time"}
 ONE_SIDED = {
@@ -136,7 +156,7 @@ def test_wire_and_transcript_agree(telling: str) -> None:
     assert not said, "\n".join(said[:20])
 
 
-@each_telling
+@all_but("many rounds of an old client")
 def test_both_are_one_in_any_order(telling: str, tmp_path: Path) -> None:
     wire, told = write(tmp_path, Storyteller(**TELLINGS[telling]).tales)
     alone, _, first = accounts(telling)
@@ -150,7 +170,7 @@ def count(rows: Iterable[Row], kind: str) -> int:
     return sum(row["kind"] == kind for row in rows)
 
 
-@each_telling
+@all_but("many rounds of an old client")
 def test_both_are_one_when_they_grow_together(telling: str, tmp_path: Path) -> None:
     """As they are written in life: a part of each, a restart, the next parts."""
     files = itertools.chain(*write(tmp_path / "whole", Storyteller(**TELLINGS[telling]).tales))
@@ -237,7 +257,7 @@ def test_real_runs_agree(scene: Path) -> None:
 
 
 @needs_shared
-@pytest.mark.parametrize("scene", [*CLAUDE, *CODEX], ids=lambda scene: scene.name)
+@each([*CLAUDE, *CODEX])
 def test_real_runs_are_one_in_any_order(scene: Path, tmp_path: Path) -> None:
     wire, told = sources(scene)
     alone, _, first = accounts(scene)
@@ -251,7 +271,7 @@ STREAMED = [scene for scene in CLAUDE if (scene / "p.stream.jsonl").exists()]
 
 
 @needs_shared
-@pytest.mark.parametrize("scene", STREAMED, ids=lambda scene: scene.name)
+@each(STREAMED)
 def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
     """What the client prints while it streams repeats the wire: no text is doubled."""
     wire, printed = [scene / "sse_lines.jsonl"], [scene / "p.stream.jsonl"]
@@ -269,7 +289,7 @@ def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
 
 
 @needs_shared
-@pytest.mark.parametrize("scene", STREAMED, ids=lambda scene: scene.name)
+@each(STREAMED)
 def test_what_is_printed_after_it_was_told_is_the_same(scene: Path, tmp_path: Path) -> None:
     """The stream names no requests; its messages are those of the transcript all the same."""
     wire, told = sources(scene)

@@ -228,11 +228,11 @@ def test_a_hostile_structure_is_bounded() -> None:
     assert event.inner is not None
     assert 5_000 < len(json.dumps(event.inner, default=lambda cut: cut.size)) < 4 << 20
     assert 5_000 < _values_in(event.inner) <= json_pieces.MAX_NODES
-    many: list[object] = [{"tool_use_id": f"t{n}", "content": [n, "x"]} for n in range(9_000)]
+    many: list[object] = [{"tool_use_id": f"t{n}", "content": [n, "x"]} for n in range(4_000)]
     listed = {"type": "tool_result", "message": {"content": many}}
     event = decode([wrap(listed)], Sinks())
-    assert [result.tool_use_id for result in event.results] == [f"t{n}" for n in range(9_000)]
-    assert texts(event)[-1] == '8999\n"x"'
+    assert [result.tool_use_id for result in event.results] == [f"t{n}" for n in range(4_000)]
+    assert texts(event)[-1] == '3999\n"x"'
 
 
 def _values_in(value: object) -> int:

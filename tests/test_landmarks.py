@@ -20,6 +20,7 @@ from agentmon.report import board
 from agentmon.report.incidents import evidence_text
 from agentmon.report.landmarks import Terms, landmarks, survey
 from agentmon.store import db, read_landmarks, verdicts
+from tests.deep import examples
 from tests.generate import joined, scenarios
 from tests.near import near
 from tests.runs import Log, found_in, stored
@@ -450,7 +451,7 @@ def test_the_recorded_interrupt_and_compaction(shared: Path, tmp_path: Path) -> 
 STEPS = st.lists(st.tuples(st.sampled_from("dde"), st.integers(1, 90)), min_size=1, max_size=12)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(6, 12), deadline=None)
 @given(STEPS)
 def test_stalls_are_the_gaps_that_the_lines_show(steps: list[tuple[str, int]]) -> None:
     """Deltas (d) and whole calls (e), each so many seconds after the last: too few for a usual
@@ -477,7 +478,7 @@ def test_stalls_are_the_gaps_that_the_lines_show(steps: list[tuple[str, int]]) -
     assert stalls == [(near(since, abs=0.011), near(took, abs=0.011)) for since, took in expected]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(4, 8), deadline=None)
 @given(scenarios())
 def test_any_log_has_landmarks_in_order(lines: list[bytes]) -> None:
     with TemporaryDirectory() as folder:

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from agentmon.cli import main
 from agentmon.collab import archive, worklog
+from agentmon.commands import mcp_server
+from agentmon.commands.options import settings
 from agentmon.store import db
 from tests.cli_run import environment, inside
 from tests.mail import HOSTILE
@@ -34,6 +36,16 @@ async def connected(store: Path, agent: str) -> AsyncGenerator["Client", None]:
         yield client
 
 
+@asynccontextmanager
+async def beside(store: Path, agent: str) -> AsyncGenerator["Client", None]:
+    """Another agent's, whose server is in this process: starting one takes two seconds."""
+    from mcp import Client
+
+    known = settings(store__data_dir=str(store)).settings
+    async with mcp_server.opened(agent, known) as server, Client(server) as client:
+        yield client
+
+
 async def call(client: "Client", tool: str, **given: Any) -> dict[str, Any]:
     answer = await client.call_tool(tool, given)
     assert not answer.is_error, answer.content
@@ -52,7 +64,7 @@ async def refusal(client: "Client", tool: str, **given: Any) -> str:
 
 
 async def test_two_agents_talk_work_and_decide(tmp_path: Path) -> None:
-    async with connected(tmp_path, "api") as api, connected(tmp_path, "web") as web:
+    async with connected(tmp_path, "api") as api, beside(tmp_path, "web") as web:
         tools = {tool.name: tool for tool in (await api.list_tools()).tools}
         assert sorted(tools) == [
             "ack", "list_decisions", "log_decision", "log_work", "read_inbox", "search_messages",

@@ -12,6 +12,7 @@ from agentmon.collab import archive, form
 from agentmon.collab.mail import Draft, Mail
 from agentmon.store import db
 from agentmon.store.search_fields import wanted
+from tests.deep import examples
 from tests.mail import HOSTILE, NOW, draft, memory, put
 
 
@@ -215,7 +216,7 @@ terms = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(16, 40), deadline=None)
 @given(st.lists(drafts(), max_size=8), st.lists(terms, min_size=1, max_size=4))
 def test_search_finds_what_reading_finds(
     given_drafts: list[Draft], asked: list[tuple[bool, str, str, bool]]
@@ -239,7 +240,7 @@ def fits(mail: Mail, asked: list[tuple[bool, str, str, bool]]) -> bool:
     return True
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(33, 100), deadline=None)
 @given(st.text(max_size=60) | st.lists(st.sampled_from(HOSTILE), max_size=3).map(" ".join))
 def test_no_query_is_an_error(query: str) -> None:
     conn = sqlite3.connect(":memory:")

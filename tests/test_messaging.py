@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sqlite3
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
@@ -23,6 +22,7 @@ from agentmon.store import db
 from tests import redis_server
 from tests.cli_run import Running, run
 from tests.mail import HOSTILE
+from tests.scripted import scripted
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -298,7 +298,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def listener(folder: Path, out: Path) -> Running:
-    return Running(argv=[sys.executable, "-c", LISTENER, str(folder), str(out)])
+    return scripted(LISTENER, folder, out)
 
 
 async def test_listeners_that_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -306,10 +306,7 @@ async def test_listeners_that_are_killed_lose_and_double_nothing(tmp_path: Path)
     count, kills, out = 150, 3, tmp_path / "out"
     out.touch()
     db.create(tmp_path / "store").close()
-    senders = [
-        Running(argv=[sys.executable, "-c", SENDER, str(tmp_path / "store"), name, str(count)])
-        for name in ("a", "b")
-    ]
+    senders = [scripted(SENDER, tmp_path / "store", name, count) for name in ("a", "b")]
     seen = 0
     for step in range(kills + 1):
         with listener(tmp_path / "store", out) as running:

@@ -15,6 +15,7 @@ from agentmon.collab.calls_seen import Call
 from agentmon.collab.observed_decisions import RULE, observed, take
 from agentmon.store import db
 from tests.cli_run import inside
+from tests.deep import examples
 
 REFUSED = (
     "The user doesn't want to proceed with this tool use. The tool use was rejected (eg. if it was"
@@ -218,7 +219,9 @@ _results = st.none() | _hostile | st.builds(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(50, 150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     name=st.sampled_from(["AskUserQuestion", "ExitPlanMode", "Bash", "request_user_input"]),

@@ -27,12 +27,12 @@ from agentmon.store import db
 from tests import golden
 from tests.cli_run import Running, assert_one_sentence, command, environment, ran
 from tests.collector import Collector, collecting
+from tests.demo_store import DEMO, demo_store
 from tests.differential import ingest
 from tests.feeds import Scene, answering, asking, finished, sid_of, wait_for, write
 from tests.otel_oracle import Expected, nanoseconds
 from tests.wire import START, Talk
 
-DEMO = Path(__file__).parents[1] / "agentmon" / "demo.jsonl"
 Span = dict[str, Any]
 
 
@@ -58,6 +58,8 @@ def export(data_dir: Path, collector: Collector, **wanted: Any) -> Summary:
 
 
 def stored(tmp_path: Path, log: Path) -> Path:
+    if log == DEMO:
+        return demo_store(tmp_path / "data")
     ingest(tmp_path / "data", [log])
     return tmp_path / "data"
 

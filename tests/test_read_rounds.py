@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentmon.store import read
+from tests.deep import examples
 from tests.ui_store import NOW, UiStore
 
 SID = "a0000000-0000-4000-8000-000000000001"
@@ -32,7 +33,9 @@ def fill(store: UiStore, rounds: dict[str, tuple[float | None, int]]) -> None:
     store.insert("rounds", sid=OTHER, round_id="a", start_time=0.5, prompts=1)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=examples(24, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(ROUNDS)
 def test_rounds_are_numbered_by_start_then_id(
     store: UiStore, rounds: dict[str, tuple[float | None, int]]
@@ -53,7 +56,9 @@ def test_rounds_are_numbered_by_start_then_id(
     assert read.numbered_round(store.conn, SID, 0) is None
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=examples(24, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(ROUNDS, MESSAGES, st.sampled_from([None, "", "n"]))
 def test_messages_without_a_prompt_are_of_no_round(
     store: UiStore,

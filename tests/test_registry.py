@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agentmon.core.events import Event, Facts, Notice
 from agentmon.sources.registry import Entry, Registry, read_registry
+from tests.deep import examples
 
 SID = "7c0ffee0-0000-4000-8000-0000000000aa"
 NEXT = "7c0ffee0-0000-4000-8000-0000000000bb"
@@ -180,7 +181,7 @@ _VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(33, 100), deadline=None)
 @given(
     st.dictionaries(st.sampled_from(sorted([*BUSY, "waitingFor"])), _VALUES, max_size=6),
     st.integers(0, 400),

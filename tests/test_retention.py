@@ -347,7 +347,7 @@ def test_sizes_are_read_by_indexes(tmp_path: Path) -> None:
 
 
 def test_free_pages_go_back_to_the_file_system(tmp_path: Path) -> None:
-    store = small_store(tmp_path / "s", 60)
+    store = small_store(tmp_path / "s", 50)
     size = (store / "agentmon.db").stat().st_size
     report = clean(store)
     assert report.after is not None
@@ -368,7 +368,7 @@ def test_an_older_database_is_compacted_once(tmp_path: Path) -> None:
         conn.execute("CREATE TABLE x (y)")
         conn.execute("DROP TABLE x")
     conn.close()
-    small_store(store, 60)
+    small_store(store, 30)
     report = clean(store)
     assert report.after is not None
     assert report.after.free_pages > 0

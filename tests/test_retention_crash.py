@@ -21,9 +21,9 @@ from agentmon.store.retention import finding
 from agentmon.store.retention.leaving import Leaving
 from agentmon.store.retention.plan import Policy
 from agentmon.store.retention.returning import Returning
-from tests.cli_run import Running
 from tests.deep import only_deep
 from tests.retention import NOW, archived, bring_back, clean, everything, query, small_store
+from tests.scripted import scripted
 
 
 class Death(BaseException):
@@ -207,7 +207,7 @@ def test_kill_9(tmp_path: Path) -> None:
     before = everything(store)
     rng = random.Random(5)
     for _ in range(3):
-        with Running(argv=[sys.executable, "-c", CHILD, str(store)]) as run:
+        with scripted(CHILD, store) as run:
             for _ in range(rng.randrange(1, 14)):
                 assert run.line()
             sleep(rng.random() * 0.02)  # anywhere between two of them; nothing is measured by it

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentmon.engine import cleaning, requests, retaining
+from agentmon.engine import chores, cleaning, requests, retaining
 from agentmon.engine.core import Engine
 from agentmon.engine.passing import Passage, PassingLoader, Return
 from agentmon.store import db
@@ -40,6 +40,7 @@ def nothing(*_: object) -> None:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retaining.Keeper.__init__, "__kwdefaults__", QUICK)
+    monkeypatch.setattr(chores, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(retaining, "PAUSE", 0.001)
     monkeypatch.setattr("os.fsync", nothing)
     monkeypatch.setattr("os.sync", nothing)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from agentmon.sources.follow import FollowedFile, Register, resume
 from agentmon.sources.identity import is_rotation_of
+from tests.deep import examples
 from tests.follower import Store, add, row
 
 
@@ -295,7 +296,7 @@ class History:
             self.do_add()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(24, 60), deadline=None)
 @given(steps=histories, read_size=st.sampled_from([7, 64, 1 << 20]))
 def test_no_history_loses_a_line(steps: list[str], read_size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from agentmon.commands import options
 from agentmon.store import search_db
 from tests import golden
 from tests.cli_run import assert_one_sentence, run
-from tests.differential import ingest
+from tests.demo_store import demo_store
 from tests.searched import having, texts_of
 
 DEMO = Path(__file__).parents[1] / "agentmon" / "demo.jsonl"
@@ -20,7 +20,7 @@ DEMO = Path(__file__).parents[1] / "agentmon" / "demo.jsonl"
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     monkeypatch.setattr(options, "now", lambda: 1_790_000_000.0)
     return tmp_path
 

@@ -5,7 +5,6 @@ import os
 import random
 import sqlite3
 import stat
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from agentmon.config import Search
 from agentmon.core.health import Limits
-from agentmon.engine import indexing
+from agentmon.engine import chores, indexing
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.live import Live
 from agentmon.store import (
@@ -29,10 +28,11 @@ from agentmon.store import (
 from agentmon.store.deltas import block_path
 from agentmon.store.search_match import expression
 from agentmon.store.search_query import parse
-from tests.cli_run import Running
 from tests.deep import examples
+from tests.demo_store import demo_store
 from tests.differential import ingest
 from tests.generate import joined, scenario
+from tests.scripted import scripted
 from tests.searched import LIMITS, Text, having, index, places, texts_of
 from tests.test_crash import DEFECTS
 
@@ -74,7 +74,7 @@ def test_hits_are_where_the_words_are_in_the_raw_log(
 
 
 def test_phrases_starts_and_absent_words(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     texts = texts_of([DEMO])
     index(tmp_path)
     rng = random.Random(7)
@@ -93,7 +93,7 @@ def test_phrases_starts_and_absent_words(tmp_path: Path) -> None:
     assert places(tmp_path, "!nowhere9z") == having(texts)
 
 
-@settings(max_examples=examples(5, 20))
+@settings(max_examples=examples(3, 20))
 @given(seed=st.integers(0, 1 << 20), data=st.data())
 def test_in_slices_it_becomes_what_a_rebuilt_one_is(
     seed: int, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -139,12 +139,11 @@ print("done", flush=True)
 
 
 def test_killed_while_it_indexes_it_goes_on(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     texts = texts_of([DEMO])
     rng = random.Random(8)
     for steps in (1, 2, 3):
-        argv = [sys.executable, "-c", CHILD, str(tmp_path)]
-        with Running(argv=argv) as child:
+        with scripted(CHILD, tmp_path) as child:
             for _ in range(steps):
                 assert child.line() == b"step\n"
             child.process.kill()  # SIGKILL, somewhere in the next step
@@ -157,7 +156,7 @@ def test_killed_while_it_indexes_it_goes_on(tmp_path: Path) -> None:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     index(tmp_path)
     return tmp_path
 
@@ -241,7 +240,7 @@ def test_the_oldest_leave_first_when_the_budget_is_spent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_volumes, "FULL", 20)
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     index(tmp_path)
     conn = sqlite3.connect(search_db.path(tmp_path))
     whole = search_db.size(conn)
@@ -288,7 +287,7 @@ def test_a_trimmed_queue_keeps_its_numbers(demo: Path) -> None:
 
 
 def test_a_store_of_before_search_is_indexed_whole(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     changed(tmp_path, "DELETE FROM search_queue")
     index(tmp_path)
     assert places(tmp_path, "!nowhere9z") == having(texts_of([DEMO]))
@@ -358,7 +357,9 @@ def test_ingestion_names_each_whole_text_once_or_twice(tmp_path: Path) -> None:
 async def test_a_running_agentmon_keeps_the_index_and_drops_what_it_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(chores, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(indexing, "EVERY", 0.01)
+    monkeypatch.setattr(indexing, "SHARE", 1.0)
     monkeypatch.setattr(indexing, "TRIM", 1)
     log, data_dir = tmp_path / "log.jsonl", tmp_path / "store"
     lines = DEMO.read_bytes().splitlines(keepends=True)

@@ -13,6 +13,7 @@ from agentmon.store.read_search import plain
 from agentmon.store.search_match import expression, tag, tags
 from agentmon.store.search_query import LONGEST, parse, parts_of, tame
 from agentmon.store.search_volumes import CREATE
+from tests.deep import examples
 
 TEXTS = {
     1: "The parser failed: no such file or directory /usr/lib/agentmon/store.py",
@@ -121,7 +122,7 @@ FIELDED = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(66, 200), deadline=None)
 @given(typed=st.lists(NASTY | FIELDED, max_size=6).map(" ".join))
 def test_nothing_that_is_typed_is_an_error(conn: sqlite3.Connection, typed: str) -> None:
     query = parse(typed)

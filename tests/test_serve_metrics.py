@@ -25,6 +25,7 @@ from agentmon.report.prometheus import Family, Metrics, bounded, text
 from agentmon.store.read_metrics import ToolSum
 from tests import golden
 from tests.cli_run import Running
+from tests.demo_store import demo_store
 from tests.differential import ingest
 from tests.feeds import Scene, asking, finished, sid_of, wait_for, write
 from tests.otel_oracle import Expected
@@ -82,7 +83,7 @@ def summed(samples: Samples, name: str, **labels: str) -> float:
 
 
 def test_the_numbers_are_the_logs(tmp_path: Path) -> None:
-    ingest(tmp_path, [DEMO])
+    demo_store(tmp_path)
     samples = parsed(metrics(tmp_path).text(NOW))
     expected = Expected(DEMO)
     owner = {message["flow_id"]: message["sid"] for message in expected.messages}

@@ -22,6 +22,7 @@ from agentmon.commands import options
 from agentmon.store import db
 from tests import golden
 from tests.cli_run import Answer, assert_one_sentence, inside
+from tests.deep import examples
 
 NOW = 1_772_000_000.0
 
@@ -57,7 +58,11 @@ def same(one: object, other: object) -> bool:
     return repr(one) == repr(other) and type(one) is type(other)
 
 
-@tuned(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tuned(
+    max_examples=examples(50, 150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(value=_values)
 def test_what_comes_back_is_what_was_put_in(conn: sqlite3.Connection, value: object) -> None:
     settings.set_value(conn, "x", value, "ada")

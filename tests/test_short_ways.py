@@ -15,7 +15,7 @@ from agentmon.sources.decoding import Decoded
 from agentmon.sources.sse_lines import Decoder
 from agentmon.store.db import database
 from tests.bench.load import Load
-from tests.deep import turns
+from tests.deep import examples, turns
 from tests.differential import ingest
 from tests.generate import joined, permute, scenario
 from tests.test_differential import MIXES
@@ -138,7 +138,7 @@ def stored(data_dir: Path) -> dict[str, list[tuple[object, ...]]]:
 @pytest.mark.parametrize(("mix", "order"), turns(MIXES, ["as written", "mixed"]))
 def test_runs_store_what_single_deltas_store(mix: str, order: str, tmp_path: Path) -> None:
     """Every row with its clocks, whatever comes between the deltas of a block."""
-    lines = scenario(random.Random(21), sessions=3, rounds=4, **MIXES[mix])
+    lines = scenario(random.Random(21), sessions=2, rounds=examples(3, 6), **MIXES[mix])
     log = tmp_path / "log.jsonl"
     log.write_bytes(joined(lines if order == "as written" else permute(lines, random.Random(4))))
     ingest(tmp_path / "short", [log])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import model_server as model
+from tests.deep import examples
 from tests.model_server import Step, serving
 from tests.raw_http import Client, Reply, ask, request
 from tests.tapped import Notes, tapping, until
@@ -104,7 +105,7 @@ async def test_other_methods_and_paths(method: str) -> None:
     assert second.body == first.body == body
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10, 25), deadline=None)
 @given(
     body=st.binary(max_size=5000),
     sizes=st.lists(st.integers(1, 1500), min_size=1, max_size=6),

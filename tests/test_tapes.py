@@ -21,7 +21,7 @@ from agentmon.sources.lines import Line
 from agentmon.sources.reels import NothingToPlay, open_reels
 from agentmon.sources.tapes import Cue, Tapes
 from agentmon.sources.times import reader_of
-from tests.deep import only_deep, seeds
+from tests.deep import examples, only_deep, seeds
 from tests.differential import Row, assert_same, dumped, ingest
 from tests.feeds import add, finished, sid_of, write
 from tests.live_feed import LIMITS, running, until
@@ -198,7 +198,9 @@ _TIMES = st.lists(st.one_of(st.none(), st.integers(0, 20)), min_size=1, max_size
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(12, 30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     files=st.lists(_TIMES, min_size=1, max_size=4),

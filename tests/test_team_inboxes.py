@@ -14,6 +14,7 @@ from agentmon.collab.deriving import catch_up
 from agentmon.collab.observed_messages import RULE
 from agentmon.collab.team_inboxes import Team, entries, take, team
 from agentmon.config import Settings
+from agentmon.engine import chores, teams
 from agentmon.engine.places import inputs
 from agentmon.store import db
 from tests.derived import asked
@@ -169,8 +170,10 @@ def test_hostile_names_and_texts_are_only_words(conn: sqlite3.Connection) -> Non
 
 
 async def test_a_team_that_talks_is_heard_while_it_is_followed(
-    tmp_path: Path, scratch_home: Path
+    tmp_path: Path, scratch_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(chores, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(teams, "EVERY", 0.02)
     sessions, inboxes = scratch_home / "claude/sessions", scratch_home / "claude/teams/crew/inboxes"
     sessions.mkdir()
     look = feed(tmp_path / "store", look=lambda: inputs(Settings(), ()).expanded)

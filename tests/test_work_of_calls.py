@@ -12,7 +12,7 @@ from agentmon.collab import changes, shell, work_of_calls, worklog
 from agentmon.collab.calls_seen import Call
 from agentmon.collab.tallies import Tally, tallies
 from agentmon.collab.worklog import WorkEvent
-from tests.deep import only_deep
+from tests.deep import examples, only_deep
 from tests.worklogs import empty
 
 Files = list[tuple[str, int | None, int | None]]
@@ -429,7 +429,7 @@ NAMES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150), deadline=None)
 @given(
     name=NAMES,
     given_=st.dictionaries(KEYS, PIECES | ANY, max_size=5),
@@ -488,7 +488,7 @@ def test_large_inputs_take_no_time_of_their_own() -> None:
         bash("pytest && git commit", text)
 
 
-@pytest.mark.parametrize("size", [100_000, *only_deep(500_000)])
+@pytest.mark.parametrize("size", [30_000, *only_deep(100_000, 500_000)])
 def test_what_agents_write_takes_no_time_of_its_own(size: int) -> None:
     """Each of these took minutes, or gigabytes, for a megabyte: the store could not be written."""
     document = "cat <<EOF\nEOF\n"
@@ -500,7 +500,7 @@ def test_what_agents_write_takes_no_time_of_its_own(size: int) -> None:
     chain = bash("mv a b && " * 6_000 + "git commit -m x", "[main 1234567] x\n")
     assert len(chain) == work_of_calls.MOST_EVENTS
     assert all(event.is_success for event in chain)
-    many = bash(document + "git commit;" * 90_000, "x" * (1 << 20))
+    many = bash(document + "git commit;" * (size * 9 // 10), "x" * (1 << 20))
     assert len(many) == work_of_calls.MOST_EVENTS
     (gone,) = bash("rm " + "a " * 30_000)
     assert len(gone.files) == 1

@@ -3,7 +3,8 @@
 import inspect
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,14 @@ def _name(known: config.Settings) -> str:
 
 
 async def _serve(name: str, known: config.Settings) -> None:
+    async with opened(name, known) as server:
+        await server.run_stdio_async()
+
+
+@asynccontextmanager
+async def opened(name: str, known: config.Settings) -> AsyncGenerator["MCPServer[Any]"]:
+    """The server of an agent over the store of the settings. Raises ValueError: a name that no
+    agent can have, a URL; StoreError."""
     from agentmon.collab.messaging import MessagingSystem
     from agentmon.commands.mcp_tools import Tools
     from agentmon.store import db
@@ -88,7 +97,7 @@ async def _serve(name: str, known: config.Settings) -> None:
     ) as system:
         store = await open_async(lambda: db.create(where))
         try:
-            await serving(name, Tools(system, store, known)).run_stdio_async()
+            yield serving(name, Tools(system, store, known))
         finally:
             await store.close()
 

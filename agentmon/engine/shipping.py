@@ -46,6 +46,8 @@ SILENT = 7 * 86_400.0
 """Seconds after which a reader that was never heard again is not waited for."""
 READ_SECONDS = 1.0
 LOOK_SECONDS = 5.0
+_WEIGH_SECONDS = 0.25
+"""Between two looks whether readers have read enough."""
 _ASKED = "again"
 """The field among a host's positions that says up to which such request they were set back."""
 
@@ -248,7 +250,7 @@ class Shipper:
                 self._unweighed = 0
                 break
             self._complain(f"{held >> 20:,} MiB wait in Redis to be read (agentmon --redis)")
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_WEIGH_SECONDS)
         self.shipped.problem = None
 
     async def _drop_what_is_read(self) -> None:
