@@ -110,7 +110,7 @@ def _draw_lines(widget: LineWidget, lines: set[int]) -> None:
     known._dirty_lines.difference_update(lines)
 
 
-_paint = Compositor.render_update
+_paint = cast("Callable[..., RenderableType | None]", vars(Compositor)["render_update"])
 
 
 @contextmanager
