@@ -217,7 +217,7 @@ def test_names_of_files_never_command_the_terminal(tmp_path: Path) -> None:
 def large_log(path: Path) -> Path:
     """Some megabytes, much of it in results that lie in files of their own."""
     content = "a line of a result\n" * 2000
-    return write(path, [line for n in range(60) for line in finished(n, 10 * n, content=content)])
+    return write(path, [line for n in range(40) for line in finished(n, 10 * n, content=content)])
 
 
 def test_a_full_disk(tmp_path: Path, mount: Mount) -> None:

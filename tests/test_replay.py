@@ -16,6 +16,7 @@ from agentmon.report import board
 from agentmon.sources.reels import NothingToPlay
 from agentmon.store import read
 from tests.cli_run import assert_one_sentence, inside
+from tests.deep import seeds
 from tests.differential import dumped, ingest
 from tests.feeds import SIZE, asking, changes, finished, sid_of, snapshot, write
 from tests.live_feed import LIMITS, running, until, until_lines
@@ -164,19 +165,19 @@ async def test_the_demo_loops(
     assert files_in(temporary) == []
 
 
+@pytest.mark.parametrize("wait", seeds(2, 4))
 async def test_stopping_at_the_turn_of_a_loop(
-    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+    wait: int, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whenever it is stopped, nothing goes on behind its back."""
     monkeypatch.setattr(playback, "LOOP_SECONDS", 0.0)
     log = recording(tmp_path, 2)
-    for wait in range(4):
-        looped = Playback([str(log)], LIMITS, speed=inf, loops=True)
-        async with running(looped):
-            first = looped.data_dir
-            await until(lambda first=first, looped=looped: looped.data_dir != first)
-            await asyncio.sleep(0.2 + wait * 0.006)
-        assert files_in(temporary) == []
+    looped = Playback([str(log)], LIMITS, speed=inf, loops=True)
+    async with running(looped):
+        first = looped.data_dir
+        await until(lambda: looped.data_dir != first)
+        await asyncio.sleep(0.2 + wait * 0.006)
+    assert files_in(temporary) == []
 
 
 @pytest.mark.parametrize("text", [b"", b"nothing\n"])

@@ -113,7 +113,7 @@ def many_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reeling, "LINES", 20)
 
 
-@pytest.mark.parametrize("seed", [1, 119, *only_deep(*range(2, 10))])
+@pytest.mark.parametrize("seed", [119, *only_deep(*range(1, 10))])
 async def test_made_up_logs(seed: int, tmp_path: Path) -> None:
     """119: a message that another took over on its request comes back into memory."""
     rng = random.Random(seed)
@@ -124,7 +124,7 @@ async def test_made_up_logs(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["claude-full", "claude-concurrent", "codex-full", *only_deep("claude-stall")]
+    "name", ["claude-concurrent", "codex-full", *only_deep("claude-full", "claude-stall")]
 )
 async def test_captures(name: str, shared: Path, tmp_path: Path) -> None:
     log = shared / "captures" / name / "sse_lines.jsonl"

@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from agentmon.config import Settings, Ui
 from agentmon.ui.host import ROLES, line_class
-from tests.ui_app import shown
+from tests.ui_app import at_rest, shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 
 API = "a0000000-0000-4000-8000-000000000001"
@@ -238,7 +238,7 @@ async def test_pause_holds_the_picture(feed: StoreFeed) -> None:
         feed.revision += 1
         screen.main.tick()
         screen.main.second()
-        await screen.pilot.pause()
+        await at_rest()
         assert "late" not in screen.names()
         assert "2:14" in screen.text()
         await screen.press("space")
@@ -321,7 +321,7 @@ async def test_one_query_per_revision(feed: StoreFeed) -> None:
         before = feed.queries
         for _ in range(20):
             screen.main.tick()
-            await screen.pilot.pause()
+            await at_rest()
         assert feed.queries == before
 
 

@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from agentmon.core.text import clean
+from tests.deep import only_deep
 from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, StoreFeed, UiStore
 
@@ -216,9 +217,16 @@ def hostile_session(store: UiStore, number: int, text: str) -> None:
     store.insert("notices", sid=sid, time=NOW, name=text, data=text)
 
 
-@pytest.mark.parametrize("size", [(60, 20), (160, 50)])
+@pytest.mark.parametrize(
+    ("size", "steps"),
+    [
+        ((60, 20), len(HOSTILE)),
+        ((160, 50), 4),  # what each session is called stands on the board all the time
+        *only_deep(((160, 50), len(HOSTILE))),
+    ],
+)
 async def test_hostile_text_is_shown_and_does_nothing(
-    tmp_path: Path, size: tuple[int, int]
+    tmp_path: Path, size: tuple[int, int], steps: int
 ) -> None:
     store = UiStore(tmp_path / "hostile")
     for number, text in enumerate(HOSTILE):
@@ -226,7 +234,7 @@ async def test_hostile_text_is_shown_and_does_nothing(
     feed = StoreFeed(store)
     feed.told.problem = feed.told.note = feed.told.title = "".join(HOSTILE)
     async with shown(feed, size) as screen:
-        for _ in HOSTILE:
+        for _ in range(steps):
             await screen.do("down", "evidence")
             check(screen, size[0])
             screen.app.pop_screen()
