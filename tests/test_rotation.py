@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -128,6 +128,31 @@ def test_two_rotations_while_down(log: Path, store: Store) -> None:
     assert store.drain(store.source(log)) == [row(2), row(3)]
     add(log, row(4))
     assert store.drain(store.source(log)) == [row(4)]
+
+
+def test_two_rotations_while_down_of_which_one_is_kept(log: Path, store: Store) -> None:
+    """What was read has gone; what came between was never seen under its name."""
+    add(log, row(1))
+    store.drain(store.source(log))
+    log.rename(f"{log}.1")
+    add(log, row(2))
+    log.replace(f"{log}.1")
+    add(log, row(3))
+    assert store.drain(store.source(log)) == [row(2), row(3)]
+    assert store.drain(store.source(log)) == []
+
+
+def test_what_was_rotated_before_anybody_looked_is_history(log: Path, store: Store) -> None:
+    """The file that is read goes on, though an older one that was read has gone."""
+    add(log, row(0))
+    log.rename(f"{log}.2")
+    for number in (1, 2):
+        add(log, row(number))
+        assert store.drain(store.source(log)) == [row(number)]
+        if number == 1:
+            log.rename(f"{log}.1")
+    Path(f"{log}.1").unlink()
+    assert store.drain(store.source(log)) == []
 
 
 def test_copytruncate_while_down(log: Path, store: Store) -> None:
@@ -298,6 +323,8 @@ class History:
 
 @settings(max_examples=examples(24, 60), deadline=None)
 @given(steps=histories, read_size=st.sampled_from([7, 64, 1 << 20]))
+@example(steps=["delete", "stop", "add", "rotate", "add"], read_size=7)
+@example(steps=["delete", "stop", "add", "rotate"], read_size=7)
 def test_no_history_loses_a_line(steps: list[str], read_size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         history = History(Path(folder), ["add", "read", *steps], read_size)

@@ -194,9 +194,7 @@ class FollowedFile:
             return None
         if chunk is not None and reader in self._older:
             self._older[reader] = self._clock()
-        if reader.lost is not None:
-            self._add_copies(reader.lost)
-            reader.lost = None
+        self._take_lost(reader)
         return chunk
 
     def _has_moved(self) -> bool:
@@ -265,6 +263,17 @@ class FollowedFile:
             # where the newest is another file by the same inode number, the known one was deleted,
             # and nobody knows since when others had its name
             self._add_skipped(renamed[-1].mtime_ns if self._is_known(renamed[-1]) else 0)
+        elif self._is_gone(before):
+            self._add_skipped(0)
+
+    def _is_gone(self, before: set[Identity]) -> bool:
+        """Whether what was read last of this path is no more: neither the file that has the path
+        now, though its number may be the same, nor (`before`) known under another name."""
+        reader = self._current
+        if reader is None or reader.lost is None:
+            return bool(before) and not (reader is not None and reader.state.position)
+        self._take_lost(reader)  # copies of it go on where the reading stood
+        return True
 
     def _is_known(self, one: Sibling) -> bool:
         """Whether it is the file that was read under this identity."""
@@ -300,10 +309,11 @@ class FollowedFile:
                 return len(self._older) > known
         return False
 
-    def _add_copies(self, lost: SourceState) -> None:
+    def _take_lost(self, reader: FileReader) -> None:
         """Copies made before a truncation in place; they go on where the reading stood."""
-        for one in siblings(self.path) if lost.position else []:
-            if one.size > lost.position:
+        lost, reader.lost = reader.lost, None
+        for one in siblings(self.path) if lost is not None and lost.position else []:
+            if lost is not None and one.size > lost.position:
                 self._add_older(one, lost)
 
     def _add_older(self, one: Sibling, start: SourceState | None) -> None:
