@@ -6,15 +6,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import pytest
-from rich.console import RenderableType
 from textual import events
-from textual._compositor import Compositor
 from textual.app import App
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
-from textual.geometry import Region
 from textual.pilot import Pilot
-from textual.screen import Screen
 from textual.widgets import Input
 
 from agentmon.config import Settings
@@ -71,48 +67,6 @@ def _parse_once(sheet: Stylesheet, css: str, *args: object, **more: object) -> l
     return _parsed[key]
 
 
-def _draw(
-    compositor: Compositor,
-    full: bool = False,
-    screen_stack: list[Screen[Any]] | None = None,
-    simplify: bool = False,
-) -> RenderableType | None:
-    """The lines that are to be painted are drawn by our widgets, and nothing made of them for a
-    terminal which is not there. A picture of the whole screen is made as ever."""
-    state = cast("Any", compositor)
-    if full or simplify:
-        for widget in state.visible_widgets:
-            widget._styles_cache.clear()
-        return _paint(compositor, full, screen_stack, simplify)
-    dirty: set[Region] = state._dirty_regions.copy()
-    state._dirty_regions.clear()
-    for widget, (region, clip) in state.visible_widgets.items():
-        parts = [part for part in map(region.intersection(clip).intersection, dirty) if part]
-        if isinstance(widget, LineWidget):
-            _draw_lines(widget, {y - region.y for part in parts for y in part.line_range})
-        elif not widget.is_container:
-            for part in parts:
-                widget.render_lines(part.translate(-region.offset))
-    return None
-
-
-def _draw_lines(widget: LineWidget, lines: set[int]) -> None:
-    """Those of them that are not remembered, as Textual remembers what it has painted."""
-    known = cast("Any", widget)._styles_cache
-    if known._width != widget.outer_size.width:
-        known.clear()
-        known._width = widget.outer_size.width
-    for y in lines:
-        if known.is_dirty(y) or y not in known._cache:
-            inside = y - widget.gutter.top
-            if 0 <= inside < widget.size.height:
-                known._cache[y] = widget.render_line(inside)
-    known._dirty_lines.difference_update(lines)
-
-
-_paint = cast("Callable[..., RenderableType | None]", vars(Compositor)["render_update"])
-
-
 @contextmanager
 def hurried() -> Generator[None]:
     """Apps that start and read what changed at once."""
@@ -121,7 +75,6 @@ def hurried() -> Generator[None]:
             patch.setattr(module, name, 0.0)
         patch.setattr("textual.screen.UPDATE_PERIOD", PAINTED_EVERY)
         patch.setattr(Stylesheet, "_parse_rules", _parse_once)
-        patch.setattr(Compositor, "render_update", _draw)
         yield
 
 
@@ -251,8 +204,6 @@ async def running(
             screen = Shown(app, pilot)
             await screen.settle()
             yield screen
-            if app.screen_stack:
-                cast("Any", app.screen)._compositor.render_update(full=True)
 
 
 @asynccontextmanager
