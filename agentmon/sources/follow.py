@@ -252,7 +252,9 @@ class FollowedFile:
     # Older files of this path: what was written to them must not be lost.
 
     def _add_rotated(self) -> None:
-        """Files read under this path before, now under another name in the same folder."""
+        """Files read under this path before, now under another name in the same folder, and those
+        that had the path since."""
+        reader = self._current
         before = self._register.identities_of(self.path) - self._register.held
         renamed = [one for one in siblings(self.path) if one.identity in before] if before else []
         for one in renamed:
@@ -263,17 +265,13 @@ class FollowedFile:
             # where the newest is another file by the same inode number, the known one was deleted,
             # and nobody knows since when others had its name
             self._add_skipped(renamed[-1].mtime_ns if self._is_known(renamed[-1]) else 0)
-        elif self._is_gone(before):
+        elif reader is not None and reader.lost is not None:
+            # what was read is no more, though the file that has the path now may have its number;
+            # copies of it go on where the reading stood
+            self._take_lost(reader)
             self._add_skipped(0)
-
-    def _is_gone(self, before: set[Identity]) -> bool:
-        """Whether what was read last of this path is no more: neither the file that has the path
-        now, though its number may be the same, nor (`before`) known under another name."""
-        reader = self._current
-        if reader is None or reader.lost is None:
-            return bool(before) and not (reader is not None and reader.state.position)
-        self._take_lost(reader)  # copies of it go on where the reading stood
-        return True
+        elif before and not (reader is not None and reader.state.position):
+            self._add_skipped(0)  # what was read is nowhere
 
     def _is_known(self, one: Sibling) -> bool:
         """Whether it is the file that was read under this identity."""
