@@ -134,6 +134,24 @@ async def test_another_process_asks(tmp_path: Path) -> None:
     assert not (store / "requests").exists()
 
 
+def test_what_is_done_at_once_was_done_by_somebody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that takes it, answers and ends between two looks is named all the same."""
+
+    def is_quick(data_dir: Path) -> None:
+        for asked in requests.waiting(data_dir):
+            asked.take()
+            asked.answer(requests.Answer(value=7, pid=4711))
+
+    monkeypatch.setattr(requests.db, "writer_of", is_quick)
+    said: list[str] = []
+    answer = requests.ask(tmp_path, requests.Request("cleanup", os_pid()), said.append)
+    assert answer.value == 7
+    assert said == ["the agentmon that is running (pid 4711) does it"]
+    assert not (tmp_path / requests.FOLDER).exists()
+
+
 def test_what_is_answered_just_now_is_not_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from agentmon.sources import procs
 from agentmon.store import db
@@ -41,6 +41,8 @@ class Answer(Struct):
 
     value: Any = None
     problem: str | None = None
+    pid: int = field(default_factory=os.getpid)
+    """Who did it."""
 
 
 class Unanswered(Exception):
@@ -111,21 +113,31 @@ def ask(data_dir: Path, request: Request, tell: Callable[[str], None]) -> Answer
 def _wait(data_dir: Path, path: Path, tell: Callable[[str], None]) -> Answer:
     asked, told = time.monotonic(), False
     while True:
-        with contextlib.suppress(FileNotFoundError):
-            return msgspec.json.decode(path.with_suffix(".answer").read_bytes(), type=Answer)
+        # looked for first: a writer that ends has answered by then, or never will
         writer = db.writer_of(data_dir)
+        answer = _answered(path)
+        is_taken = answer is not None or path.with_suffix(".taken").exists()
+        doer = writer if answer is None else answer.pid
+        if is_taken and doer is not None and not told:
+            tell(f"the agentmon that is running (pid {doer}) does it")
+            told = True
+        if answer is not None:
+            return answer
         if writer is None:
             raise Unanswered
-        is_taken = path.with_suffix(".taken").exists()
-        if is_taken and not told:
-            tell(f"the agentmon that is running (pid {writer}) does it")
-            told = True
         if not is_taken and time.monotonic() - asked > TAKEN_WITHIN:
             raise db.StoreError(
                 f"the agentmon that writes the store (pid {writer}) does not take requests now: "
                 "try again later, or stop it first"
             )
         time.sleep(_POLL)
+
+
+def _answered(path: Path) -> Answer | None:
+    try:
+        return msgspec.json.decode(path.with_suffix(".answer").read_bytes(), type=Answer)
+    except FileNotFoundError:
+        return None
 
 
 def _write(path: Path, data: bytes) -> None:
