@@ -33,7 +33,7 @@ EVERY = 86_400.0
 SETTLE = 60.0
 """Seconds after the start, or after a look, before the policy is thought of (again)."""
 
-LISTEN = 0.25
+LISTEN = 0.5
 """Seconds between two looks for requests."""
 
 SLICE = 0.01

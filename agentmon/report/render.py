@@ -181,6 +181,11 @@ class Counts(Struct, frozen=True):
 def counts(board: Board, now: float, limits: Limits) -> Counts:
     """How many agents are in which kind of state, by the same words as the board."""
     words = [_word(thread, thread.verdict(now, limits)) for thread in board.threads]
+    return counted(words, len(board.pending))
+
+
+def counted(words: Sequence[str], pending: int) -> Counts:
+    """The same of the words of all agents."""
     return Counts(
         agents=len(words),
         working=sum(word in WORKING for word in words),
@@ -188,7 +193,7 @@ def counts(board: Board, now: float, limits: Limits) -> Counts:
         stalled=words.count("stalled"),
         overdue=words.count("overdue"),
         gone=words.count("orphaned") + words.count("dead"),
-        pending=len(board.pending),
+        pending=pending,
     )
 
 

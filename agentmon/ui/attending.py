@@ -13,7 +13,9 @@ from agentmon.core.text import one_line
 from agentmon.report import render
 from agentmon.report.board import Board, Thread
 from agentmon.report.known import name_of
+from agentmon.report.render import State
 from agentmon.ui.host import Host
+from agentmon.ui.stillness import States
 
 _KEEP_TITLE = "\x1b[22;2t"
 _GIVE_BACK_TITLE = "\x1b]2;\x07\x1b[23;2t"
@@ -22,10 +24,9 @@ _GIVE_BACK_TITLE = "\x1b]2;\x07\x1b[23;2t"
 _KEYS = {"permission": " · p goes there", "stall": " · s goes there", "death": " · s goes there"}
 
 
-def sighting(thread: Thread, now: float, limits: Limits) -> Sighting:
+def sighting(thread: Thread, shown: State) -> Sighting:
     """What attention wants to know of a line of the board."""
     session, row = thread.session, thread.row
-    shown = render.state(thread, now, limits)
     return Sighting(
         sid=row.sid,
         agent_id=row.agent_id,
@@ -48,10 +49,12 @@ class Attendant:
         self._settings = settings
         self._attention = Attention(settings)
         self._title = ""
+        self._states = States()
 
     def look(self, board: Board, now: float, limits: Limits, *, is_loading: bool) -> Alert | None:
         """Rings for what is new, keeps the title; the news that matters most, to be told."""
-        seen = [sighting(thread, now, limits) for thread in board.threads]
+        states = self._states
+        seen = [sighting(one, states.of(one, now, limits)) for one in board.threads]
         alerts = self._attention.look(seen, now, is_loading=is_loading)
         if alerts and self._settings.bell:
             self._app.bell()

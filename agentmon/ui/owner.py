@@ -36,7 +36,7 @@ def owner(
         name = one_line(agent_name(visited), 30)
         note: Line = (Part(f"{glyph} {word}", shown.role),)
         return Owner(_parent(board, visited.sid) + name, "", note)
-    shown = render.state(thread, view.now, view.limits, ascii=view.ascii_only)
+    shown = view.state(thread)
     parent = "" if thread.is_main else _parent(board, thread.row.sid)
     note = (Part(f"{shown.glyph} {shown.label}", shown.color_role),)
     name = parent + one_line(name_of(thread), 30)
@@ -62,7 +62,7 @@ def _details(thread: Thread, known: Known) -> list[str]:
 def why(thread: Thread, view: View) -> tuple[Line, ...]:
     """What is wrong, in a line, with the evidence that matters most; nothing where nothing is."""
     verdict = thread.verdict(view.now, view.limits)
-    shown = render.state(thread, view.now, view.limits, ascii=view.ascii_only)
+    shown = view.state(thread)
     words = _reason(thread, shown.word, verdict, view)
     if not words:
         return ()

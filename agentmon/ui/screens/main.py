@@ -238,7 +238,8 @@ class MainScreen(Frame):
             (top if isinstance(top, Speaking) else self).footer.sync()
 
     def show_header(self) -> None:
-        self.header.counts = render.counts(self.board, self.view.now, self.view.limits)
+        words = [self.view.state(thread).word for thread in self.board.threads]
+        self.header.counts = render.counted(words, len(self.board.pending))
         self.header.is_paused = self.is_paused
         self.header.sync()
 

@@ -2,9 +2,10 @@
 
 import os.path
 from collections.abc import Hashable, Mapping, Sequence
+from operator import is_
 from typing import cast
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from agentmon.core.health import Limits
 from agentmon.core.kinds import STREAMING
@@ -13,9 +14,11 @@ from agentmon.report import render, seeing
 from agentmon.report.board import Board, Thread
 from agentmon.report.family import Key, Member, Rollup, ancestors, key_of, lines, parents_of
 from agentmon.report.known import NOTHING_KNOWN, Known, context_fill, name_of, short_name, tokens_of
+from agentmon.report.render import State
 from agentmon.report.words import clock_text as clock_text
 from agentmon.ui.filters import NOTHING, Filter, Subject
 from agentmon.ui.parts import BLANK, Column, Line, Part, Slot, arrange, heading_line, table_line
+from agentmon.ui.stillness import States
 from agentmon.ui.widgets.lines import KeyedPane
 
 ORDERS = ("start", "name", "state", "last byte")
@@ -75,6 +78,11 @@ class View(Struct):
     """Where a loop of a replay begins whose end is not set yet."""
     news: int | None = None
     """Lines that came while the past is shown; None: this is no past."""
+    states: States = field(default_factory=States)
+
+    def state(self, thread: Thread) -> State:
+        """What a thread is in."""
+        return self.states.of(thread, self.now, self.limits, ascii=self.ascii_only)
 
     def when(self, time: float | None) -> str:
         """A time as the person wants it: how long ago, or the time of day."""
@@ -110,6 +118,8 @@ class SessionsPane(KeyedPane):
         self._ranks: dict[str, int] = {}
         self._total = 0
         self._slots: tuple[object, list[Slot], Line] = (None, [], BLANK)
+        self._drawn: dict[Key, tuple[tuple[object, ...], Line]] = {}
+        """Lines, each with what it was drawn from."""
 
     def show(self, board: Board) -> None:
         """The board of a new revision."""
@@ -121,11 +131,12 @@ class SessionsPane(KeyedPane):
         self._threads = {key_of(thread): thread for thread in shown}
         self._members = {member.key: member for member in members}
         self._slots = (None, [], BLANK)
+        self._drawn.clear()
         self.set_keys([member.key for member in members])
         self._parents = parents_of(board.threads)
 
     def _word(self, thread: Thread) -> str:
-        return render.state(thread, self.view.now, self.view.limits).word
+        return self.view.state(thread).word
 
     def _is_wanted(self, thread: Thread) -> bool:
         return not self.filter or self.filter.matches(
@@ -182,7 +193,7 @@ class SessionsPane(KeyedPane):
             case "name":
                 return 0, thread.name.lower()
             case "state":
-                word = render.state(thread, self.view.now, self.view.limits).word
+                word = self.view.state(thread).word
                 rank = _RANK.index(word) if word in _RANK else len(_RANK)
                 return rank + (word in ("idle", "ended", "dead")), thread.name.lower()
             case "last byte":
@@ -258,15 +269,20 @@ class SessionsPane(KeyedPane):
     def draw(self, index: int, width: int) -> Line:
         slots, _ = self._fitting(width)
         member = self._members[self.keys[index]]
-        room = next((slot.width for slot in slots if slot.column.name == "folded"), 0)
-        return table_line(slots, self._cells(member, room))
+        key, shown = member.key, self.view.state(member.thread)
+        known = self.known.get(key, NOTHING_KNOWN)
+        basis = (shown, known, slots, member, self.marked, self.view.absolute)
+        drawn = self._drawn.get(key)
+        if drawn is None or not all(map(is_, basis, drawn[0])):
+            room = next((slot.width for slot in slots if slot.column.name == "folded"), 0)
+            line = table_line(slots, self._cells(member, shown, known, room))
+            drawn = self._drawn[key] = (basis, line)
+        return drawn[1]
 
-    def _cells(self, member: Member, room: int) -> dict[str, Part]:
+    def _cells(self, member: Member, shown: State, known: Known, room: int) -> dict[str, Part]:
         view, thread = self.view, member.thread
         session = thread.session
-        shown = render.state(thread, view.now, view.limits, ascii=view.ascii_only)
         role = shown.color_role
-        known = self.known.get(member.key, NOTHING_KNOWN)
         cells = {
             "glyph": Part(shown.glyph, role),
             "agent": Part(self._naming(member), "strong" if thread.is_main else ""),
