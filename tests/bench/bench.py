@@ -130,11 +130,18 @@ def _children() -> float:
 def in_turn(variants: Mapping[str, Callable[[], Sample]], times: int) -> dict[str, Sample]:
     """Medians of variants that are measured A B C, A B C, …, so that another job on the machine
     slows all of them down and not one."""
-    taken: dict[str, list[Sample]] = {name: [] for name in variants}
-    for _ in range(times):
-        for name, measure in variants.items():
-            taken[name].append(measure())
-    return {name: _median(samples) for name, samples in taken.items()}
+    return medians(turns(variants, times))
+
+
+def turns(variants: Mapping[str, Callable[[], Sample]], times: int) -> list[dict[str, Sample]]:
+    """The same, turn by turn: where a machine is twice as fast in one minute as in the next, only
+    what was measured right after each other can be compared."""
+    return [{name: measure() for name, measure in variants.items()} for _ in range(times)]
+
+
+def medians(taken: Sequence[Mapping[str, Sample]]) -> dict[str, Sample]:
+    """Of each variant that of all turns."""
+    return {name: _median([turn[name] for turn in taken]) for name in taken[0]}
 
 
 def _median(samples: Sequence[Sample]) -> Sample:

@@ -1,8 +1,10 @@
 """Decoding, folding, storing: how far the whole way is from the least that it could cost."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from statistics import median
 
-from tests.bench.bench import Bench, Sample, in_turn
+from tests.bench.bench import Bench, Sample, in_turn, medians, turns
 from tests.bench.steps import log_sizes
 from tests.bench.table import Line, Row, at_least, at_most
 
@@ -12,6 +14,7 @@ SYNC_TIMES = 10.0
 """Against sqlite3 tuned for it (perf.md 9): without a thread hop and without waiting for the disk,
 a commit per event is the least that the naive way can cost."""
 NAIVE_EVENTS = 10_000
+TURNS = 5
 MEMORY_MB = 150.0
 GROWTH = 1.3
 HUGE_MB = 96
@@ -24,9 +27,15 @@ def _rate(sample: Sample) -> float:
     return sample.facts["events"] / sample.cpu
 
 
-def _shown(sample: Sample, whole: float) -> str:
+def _ratios(taken: Sequence[Mapping[str, Sample]], one: str, other: str) -> list[float]:
+    """How much faster one variant was than another, in each turn."""
+    return [_rate(turn[one]) / _rate(turn[other]) for turn in taken]
+
+
+def _shown(sample: Sample, ratios: Sequence[float]) -> str:
     wall = sample.facts["events"] / sample.wall
-    return f"{_rate(sample) / 1000:,.1f}k/s CPU, {wall / 1000:,.1f}k/s wall, ratio {whole:.2f}"
+    rates = f"{_rate(sample) / 1000:,.1f}k/s CPU, {wall / 1000:,.1f}k/s wall"
+    return f"{rates}, ratio {median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 def decode(bench: Bench) -> Row:
@@ -38,36 +47,38 @@ def decode(bench: Bench) -> Row:
     def naive(name: str) -> Sample:
         return step(name, few, bench.new_folder("naive"), NAIVE_EVENTS)
 
-    found = in_turn(
+    taken = turns(
         {
             "decode": partial(step, "decode", path),
-            "fold": partial(step, "fold", path),
             "ingest": lambda: step("ingest", path, bench.new_folder("store")),
+            "fold": partial(step, "fold", path),
             "sync": partial(naive, "naive_sync"),
             "default": partial(naive, "naive_default"),
             "async": partial(naive, "naive_async"),
         },
-        3,
+        TURNS,
     )
-    rates = {name: _rate(sample) for name, sample in found.items()}
-    base, whole = rates["decode"], rates["ingest"]
-    shown = {name: _shown(sample, rates[name] / base) for name, sample in found.items()}
+    found = medians(taken)
+    ratios = {name: _ratios(taken, name, "decode") for name in ("decode", "fold", "ingest")}
+    times = {name: _ratios(taken, "ingest", name) for name in ("async", "default", "sync")}
+    shown = {name: _shown(found[name], of_turns) for name, of_turns in ratios.items()}
+    whole = median(ratios["ingest"])
     return Row(
         "decode",
         [
             Line("decode only (msgspec, both levels)", shown["decode"]),
             Line("decode and fold", shown["fold"]),
-            at_least("whole ingestion / decode only", whole / base, WHOLE, shown["ingest"]),
+            at_least("whole ingestion / decode only", whole, WHOLE, shown["ingest"]),
             Line("a new folder with a file, here", f"{bench.creation_us():.0f} µs CPU"),
-            _naive("aiosqlite, WAL", found["async"], whole, NAIVE_TIMES),
-            _naive("sqlite3, its defaults", found["default"], whole, None),
-            _naive("sqlite3, WAL", found["sync"], whole, SYNC_TIMES),
+            _naive("aiosqlite, WAL", found["async"], times["async"], NAIVE_TIMES),
+            _naive("sqlite3, its defaults", found["default"], times["default"], None),
+            _naive("sqlite3, WAL", found["sync"], times["sync"], SYNC_TIMES),
         ],
     )
 
 
-def _naive(what: str, sample: Sample, whole: float, limit: float | None) -> Line:
-    times = whole / _rate(sample)
+def _naive(what: str, sample: Sample, ratios: Sequence[float], limit: float | None) -> Line:
+    times = median(ratios)
     shown = f"{_rate(sample) / 1000:.1f}k/s CPU; the whole ingestion is {times:.1f}x that"
     what = f"naive way, {what}"
     return Line(what, shown) if limit is None else at_least(what, times, limit, shown)
