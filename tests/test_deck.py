@@ -5,12 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from agentmon.engine import playback
 from agentmon.engine.playback import Playback
 from agentmon.report.words import clock_text
 from tests.feeds import finished, write
 from tests.live_feed import LIMITS, running, until
 from tests.test_seek import indexed, split
 from tests.wire import START
+
+
+@pytest.fixture(autouse=True)
+def index_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playback, "INDEX_AFTER", 0.0)
 
 
 @pytest.fixture

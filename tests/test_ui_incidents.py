@@ -81,6 +81,7 @@ async def test_enter_leads_to_the_call_and_escape_back(feed: RunFeed) -> None:
         assert page.incidents.cursor_index == 1
 
 
+@pytest.mark.deep
 async def test_a_slow_round_and_a_sum(feed: RunFeed) -> None:
     async with shown(feed, (100, 30)) as screen:
         page = await opened(screen)
@@ -107,6 +108,7 @@ async def test_prompts_and_other_sessions_can_be_shown_too(feed: RunFeed) -> Non
         assert screen.page is None
 
 
+@pytest.mark.deep
 async def test_a_session_without_trouble(tmp_path: Path) -> None:
     log = Log().prompt(0).message(1).stop(2)
     async with shown(RunFeed(tmp_path, log, T0 + 60), (80, 24)) as screen:
@@ -130,6 +132,7 @@ async def test_in_a_recording_enter_goes_to_the_moment(tmp_path: Path) -> None:
         assert screen.page is None
 
 
+@pytest.mark.deep
 async def test_what_is_not_indexed_yet_is_no_end(tmp_path: Path) -> None:
     feed = RecordedFeed(tmp_path, two(), T0 + 30)
     feed.transport = transport = FakeTransport()

@@ -152,6 +152,7 @@ async def test_a_recording_goes_on_under_a_page(feed: StoreFeed) -> None:
         assert screen.page is not None
 
 
+@pytest.mark.deep
 async def test_a_page_too_small_says_so(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         screen.main.open_page(SidPage(screen.main))
@@ -162,6 +163,7 @@ async def test_a_page_too_small_says_so(feed: StoreFeed) -> None:
         assert API not in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_page_has_each_of_its_clocks_once(
     feed: StoreFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

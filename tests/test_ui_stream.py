@@ -221,7 +221,6 @@ def hostile_session(store: UiStore, number: int, text: str) -> None:
     ("size", "steps"),
     [
         ((60, 20), len(HOSTILE)),
-        ((160, 50), 4),  # what each session is called stands on the board all the time
         *only_deep(((160, 50), len(HOSTILE))),
     ],
 )
