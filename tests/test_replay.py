@@ -198,13 +198,13 @@ async def test_nobody_is_looked_for_in_a_replay(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pids of a recording say nothing of the processes that run today."""
-    monkeypatch.setattr(overseeing, "JUDGE_SECONDS", 0.05)
-    monkeypatch.setattr(procs, "LOOK_DISTANCE", 0.05)
+    monkeypatch.setattr(overseeing, "JUDGE_SECONDS", 0.1)
+    monkeypatch.setattr(procs, "LOOK_DISTANCE", 0.1)
     lines = [*asking(Talk(pid=2**22 + 5)), *finished(2, 3_600_000)]  # so that time goes on
     log = write(tmp_path / "log.jsonl", lines)
-    async with running(Playback([str(log)], LIMITS)) as played:
+    async with running(Playback([str(log)], LIMITS, speed=8.0)) as played:
         await until_lines(played, len(asking(Talk())))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.4)
         assert await played.query(lambda conn: read.verdicts(conn, SID)) == []
     assert files_in(temporary) == []
 
