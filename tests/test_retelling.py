@@ -130,8 +130,9 @@ def test_the_demo(tmp_path: Path) -> None:
 @pytest.mark.skipif(not FILES, reason="the recordings are not here")
 @pytest.mark.parametrize("step", [20, *only_deep(3)])
 def test_recordings_of_every_kind(step: int, tmp_path: Path) -> None:
+    """Of the recordings one in `step`, of what is short half of that."""
     assert_retold(tmp_path / "all", FILES[::step])
-    for path in EXAMPLES:
+    for path in EXAMPLES[:: step // 2]:
         assert_retold(tmp_path / path.stem, [path])
 
 

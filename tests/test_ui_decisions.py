@@ -11,7 +11,6 @@ from tests.ui_app import Shown, shown
 from tests.ui_store import StoreFeed, UiStore, fill
 from tests.ui_talk import (
     API,
-    SIZES,
     Size,
     add_decisions,
     empty,
@@ -270,7 +269,7 @@ async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
 
 @in_sizes
 async def test_every_size_and_ascii(feed: StoreFeed, sizes: list[Size]) -> None:
-    async with shown(feed, SIZES[-1], Settings(ui=Ui(ascii=True))) as screen:
+    async with shown(feed, sizes[-1], Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("D")
         async for size in screen.at(*sizes):
             assert is_plain(screen, size)

@@ -214,6 +214,7 @@ async def test_nothing_is_stepped_or_marked_on_the_way(
         assert deck.asked == [("seek", deck.end), ("step", 1)]
 
 
+@pytest.mark.deep
 async def test_a_note_of_the_recordings_is_told_once(feed: StoreFeed, deck: FakeTransport) -> None:
     feed.told.note = "/x/torn.jsonl is \x1b[2Jempty"
     async with shown(feed, (60, 20)) as screen:
@@ -226,6 +227,7 @@ async def test_a_note_of_the_recordings_is_told_once(feed: StoreFeed, deck: Fake
         assert said(screen) == ""
 
 
+@pytest.mark.deep
 async def test_on_a_page(feed: StoreFeed, deck: FakeTransport) -> None:
     """What a page needs itself is not the deck's there; the rest is, and the page stays."""
     async with shown(feed) as screen:

@@ -133,6 +133,7 @@ async def test_folding_away_the_cursor_hands_it_up(feed: StoreFeed) -> None:
         assert sessions.cursor == (TEAM, "a2g")
 
 
+@pytest.mark.deep
 async def test_a_filter_finds_what_is_folded_away(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         await screen.press("h", "slash", *"status:perm", "enter")
@@ -162,6 +163,7 @@ async def test_agents_stand_below_their_calls(feed: StoreFeed) -> None:
         assert not any("msg_find" in line or "opus-4-1  1 block" in line for line in lines)
 
 
+@pytest.mark.deep
 async def test_nested_agents_open_all_the_way_down(feed: StoreFeed) -> None:
     async with shown(feed, (160, 50)) as screen:
         rounds = screen.main.rounds
@@ -304,6 +306,7 @@ def test_agents_that_started_each_other_end(feed: StoreFeed) -> None:
     assert len(keys) == len(set(keys))
 
 
+@pytest.mark.deep
 async def test_a_subagent_whose_session_has_no_main_agent(store: UiStore) -> None:
     """Its transcript alone was kept: the board has it, and everything else."""
     fill_family(store)

@@ -34,7 +34,7 @@ class Probe(Host):
 
 
 @pytest.mark.parametrize("is_plain", [False, True])
-@pytest.mark.parametrize("step", [5, *only_deep(1)])
+@pytest.mark.parametrize("step", [8, *only_deep(1)])
 async def test_as_component_classes_in_every_theme(
     is_plain: bool, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

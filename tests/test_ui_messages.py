@@ -18,7 +18,6 @@ from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, StoreFeed, UiStore, fill
 from tests.ui_talk import (
     API,
-    SIZES,
     Size,
     add_decisions,
     add_mail,
@@ -314,6 +313,7 @@ async def test_what_others_write_comes_by_itself(feed: StoreFeed) -> None:
         assert page.mails.chosen.message_id == "m4"
 
 
+@pytest.mark.deep
 async def test_more_come_as_the_end_comes_near(tmp_path: Path) -> None:
     store = UiStore(tmp_path / "many")
     make_writable(store)
@@ -377,7 +377,7 @@ async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
 
 @in_sizes
 async def test_every_size_and_ascii(feed: StoreFeed, sizes: list[Size]) -> None:
-    async with shown(feed, SIZES[-1], Settings(ui=Ui(ascii=True))) as screen:
+    async with shown(feed, sizes[-1], Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("M")
         async for size in screen.at(*sizes):
             assert is_plain(screen, size)

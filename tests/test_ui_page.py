@@ -139,6 +139,7 @@ async def test_a_failed_read_is_said_until_one_succeeds(feed: StoreFeed) -> None
         assert "cannot be shown" not in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_recording_goes_on_under_a_page(feed: StoreFeed) -> None:
     deck = FakeTransport()
     feed.transport = deck

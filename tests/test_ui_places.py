@@ -136,6 +136,7 @@ async def test_a_stall_opens_on_its_last_good_event(feed: StoreFeed) -> None:
         assert "following" in screen.rows(screen.main.stream)[0]
 
 
+@pytest.mark.deep
 async def test_a_wait_opens_on_the_call_that_waits(feed: StoreFeed) -> None:
     fill_family(feed.store)
     async with shown(feed, (160, 50)) as screen:

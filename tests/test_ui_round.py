@@ -233,6 +233,7 @@ async def test_every_size(
             assert page.footer.render_line(0).text.strip().startswith("q quit")
 
 
+@pytest.mark.deep
 async def test_an_empty_round_and_one_that_is_gone_say_so(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         screen.main.open_page(RoundPage(screen.main, API, "r-api-1"))
@@ -254,6 +255,7 @@ async def test_an_empty_round_and_one_that_is_gone_say_so(feed: StoreFeed) -> No
         assert "Nothing was written in this round yet." in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_recording_plays_on(demo: RecordedFeed) -> None:
     deck = FakeTransport()
     demo.transport = deck

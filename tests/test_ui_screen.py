@@ -17,6 +17,7 @@ from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 API = "a0000000-0000-4000-8000-000000000001"
 WEB = "b0000000-0000-4000-8000-000000000002"
 INFRA = "c0000000-0000-4000-8000-000000000003"
+THEMES = ["odd", "ansi-dark", "textual-dark", "textual-light", "nord"]
 
 
 @pytest.fixture
@@ -339,11 +340,13 @@ async def test_one_query_per_revision(feed: StoreFeed) -> None:
         assert feed.queries == before
 
 
-@pytest.mark.parametrize("no_color", [False, *only_deep(True)])
+@pytest.mark.parametrize(
+    ("no_color", "themes"), [(False, THEMES[:2]), *only_deep((False, THEMES[2:]), (True, THEMES))]
+)
 async def test_a_role_looks_as_a_widget_of_its_class_would(
-    feed: StoreFeed, no_color: bool, monkeypatch: pytest.MonkeyPatch
+    feed: StoreFeed, no_color: bool, themes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In every theme: the app mixes colours as Textual mixes those of a child."""
+    """In any theme: the app mixes colours as Textual mixes those of a child."""
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")
     async with shown(feed) as screen:
@@ -352,7 +355,7 @@ async def test_a_role_looks_as_a_widget_of_its_class_would(
         await pane.mount_all(probes.values())
         odd = replace(screen.app.available_themes["textual-dark"], name="odd", error="#123456")
         screen.app.register_theme(odd)
-        for theme in ("textual-dark", "odd", "textual-light", "ansi-dark", "nord"):
+        for theme in themes:
             screen.app.theme = theme
             await screen.settle()
             for role, probe in probes.items():

@@ -85,6 +85,7 @@ def test_stalled_agent(app: AgentmonApp, size: str, snap_compare: Callable[..., 
     assert snap_compare(app, terminal_size=SIZES[size], run_before=pressing("next_stall"))
 
 
+@pytest.mark.deep
 def test_small_screen(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(app, terminal_size=(60, 20), run_before=pressing("next_error", "4"))
 
@@ -93,6 +94,7 @@ def test_evidence(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(app, terminal_size=(80, 24), run_before=pressing("next_stall", "1", "i"))
 
 
+@pytest.mark.deep
 def test_subagents(family: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(family, terminal_size=(160, 50), run_before=pressing("p", "1", "k", "h"))
 

@@ -14,7 +14,6 @@ from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, StoreFeed, UiStore, fill
 from tests.ui_talk import (
     API,
-    SIZES,
     Size,
     add_work,
     empty,
@@ -65,6 +64,7 @@ async def test_shares_with_the_warning_and_what_was_done(feed: StoreFeed) -> Non
         assert events[3].split()[-3:] == ["+11", "-1", "13m"]
 
 
+@pytest.mark.deep
 async def test_little_work_is_not_warned_of(feed: StoreFeed) -> None:
     settings = Settings(balance=Balance(least=100))
     async with shown(feed, (120, 40), settings) as screen:
@@ -220,7 +220,7 @@ async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
 
 @in_sizes
 async def test_every_size_and_ascii(feed: StoreFeed, sizes: list[Size]) -> None:
-    async with shown(feed, SIZES[-1], Settings(ui=Ui(ascii=True))) as screen:
+    async with shown(feed, sizes[-1], Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("W")
         async for size in screen.at(*sizes):
             warning = "\n".join(rows(page_of(screen).warning, 0))
