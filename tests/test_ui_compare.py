@@ -135,7 +135,6 @@ async def test_a_missing_round_leads_to_the_one_that_is_there(feed: StoreFeed) -
         assert screen.main.selected == (ONE, "")
 
 
-@pytest.mark.deep
 async def test_a_session_that_is_gone_is_said(feed: StoreFeed) -> None:
     async with shown(feed, (100, 30)) as screen:
         screen.main.open_page(ComparePage(screen.main, (ONE, "nobody")))

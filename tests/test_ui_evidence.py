@@ -82,7 +82,6 @@ async def test_a_session_answers_with_every_source(feed: StoreFeed) -> None:
         assert found["cost"] == "—"
 
 
-@pytest.mark.deep
 async def test_sources_that_disagree_are_named(feed: StoreFeed) -> None:
     witness(feed.store, "registry", "status idle", NOW - 2)
     async with shown(feed, TALL) as screen:
@@ -121,7 +120,6 @@ async def test_ages_go_on_while_it_is_open(store: UiStore) -> None:
         assert facts(screen)["last byte"].startswith("50 s ago")
 
 
-@pytest.mark.deep
 async def test_an_agent_that_is_over_has_its_own(feed: StoreFeed) -> None:
     async with shown(feed, TALL) as screen:
         await choose(screen, trees.message_key("msg_docs"))
@@ -131,7 +129,6 @@ async def test_an_agent_that_is_over_has_its_own(feed: StoreFeed) -> None:
         assert found["agent"] == "Docs, completed"
 
 
-@pytest.mark.deep
 async def test_a_message_says_who_told_it(feed: StoreFeed) -> None:
     async with shown(feed, TALL) as screen:
         await choose(screen, trees.message_key("msg_lead"))
@@ -143,7 +140,6 @@ async def test_a_message_says_who_told_it(feed: StoreFeed) -> None:
         assert found["differ"] == "the sources tell different numbers of blocks"
 
 
-@pytest.mark.deep
 async def test_a_round_says_who_told_its_prompt(feed: StoreFeed) -> None:
     prompt: dict[str, Any] = {"sid": TEAM, "round_id": "r-team-1", "ordinal": 2}
     feed.store.insert("prompts", **prompt, time=NOW - 200, text="find\nit", kinds=3, is_queued=1)

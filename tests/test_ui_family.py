@@ -306,7 +306,6 @@ def test_agents_that_started_each_other_end(feed: StoreFeed) -> None:
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.deep
 async def test_a_subagent_whose_session_has_no_main_agent(store: UiStore) -> None:
     """Its transcript alone was kept: the board has it, and everything else."""
     fill_family(store)

@@ -108,7 +108,6 @@ async def test_prompts_and_other_sessions_can_be_shown_too(feed: RunFeed) -> Non
         assert screen.page is None
 
 
-@pytest.mark.deep
 async def test_a_session_without_trouble(tmp_path: Path) -> None:
     log = Log().prompt(0).message(1).stop(2)
     async with shown(RunFeed(tmp_path, log, T0 + 60), (80, 24)) as screen:

@@ -313,7 +313,6 @@ async def test_what_others_write_comes_by_itself(feed: StoreFeed) -> None:
         assert page.mails.chosen.message_id == "m4"
 
 
-@pytest.mark.deep
 async def test_more_come_as_the_end_comes_near(tmp_path: Path) -> None:
     store = UiStore(tmp_path / "many")
     make_writable(store)

@@ -233,7 +233,6 @@ async def test_every_size(
             assert page.footer.render_line(0).text.strip().startswith("q quit")
 
 
-@pytest.mark.deep
 async def test_an_empty_round_and_one_that_is_gone_say_so(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         screen.main.open_page(RoundPage(screen.main, API, "r-api-1"))

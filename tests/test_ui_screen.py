@@ -85,7 +85,6 @@ async def test_order_holds_until_asked(feed: StoreFeed) -> None:
         assert screen.names()[0] == "web"
 
 
-@pytest.mark.deep
 async def test_subagent_that_ends_hands_over_to_its_session(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         await screen.press("j", "j")
@@ -389,7 +388,6 @@ async def test_ascii_screen_has_only_ascii(feed: StoreFeed) -> None:
         assert [char for char in screen.text() if ord(char) > 126] == []
 
 
-@pytest.mark.deep
 async def test_a_recording_that_begins_again(feed: StoreFeed) -> None:
     feed.transport = FakeTransport()
     async with shown(feed, (160, 50)) as screen:

@@ -136,7 +136,6 @@ async def test_what_there_is_to_say_without_hits(feed: StoreFeed) -> None:
         assert screen.page is page
 
 
-@pytest.mark.deep
 async def test_without_an_index_it_says_so(tmp_path: Path) -> None:
     store = UiStore(tmp_path / "store")
     fill(store)

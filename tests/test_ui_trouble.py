@@ -134,7 +134,6 @@ async def test_exit_codes(feed: StoreFeed) -> None:
     assert screen.app.return_code == 130
 
 
-@pytest.mark.deep
 async def test_unknown_theme_is_a_problem_not_a_crash(feed: StoreFeed) -> None:
     async with shown(feed, settings=Settings(ui=Ui(theme="no-such"))) as screen:
         assert "no-such" in screen.text()
