@@ -174,8 +174,20 @@ def young_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_let_memory_go", lambda: None)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def frozen_memory() -> Generator[None]:
+    """What stays is frozen once (below): whoever freezes the rest for a while, as an ingestion
+    does, would let go of all of it at the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "freeze", lambda: None)
+        patch.setattr(gc, "unfreeze", lambda: None)
+        yield
+
+
 def pytest_collection_finish() -> None:
     """The tests themselves stay, and so does what they import: the collector, which would walk all
-    of it again and again (a tenth of the time of a screen), need not."""
+    of it again and again (a tenth of the time of a screen), need not. What is left of a screen may
+    lie about for some tests."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(2_000, 10, 20)

@@ -1,7 +1,8 @@
 """What the ordinary run of the tests leaves to `pytest --deep`: more seeds, kills and examples.
 
 A test marked `deep` runs only with `--deep`, and with `--deep` run only such tests and properties,
-which have more examples then. Whatever is deep has a smaller version in the ordinary run.
+which have more examples then. Whatever is deep has a smaller version in the ordinary run, or one
+like it that goes the same way through the program.
 """
 
 from collections.abc import Iterable, Sequence

@@ -23,6 +23,7 @@ from agentmon.core.events import Event
 from agentmon.sources.bundles import BundleDecoder
 from agentmon.sources.decoding import Context
 from tests import golden
+from tests.deep import only_deep
 from tests.demo_store import demo_store
 from tests.differential import differences, dumped, ingest
 from tests.generate import joined
@@ -52,7 +53,7 @@ def demo(tmp_path: Path) -> Path:
     return demo_store(tmp_path / "data")
 
 
-@pytest.mark.parametrize("name", ["run.agentmon.gz", "run.agentmon.zst", "run.jsonl"])
+@pytest.mark.parametrize("name", ["run.agentmon.gz", *only_deep("run.agentmon.zst", "run.jsonl")])
 def test_a_bundle_is_ingested_as_what_it_was_made_of(demo: Path, tmp_path: Path, name: str) -> None:
     if name.endswith(".zst") and compression.zstd_library() is None:
         pytest.skip("no zstd here")
@@ -121,7 +122,7 @@ def test_gzip_is_offered_where_zstd_cannot_be_written(
     assert [*tmp_path.glob("*.agentmon*")] == []
 
 
-@pytest.mark.parametrize("redact", ["--no-redact", None])
+@pytest.mark.parametrize("redact", ["--no-redact", *only_deep(None)])
 def test_a_session_that_is_there_is_not_taken_again(
     demo: Path, tmp_path: Path, redact: str | None
 ) -> None:
@@ -144,7 +145,7 @@ def test_a_session_that_is_there_is_not_taken_again(
     assert known(fresh) == known(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("deltas", [0, 100, 10_000])
+@pytest.mark.parametrize("deltas", [100, *only_deep(0, 10_000)])
 def test_only_the_newest_deltas_are_told_one_by_one(
     demo: Path, tmp_path: Path, deltas: int
 ) -> None:
@@ -193,7 +194,7 @@ def test_any_first_line_is_read(line: bytes) -> None:
     assert decoder.note is None
 
 
-@pytest.mark.parametrize("name", ["run.agentmon.gz", "run.agentmon.zst"])
+@pytest.mark.parametrize("name", ["run.agentmon.zst", *only_deep("run.agentmon.gz")])
 def test_a_bundle_is_replayed(demo: Path, tmp_path: Path, name: str) -> None:
     """The board as of a moment is that of the log."""
     if name.endswith(".zst") and compression.zstd_library() is None:
@@ -395,6 +396,7 @@ def test_the_timeline_shows_rounds_tools_and_errors(page: Path) -> None:
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
 def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     """From file://, with nothing run of what agents said; a bar leads into its round."""

@@ -10,6 +10,7 @@ import pytest
 
 from agentmon import __version__
 from tests.cli_run import Answer, command, environment, ran, run
+from tests.deep import only_deep
 from tests.differential import Row, assert_same
 from tests.feeds import finished, sid_of, write
 from tests.oracle import dump_of
@@ -94,7 +95,7 @@ def test_the_demo_is_lively_and_touches_no_store(scratch_home: Path, tmp_path: P
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("args", [("--demo",), ("dump",), ("--demo", "--json")])
+@pytest.mark.parametrize("args", [("dump",), *only_deep((("--demo",),), (("--demo", "--json"),))])
 def test_a_reader_that_has_seen_enough(args: tuple[str, ...], tmp_path: Path) -> None:
     """`| head -1`: quiet, exit code 0."""
     if args == ("dump",):  # more than a pipe holds
@@ -288,13 +289,18 @@ def imported(*args: object) -> set[str]:
     return {name.partition(".")[0] for name in modules(*args)}
 
 
-def test_the_screen_is_loaded_only_for_the_screen(log: Path, store: Path) -> None:
+def test_the_version_loads_next_to_nothing() -> None:
     assert imported("--version").isdisjoint({*SCREEN, "click", "sqlite3", "msgspec"})
-    commands = [("dump",), ("ingest", log), ("--once", log), ("doctor",), ("config",)]
-    for args in [*commands, ("--demo",)]:
-        found = imported(*args, "--data-dir", store)
-        assert "click" in found
-        assert found.isdisjoint(SCREEN), args
+
+
+@pytest.mark.parametrize(
+    "name", ["--once", *only_deep("dump", "ingest", "doctor", "config", "--demo")]
+)
+def test_the_screen_is_loaded_only_for_the_screen(name: str, log: Path, store: Path) -> None:
+    args = (name, log) if name in ("--once", "ingest") else (name,)
+    found = imported(*args, "--data-dir", store)
+    assert "click" in found
+    assert found.isdisjoint(SCREEN)
 
 
 SLOW = {"msgspec", "pathlib", "platformdirs", "tempfile", "asyncio", "subprocess", "signal"}
@@ -312,6 +318,7 @@ def test_what_hooks_call_imports_little(tmp_path: Path) -> None:
     assert rooms <= {"agentmon.commands.messages", "agentmon.commands.options"}
 
 
+@pytest.mark.deep
 def test_imports_would_be_seen() -> None:
     answer = ran([sys.executable, "-X", "importtime", "-c", "import textual"], env=environment())
     assert " textual" in answer.err

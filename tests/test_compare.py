@@ -92,7 +92,7 @@ def same_place(one: Call, other: Call) -> bool:
     return one.index == other.index
 
 
-@settings(max_examples=examples(12, 30))
+@settings(max_examples=examples(6, 30))
 @given(stories())
 def test_a_session_does_not_part_from_itself(one: Story) -> None:
     assert comparing.divergence(one, one, lambda a, b: a == b) is None
@@ -101,7 +101,7 @@ def test_a_session_does_not_part_from_itself(one: Story) -> None:
         assert figure.ratios[1] in (1, None)
 
 
-@settings(max_examples=examples(16, 40))
+@settings(max_examples=examples(8, 40))
 @given(stories(), stories())
 def test_divergence_is_the_same_from_both_sides(one: Story, other: Story) -> None:
     found = comparing.divergence(one, other, same_place)

@@ -5,12 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from agentmon.engine import deck as engine_deck
+from agentmon.engine import playback
 from agentmon.engine.playback import Playback
 from agentmon.report.words import clock_text
 from tests.feeds import finished, write
 from tests.live_feed import LIMITS, running, until
 from tests.test_seek import indexed, split
 from tests.wire import START
+
+
+@pytest.fixture(autouse=True)
+def index_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playback, "INDEX_AFTER", 0.0)
 
 
 @pytest.fixture
@@ -94,13 +101,14 @@ async def test_landmarks_marks_and_texts(log: Path) -> None:
         assert [mark.note for mark in deck.marks] == ["", "here"]
 
 
-async def test_a_loop_and_idle_time(log: Path) -> None:
+async def test_a_loop_and_idle_time(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(Playback([str(log)], LIMITS)) as played:
         deck = played.deck
         await indexed(played)
         deck.loop = (deck.start, deck.start + 1)
         await deck.seek(deck.start + 0.9)
         await until(lambda: played.now() < deck.start + 0.8)
+        monkeypatch.setattr(engine_deck, "IDLE_PLAYS", 0.2)
         deck.loop = None
         deck.collapses_idle = True
         await deck.seek(deck.start + 6)

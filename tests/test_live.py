@@ -10,6 +10,7 @@ import pytest
 
 from agentmon.store import db, read
 from tests.cli_run import environment
+from tests.deep import only_deep
 from tests.differential import assert_same, dumped, ingest
 from tests.feeds import (
     SIZE,
@@ -129,10 +130,11 @@ async def test_an_already_ingested_file_is_not_read_again(log: Path, tmp_path: P
     assert changes(snapshot(tmp_path / "s"), before) == []
 
 
-async def test_stopping_commits_what_was_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [2, *only_deep(4)])
+async def test_stopping_commits_what_was_read(count: int, tmp_path: Path) -> None:
     """However early it is stopped, what is missing is read by the next one."""
     log = write(tmp_path / "log.jsonl", [line for n in range(100) for line in finished(n)])
-    for _ in range(4):
+    for _ in range(count):
         async with running(feed(tmp_path / "s", log)):
             await asyncio.sleep(0.05)
     async with running(feed(tmp_path / "s", log)) as found:

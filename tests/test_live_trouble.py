@@ -261,6 +261,7 @@ async def test_a_backlog_is_read_by_a_child(
     assert db.writer_of(tmp_path / "s") is None
 
 
+@pytest.mark.deep
 async def test_stopping_while_the_child_reads(tmp_path: Path) -> None:
     lines_of = [line for n in range(150) for line in finished(n, 10 * n)]
     log = write(tmp_path / "log.jsonl", lines_of)

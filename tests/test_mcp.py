@@ -1,8 +1,8 @@
-"""`agentmon mcp` as an agent uses it: the SDK's own client over standard input and output."""
+"""`agentmon mcp` as an agent uses it: the SDK's own client, over standard input and output too."""
 
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +16,7 @@ from agentmon.commands import mcp_server
 from agentmon.commands.options import settings
 from agentmon.store import db
 from tests.cli_run import environment, inside
+from tests.deep import only_deep
 from tests.mail import HOSTILE
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ async def beside(store: Path, agent: str) -> AsyncGenerator["Client", None]:
         yield client
 
 
+Reached = Callable[[Path, str], AbstractAsyncContextManager["Client"]]
+
+
 async def call(client: "Client", tool: str, **given: Any) -> dict[str, Any]:
     answer = await client.call_tool(tool, given)
     assert not answer.is_error, answer.content
@@ -63,8 +67,9 @@ async def refusal(client: "Client", tool: str, **given: Any) -> str:
     return content.text
 
 
-async def test_two_agents_talk_work_and_decide(tmp_path: Path) -> None:
-    async with connected(tmp_path, "api") as api, beside(tmp_path, "web") as web:
+@pytest.mark.parametrize("reached", [beside, *only_deep(connected)])
+async def test_two_agents_talk_work_and_decide(reached: Reached, tmp_path: Path) -> None:
+    async with reached(tmp_path, "api") as api, beside(tmp_path, "web") as web:
         tools = {tool.name: tool for tool in (await api.list_tools()).tools}
         assert sorted(tools) == [
             "ack", "list_decisions", "log_decision", "log_work", "read_inbox", "search_messages",

@@ -17,20 +17,20 @@ import psutil
 import pytest
 
 from agentmon.core.health import Limits
-from agentmon.engine import judging
+from agentmon.engine import judging, overseeing
 from agentmon.engine.live import Live
-from agentmon.engine.overseeing import JUDGE_SECONDS
 from agentmon.sources import procs
 from agentmon.sources.procs import Processes, Seen, Wanted
 from agentmon.store import read
 from agentmon.store.rows import VerdictRow
+from tests.deep import only_deep
 from tests.feeds import sid_of
 from tests.live_feed import running, until
 
 LIMITS = Limits(stalled_after=3.0, overdue_after=3.0)
 LOOKS = 3
-"""Looks at the process table, one a second, within which the verdict over a fact must be there: not
-seconds of the clock, which a busy machine stretches."""
+"""Looks at the process table, which a user has once a second, within which the verdict over a fact
+must be there: not seconds of the clock, which a busy machine stretches."""
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,8 +50,9 @@ class Players:
         return sid
 
     def kill(self, name: str) -> None:
-        """By SIGKILL, and only itself."""
+        """By SIGKILL, and only itself; it has ended then, and nobody has asked how."""
         self.started[name].kill()
+        os.waitid(os.P_PID, self.started[name].pid, os.WEXITED | os.WNOWAIT)
 
     def close(self) -> None:
         for process in self.started.values():
@@ -81,7 +82,8 @@ class Counted(Processes):
         return super().look(wanted, now)
 
     def _born(self, pid: int) -> float | None:
-        return time.time() if pid in self.later else procs.born_at(pid)
+        is_later = pid in self.later
+        return time.time() + procs.BIRTH_TOLERANCE if is_later else procs.born_at(pid)
 
 
 async def verdict(live: Live, table: Counted, sid: str, word: str, fact: int) -> VerdictRow:
@@ -123,56 +125,71 @@ def evidence(row: VerdictRow) -> dict[str, object]:
     return json.loads(row.evidence)
 
 
+ROLES = {
+    "killed in stream": "writes",
+    "killed in tool": "holds a tool",
+    "killed at rest": "rests",
+    "pid used again": "rests",
+    "silent": "falls silent",
+    "hung": "holds a tool",
+    "well": "writes",
+}
+GONE = {
+    "killed in stream": "orphaned",
+    "killed in tool": "orphaned",
+    "killed at rest": "dead",
+    "pid used again": "dead",
+}
+LATE = {"silent": "stalled", "hung": "overdue"}
+
+
+@pytest.mark.parametrize(
+    ("names", "pace"),
+    [(["killed in tool", "pid used again", "well"], 0.2), *only_deep(([*ROLES], 1.0))],
+)
 async def test_the_verdict_is_there_soon_after_the_fact(
-    players: Players, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    names: list[str], pace: float, players: Players, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`pace`: of the looks, in seconds of those that a user has."""
     monkeypatch.setattr(judging, "DETAILS_AFTER", 0.2)
-    monkeypatch.setattr(procs, "SAMPLE_SECONDS", 0.5)
-    assert JUDGE_SECONDS * LOOKS <= 3.0
-    sids = {
-        name: players.start(name, role)
-        for name, role in {
-            "killed in stream": "writes",
-            "killed in tool": "holds a tool",
-            "killed at rest": "rests",
-            "pid used again": "rests",
-            "silent": "falls silent",
-            "hung": "holds a tool",
-            "well": "writes",
-        }.items()
-    }
+    monkeypatch.setattr(procs, "SAMPLE_SECONDS", 0.5 * pace)
+    monkeypatch.setattr(procs, "LOOK_DISTANCE", procs.LOOK_DISTANCE * pace)
+    assert overseeing.JUDGE_SECONDS * LOOKS <= 3.0
+    monkeypatch.setattr(overseeing, "JUDGE_SECONDS", overseeing.JUDGE_SECONDS * pace)
+    sids = {name: players.start(name, ROLES[name]) for name in names}
+    gone = {name: word for name, word in GONE.items() if name in names}
+    late = {name: word for name, word in LATE.items() if name in names}
     table = Counted()
     live = Live(tmp_path / "s", [str(players.log)], LIMITS, poll=0.02, processes=table)
     async with running(live):
-        await they_are_at_it(live, players, tools=2)
+        await they_are_at_it(live, players, [*map(ROLES.get, names)].count("holds a tool"))
         began, looks = time.time(), table.looks
-        await until(lambda: table.looks >= looks + 2)  # so that it is seen what they do
-        facts = {name: table.looks for name in sids if name.startswith("killed")}
-        for name in facts:
-            players.kill(name)
-        facts["pid used again"] = table.looks
-        table.later.add(players.started["pid used again"].pid)
-        expected = {
-            "killed in stream": "orphaned",
-            "killed in tool": "orphaned",
-            "killed at rest": "dead",
-            "pid used again": "dead",
-        }
+        # so that it is seen what they do
+        await until(lambda: table.looks >= looks + 2 and time.time() >= began + 0.4)
+        facts = dict.fromkeys(gone, table.looks)
+        for name in gone:
+            if name.startswith("killed"):
+                players.kill(name)
+            else:
+                table.later.add(players.started[name].pid)
         rows = [
-            await verdict(live, table, sids[name], word, facts[name])
-            for name, word in expected.items()
+            await verdict(live, table, sids[name], word, facts[name]) for name, word in gone.items()
         ]
-        await until(lambda: time.time() - began >= LIMITS.stalled_after)
-        fact, late = table.looks, {"silent": "stalled", "hung": "overdue"}
+        if late:
+            await until(lambda: time.time() - began >= LIMITS.stalled_after)
+        fact = table.looks
         rows += [await verdict(live, table, sids[name], word, fact) for name, word in late.items()]
-        found = dict(zip((*expected, *late), map(evidence, rows), strict=True))
+        found = dict(zip((*gone, *late), map(evidence, rows), strict=True))
         open_ones = {row.sid for row in await live.query(read.open_verdicts)}
         if longest_pause(players.log, sids["well"]) >= LIMITS.stalled_after / 2:
             open_ones.discard(sids["well"])  # it had no time to write: that is a silence
     assert open_ones == {sids[name] for name in found}  # and nobody else
-    assert found["killed in stream"]["process"] == procs.NO_PROCESS
-    assert found["pid used again"]["process"] == procs.OTHER_PROCESS
-    assert "sleep 60" in str(found["hung"]["children"])
-    assert "sleep 60" in str(found["killed in tool"]["left_running"])
-    assert found["silent"]["shown_by"] == "stream"
-    assert "tests.player" in str(found["silent"]["process_info"])
+    for name, key, said in (
+        ("killed in stream", "process", procs.NO_PROCESS),
+        ("pid used again", "process", procs.OTHER_PROCESS),
+        ("hung", "children", "sleep 60"),
+        ("killed in tool", "left_running", "sleep 60"),
+        ("silent", "shown_by", "stream"),
+        ("silent", "process_info", "tests.player"),
+    ):
+        assert name not in names or said in str(found[name][key])

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from agentmon.engine import playback
+from agentmon.engine import overseeing, playback
 from agentmon.engine.feed import Feed
 from agentmon.engine.ingest import Ingestion
 from agentmon.engine.playback import Playback, clock_over, read_until
 from agentmon.report import board
+from agentmon.sources import procs
 from agentmon.sources.reels import NothingToPlay
 from agentmon.store import read
 from tests.cli_run import assert_one_sentence, inside
@@ -165,7 +166,7 @@ async def test_the_demo_loops(
     assert files_in(temporary) == []
 
 
-@pytest.mark.parametrize("wait", seeds(2, 4))
+@pytest.mark.parametrize("wait", seeds(1, 4))
 async def test_stopping_at_the_turn_of_a_loop(
     wait: int, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,12 +194,17 @@ async def test_what_cannot_be_played_leaves_nothing(
     assert files_in(temporary) == []
 
 
-async def test_nobody_is_looked_for_in_a_replay(tmp_path: Path, temporary: Path) -> None:
+async def test_nobody_is_looked_for_in_a_replay(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The pids of a recording say nothing of the processes that run today."""
-    log = write(tmp_path / "log.jsonl", asking(Talk(pid=2**22 + 5)))
-    async with running(Playback([str(log)], LIMITS)) as played:
+    monkeypatch.setattr(overseeing, "JUDGE_SECONDS", 0.1)
+    monkeypatch.setattr(procs, "LOOK_DISTANCE", 0.1)
+    lines = [*asking(Talk(pid=2**22 + 5)), *finished(2, 3_600_000)]  # so that time goes on
+    log = write(tmp_path / "log.jsonl", lines)
+    async with running(Playback([str(log)], LIMITS, speed=8.0)) as played:
         await until_lines(played, len(asking(Talk())))
-        await asyncio.sleep(1.3)
+        await asyncio.sleep(0.4)
         assert await played.query(lambda conn: read.verdicts(conn, SID)) == []
     assert files_in(temporary) == []
 

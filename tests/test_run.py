@@ -191,6 +191,7 @@ async def test_a_command_within_another_is_recorded_once(scratch_home: Path) -> 
     path.unlink()
 
 
+@pytest.mark.deep
 async def test_what_could_not_be_recorded_is_told_by_doctor(
     scratch_home: Path, tmp_path: Path
 ) -> None:

@@ -122,7 +122,7 @@ FIELDED = st.builds(
 )
 
 
-@settings(max_examples=examples(66, 200), deadline=None)
+@settings(max_examples=examples(33, 200), deadline=None)
 @given(typed=st.lists(NASTY | FIELDED, max_size=6).map(" ".join))
 def test_nothing_that_is_typed_is_an_error(conn: sqlite3.Connection, typed: str) -> None:
     query = parse(typed)

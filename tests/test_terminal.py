@@ -16,6 +16,7 @@ import pytest
 
 from tests.bench.vt import Terminal
 from tests.cli_run import PATIENCE, command, environment
+from tests.deep import only_deep
 from tests.feeds import finished, write
 
 ENTERS, LEAVES = b"\x1b[?1049h", b"\x1b[?1049l"
@@ -90,8 +91,8 @@ def painted(stderr: Path, *args: object) -> Generator[Painted]:
 
 @pytest.mark.parametrize(
     ("key", "number", "code"),
-    [(b"q", None, 0), (b"\x03", None, 130), (b"", signal.SIGTERM, 143)],
-    ids=["q", "Ctrl+C", "SIGTERM"],
+    [(b"", signal.SIGTERM, 143), *only_deep((b"q", None, 0), (b"\x03", None, 130))],
+    ids=["SIGTERM", "q", "Ctrl+C"],
 )
 def test_the_terminal_is_given_back(
     key: bytes, number: signal.Signals | None, code: int, tmp_path: Path
@@ -106,7 +107,7 @@ def test_the_terminal_is_given_back(
     assert (tmp_path / "errors").read_bytes() == b""
 
 
-@pytest.mark.parametrize("is_stopped", [False, True], ids=["running", "stopped"])
+@pytest.mark.parametrize("is_stopped", [True, *only_deep(False)], ids=["stopped", "running"])
 def test_a_terminal_that_goes_without_a_word(tmp_path: Path, is_stopped: bool) -> None:
     """Nothing stays behind that asks a terminal which is gone, a core at a time; also where so
     much was to be written meanwhile that the writer stands still."""
@@ -139,6 +140,7 @@ def test_a_replay_is_played_and_wound(tmp_path: Path) -> None:
     assert (tmp_path / "errors").read_bytes() == b""
 
 
+@pytest.mark.deep
 def test_back_in_time_and_to_now_again(tmp_path: Path) -> None:
     """From a live screen into its past, held and stepped back there, and back to what is live."""
     log = write(tmp_path / "log.jsonl", [line for n in range(3) for line in finished(n, 9_000 * n)])

@@ -20,6 +20,7 @@ from agentmon.ui.screens.round import RoundPage
 from agentmon.ui.screens.searching import SearchPage
 from agentmon.ui.screens.tools import ToolsPage
 from agentmon.ui.screens.work import WorkPage
+from tests.deep import only_deep
 from tests.ui_app import shown
 from tests.ui_store import FakeTransport, StoreFeed, UiStore, fill
 
@@ -125,12 +126,14 @@ async def test_footer_offers_only_what_works(feed: StoreFeed) -> None:
                 ), command.id
 
 
-async def test_palette_has_every_command_and_runs_it(feed: StoreFeed) -> None:
+@pytest.mark.parametrize("step", [8, *only_deep(1)])
+async def test_palette_has_every_command_and_runs_it(feed: StoreFeed, step: int) -> None:
+    """Of the commands one in `step` is searched for."""
     async with shown(feed) as screen:
         provider = CommandProvider(screen.main)
         offered = [hit async for hit in provider.discover()]
         assert [hit.text for hit in offered] == [c.title for c in ON_THE_BOARD]
-        for command in ON_THE_BOARD:
+        for command in ON_THE_BOARD[::step]:
             found = [hit.text async for hit in provider.search(command.title)]
             assert command.title in found
         await screen.press("ctrl+p")
@@ -144,20 +147,20 @@ async def test_palette_has_every_command_and_runs_it(feed: StoreFeed) -> None:
         assert screen.main.desk.is_zoomed
 
 
-async def test_every_command_runs_everywhere(feed: StoreFeed) -> None:
+@pytest.mark.parametrize(
+    "panel", ["rounds", *only_deep(*(panel for panel in PANELS if panel != "rounds"))]
+)
+async def test_every_command_runs_everywhere(feed: StoreFeed, panel: str) -> None:
     skipped = {"quit", "interrupt", "help", "palette", "theme", "evidence", "filter", "tmux"}
     skipped |= {"round_view"}
     async with shown(feed) as screen:
-        for panel in PANELS:
-            screen.main.focus_panel(panel)
-            for command in ON_THE_BOARD:
-                if command.id not in skipped:
-                    await screen.main.actions.do(command.id)
-                    message = screen.main.footer.message
-                    assert message is None or message.role != "error", command.id
-            await screen.settle()
-            while screen.page is not None:
-                screen.app.pop_screen()
+        screen.main.focus_panel(panel)
+        for command in ON_THE_BOARD:
+            if command.id not in skipped:
+                await screen.main.actions.do(command.id)
+                message = screen.main.footer.message
+                assert message is None or message.role != "error", command.id
+        await screen.settle()
 
 
 async def test_tmux_says_why_it_cannot(feed: StoreFeed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,7 @@ async def test_enter_leads_to_the_divergence_and_escape_back(feed: StoreFeed) ->
         assert screen.page is None
 
 
+@pytest.mark.deep
 async def test_a_missing_round_leads_to_the_one_that_is_there(feed: StoreFeed) -> None:
     feed.store.round(ONE, "r-left-0", "first of all", NOW - 1000, end_time=NOW - 950)
     async with shown(feed, (100, 30)) as screen:
@@ -143,6 +144,7 @@ async def test_a_session_that_is_gone_is_said(feed: StoreFeed) -> None:
         assert screen.page is None
 
 
+@pytest.mark.deep
 async def test_ascii(feed: StoreFeed) -> None:
     async with shown(feed, (80, 24), Settings(ui=Ui(ascii=True))) as screen:
         page = await compare(screen)

@@ -11,11 +11,12 @@ from tests.ui_app import Shown, shown
 from tests.ui_store import StoreFeed, UiStore, fill
 from tests.ui_talk import (
     API,
-    SIZES,
+    Size,
     add_decisions,
     empty,
     fill_in,
     form_of,
+    in_sizes,
     is_plain,
     make_writable,
     sent,
@@ -80,6 +81,7 @@ async def test_by_category_with_positions_and_history(feed: StoreFeed) -> None:
         assert "[bold]markup[/]" in screen.text()
 
 
+@pytest.mark.deep
 async def test_the_first_heading_stays_chosen_while_others_write(feed: StoreFeed) -> None:
     async with shown(feed, (80, 60)) as screen:
         await screen.press("D", "k")
@@ -128,6 +130,7 @@ async def test_enter_leads_to_its_round_and_back(feed: StoreFeed) -> None:
         assert "Nobody knows" in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_key_that_is_faster_than_the_read_means_what_is_chosen(feed: StoreFeed) -> None:
     async with shown(feed, (80, 40)) as screen:
         await screen.press("D")
@@ -210,6 +213,7 @@ async def test_positions_that_nobody_touched_stay_as_they_are(feed: StoreFeed) -
     assert row.positions == held | {"docs": "spaces"}
 
 
+@pytest.mark.deep
 async def test_positions_of_several_lines_are_revised_as_such(feed: StoreFeed) -> None:
     held = {"team:web": "tabs\n\n  but four wide\nalways", " docs": "tabs\nat \x1b[31mtimes"}
     decisions.decide(
@@ -240,6 +244,7 @@ async def test_positions_of_several_lines_are_revised_as_such(feed: StoreFeed) -
     assert (row.question, row.decision) == ("Tabs?\nOr spaces?", "tabs\nfor good")
 
 
+@pytest.mark.deep
 async def test_a_position_of_several_lines_speaks_for_one_agent(feed: StoreFeed) -> None:
     held = {"web": "tabs\ndocs: spaces", "docs": "tabs"}
     decisions.decide(
@@ -262,11 +267,12 @@ async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
         assert screen.app.screen is screen.page
 
 
-async def test_every_size_and_ascii(feed: StoreFeed) -> None:
-    async with shown(feed, SIZES[-1], Settings(ui=Ui(ascii=True))) as screen:
+@in_sizes
+async def test_every_size_and_ascii(feed: StoreFeed, sizes: list[Size]) -> None:
+    async with shown(feed, sizes[-1], Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("D")
-        async for size in screen.at(*SIZES):
+        async for size in screen.at(*sizes):
             assert is_plain(screen, size)
         await screen.press("enter", "n")
-        async for _ in screen.at(*SIZES):
+        async for _ in screen.at(*sizes):
             assert screen.text().isascii()

@@ -10,6 +10,7 @@ from agentmon.core.landmarks import Kind, Landmark
 from agentmon.engine.feed import Mark
 from agentmon.ui.decking import nearest
 from agentmon.ui.screens.asking import AskScreen, MenuScreen
+from tests.deep import only_deep
 from tests.test_ui_page import SidPage
 from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
@@ -80,7 +81,10 @@ async def test_keys_of_the_board_are_the_decks_now(feed: StoreFeed, deck: FakeTr
 
 @pytest.mark.parametrize(
     ("key", "kind", "ago"),
-    [("e", "error", 50), ("E", "failed", 400), ("p", "permission", 100), ("S", "stall", 300)],
+    [
+        ("e", "error", 50),
+        *only_deep(("E", "failed", 400), ("p", "permission", 100), ("S", "stall", 300)),
+    ],
 )
 async def test_trouble_is_gone_to_in_time(
     feed: StoreFeed, deck: FakeTransport, key: str, kind: str, ago: float
@@ -155,6 +159,7 @@ async def test_marks(feed: StoreFeed, deck: FakeTransport) -> None:
         assert deck.asked == [("seek_number", 300)]
 
 
+@pytest.mark.deep
 async def test_a_key_of_a_menu_means_only_that(feed: StoreFeed, deck: FakeTransport) -> None:
     """Also where it moves or leaves elsewhere: the 19th mark is j, the 26th q."""
     async with shown(feed) as screen:
@@ -209,6 +214,7 @@ async def test_nothing_is_stepped_or_marked_on_the_way(
         assert deck.asked == [("seek", deck.end), ("step", 1)]
 
 
+@pytest.mark.deep
 async def test_a_note_of_the_recordings_is_told_once(feed: StoreFeed, deck: FakeTransport) -> None:
     feed.told.note = "/x/torn.jsonl is \x1b[2Jempty"
     async with shown(feed, (60, 20)) as screen:
@@ -221,6 +227,7 @@ async def test_a_note_of_the_recordings_is_told_once(feed: StoreFeed, deck: Fake
         assert said(screen) == ""
 
 
+@pytest.mark.deep
 async def test_on_a_page(feed: StoreFeed, deck: FakeTransport) -> None:
     """What a page needs itself is not the deck's there; the rest is, and the page stays."""
     async with shown(feed) as screen:
@@ -238,7 +245,7 @@ async def test_no_deck_on_a_live_screen(feed: StoreFeed) -> None:
         assert "only a replay" in said(screen)
 
 
-@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("ascii_only", [True, *only_deep(False)])
 async def test_what_is_always_there(feed: StoreFeed, deck: FakeTransport, ascii_only: bool) -> None:
     """Clock, speed, number and index, however long they are; and the line of the run."""
     deck.playing, deck.speed, deck.indexed = False, float("inf"), 0.42

@@ -103,6 +103,7 @@ async def test_a_stall_is_explained_where_the_jump_leads(store: UiStore) -> None
         assert "138 B in 17 deltas" in found["wire"]
 
 
+@pytest.mark.deep
 async def test_ages_go_on_while_it_is_open(store: UiStore) -> None:
     fill(store)
     feed = StoreFeed(store)
@@ -174,6 +175,7 @@ async def test_two_texts_of_a_block_are_compared(feed: StoreFeed) -> None:
         )
 
 
+@pytest.mark.deep
 async def test_a_told_text_is_shown(feed: StoreFeed) -> None:
     async with shown(feed, TALL) as screen:
         await choose(screen, trees.block_key("msg_docs", 0))

@@ -120,6 +120,7 @@ async def test_folding_keeps_what_matters_in_sight(feed: StoreFeed) -> None:
         assert sessions.cursor == (TEAM, "a1f")
 
 
+@pytest.mark.deep
 async def test_folding_away_the_cursor_hands_it_up(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         sessions = screen.main.sessions
@@ -132,6 +133,7 @@ async def test_folding_away_the_cursor_hands_it_up(feed: StoreFeed) -> None:
         assert sessions.cursor == (TEAM, "a2g")
 
 
+@pytest.mark.deep
 async def test_a_filter_finds_what_is_folded_away(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         await screen.press("h", "slash", *"status:perm", "enter")
@@ -161,6 +163,7 @@ async def test_agents_stand_below_their_calls(feed: StoreFeed) -> None:
         assert not any("msg_find" in line or "opus-4-1  1 block" in line for line in lines)
 
 
+@pytest.mark.deep
 async def test_nested_agents_open_all_the_way_down(feed: StoreFeed) -> None:
     async with shown(feed, (160, 50)) as screen:
         rounds = screen.main.rounds
@@ -180,6 +183,7 @@ async def test_nested_agents_open_all_the_way_down(feed: StoreFeed) -> None:
         assert trees.block_key("msg_grep", 0) not in rounds.keys
 
 
+@pytest.mark.deep
 async def test_an_agent_without_a_call_stands_in_its_first_round(feed: StoreFeed) -> None:
     async with shown(feed, (160, 50)) as screen:
         await screen.press("3", "G", "l")
@@ -211,6 +215,7 @@ async def test_enter_goes_into_an_agent_and_esc_comes_back(feed: StoreFeed) -> N
         assert main.desk.panel == "sessions"
 
 
+@pytest.mark.deep
 async def test_the_tree_of_a_subagent_has_its_own_agents(feed: StoreFeed) -> None:
     async with shown(feed, (160, 50)) as screen:
         await screen.press("j", "3")
@@ -235,6 +240,7 @@ async def test_the_tree_is_searched_by_words(feed: StoreFeed) -> None:
         assert "No match" in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_jump_chooses_the_pending_call_too(feed: StoreFeed) -> None:
     fill(feed.store)
     async with shown(feed, (160, 50)) as screen:
@@ -244,6 +250,7 @@ async def test_a_jump_chooses_the_pending_call_too(feed: StoreFeed) -> None:
         assert chosen.tool_use_id == "toolu_rm"
 
 
+@pytest.mark.deep
 async def test_an_error_in_an_agent_that_is_over_is_found(feed: StoreFeed) -> None:
     feed.store.message(
         TEAM,

@@ -81,6 +81,7 @@ async def test_enter_leads_to_the_call_and_escape_back(feed: RunFeed) -> None:
         assert page.incidents.cursor_index == 1
 
 
+@pytest.mark.deep
 async def test_a_slow_round_and_a_sum(feed: RunFeed) -> None:
     async with shown(feed, (100, 30)) as screen:
         page = await opened(screen)
@@ -130,6 +131,7 @@ async def test_in_a_recording_enter_goes_to_the_moment(tmp_path: Path) -> None:
         assert screen.page is None
 
 
+@pytest.mark.deep
 async def test_what_is_not_indexed_yet_is_no_end(tmp_path: Path) -> None:
     feed = RecordedFeed(tmp_path, two(), T0 + 30)
     feed.transport = transport = FakeTransport()

@@ -18,13 +18,14 @@ from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, StoreFeed, UiStore, fill
 from tests.ui_talk import (
     API,
-    SIZES,
+    Size,
     add_decisions,
     add_mail,
     add_work,
     empty,
     fill_in,
     form_of,
+    in_sizes,
     is_plain,
     make_writable,
     send,
@@ -249,6 +250,7 @@ async def test_reply_goes_into_the_thread(feed: StoreFeed) -> None:
     assert (mail.body, mail.reply_to, mail.thread_id) == ("yes", "m4", "m4")
 
 
+@pytest.mark.deep
 async def test_a_reply_to_what_has_no_subject_has_none(feed: StoreFeed) -> None:
     send(feed.store, "m9", "docs", ["user"], "Is it ready?", 5)
     async with shown(feed, (80, 24)) as screen:
@@ -260,6 +262,7 @@ async def test_a_reply_to_what_has_no_subject_has_none(feed: StoreFeed) -> None:
     assert (mail.subject, mail.body, mail.reply_to) == ("", "yes", "m9")
 
 
+@pytest.mark.deep
 async def test_escape_twice_leaves_a_form(feed: StoreFeed) -> None:
     async with shown(feed, (80, 24)) as screen:
         await screen.press("M", "c", "x", "escape", "escape")
@@ -324,6 +327,7 @@ async def test_more_come_as_the_end_comes_near(tmp_path: Path) -> None:
         assert "number 0" in subjects(screen)[-1]
 
 
+@pytest.mark.deep
 async def test_the_chosen_message_is_shown_however_long_its_thread_is(tmp_path: Path) -> None:
     store = UiStore(tmp_path / "long")
     make_writable(store)
@@ -343,6 +347,7 @@ async def test_the_chosen_message_is_shown_however_long_its_thread_is(tmp_path: 
         assert "… and more" in "\n".join(screen.rows(page.thread))
 
 
+@pytest.mark.deep
 async def test_ages_in_a_thread_go_on_and_turn_into_times(feed: StoreFeed) -> None:
     async with shown(feed, (80, 30)) as screen:
         await screen.press("M", "j", "enter")
@@ -358,6 +363,7 @@ async def test_ages_in_a_thread_go_on_and_turn_into_times(feed: StoreFeed) -> No
         assert ":" in head
 
 
+@pytest.mark.deep
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
     async with empty(tmp_path, "M", "agentmon send NAME") as screen:
         await screen.press("enter", "r", "a", "w", "R", "j", "tab", "tab")
@@ -368,14 +374,15 @@ async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
         assert screen.app.screen is screen.page
 
 
-async def test_every_size_and_ascii(feed: StoreFeed) -> None:
-    async with shown(feed, SIZES[-1], Settings(ui=Ui(ascii=True))) as screen:
+@in_sizes
+async def test_every_size_and_ascii(feed: StoreFeed, sizes: list[Size]) -> None:
+    async with shown(feed, sizes[-1], Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("M")
-        async for size in screen.at(*SIZES):
+        async for size in screen.at(*sizes):
             assert is_plain(screen, size)
             assert page_of(screen).thread.display == (size != (60, 20))
         await screen.press("enter", "c")
-        async for _ in screen.at(*SIZES):
+        async for _ in screen.at(*sizes):
             assert screen.text().isascii()
 
 

@@ -139,6 +139,7 @@ async def test_a_failed_read_is_said_until_one_succeeds(feed: StoreFeed) -> None
         assert "cannot be shown" not in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_recording_goes_on_under_a_page(feed: StoreFeed) -> None:
     deck = FakeTransport()
     feed.transport = deck
@@ -152,6 +153,7 @@ async def test_a_recording_goes_on_under_a_page(feed: StoreFeed) -> None:
         assert screen.page is not None
 
 
+@pytest.mark.deep
 async def test_a_page_too_small_says_so(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         screen.main.open_page(SidPage(screen.main))
@@ -162,6 +164,7 @@ async def test_a_page_too_small_says_so(feed: StoreFeed) -> None:
         assert API not in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_page_has_each_of_its_clocks_once(
     feed: StoreFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,10 @@ async def test_there_and_back_while_reading_goes_on(
     async with live_screen(live) as screen:
         await until(lambda: len(of(screen.main)) == 5)
         before = await lines(live)
+        await screen.press("1", "j", "j")
+        chosen = screen.main.selected
         past = await into_the_past(screen)
+        await until(lambda: past.selected == chosen)
         deck = past.feed.transport
         assert deck is not None
         await until(lambda: sorted(of(past)) == sorted(of(screen.main)))
@@ -112,6 +115,7 @@ async def test_there_and_back_while_reading_goes_on(
     assert left(temporary) == []
 
 
+@pytest.mark.deep
 async def test_end_leads_back_and_the_way_is_open_again(
     tmp_path: Path, temporary: Path, log: Path
 ) -> None:
@@ -124,16 +128,6 @@ async def test_end_leads_back_and_the_way_is_open_again(
         await until(lambda: screen.app.screen is screen.main)
         await into_the_past(screen)
     assert left(temporary) == []  # also when agentmon is left from there
-
-
-async def test_the_chosen_session_stays_chosen(tmp_path: Path, temporary: Path, log: Path) -> None:
-    live = feed(tmp_path / "store", log)
-    async with live_screen(live) as screen:
-        await until(lambda: len(of(screen.main)) == 5)
-        await screen.press("1", "j", "j")
-        chosen = screen.main.selected
-        past = await into_the_past(screen)
-        await until(lambda: past.selected == chosen)
 
 
 async def test_an_empty_store_has_no_past(tmp_path: Path, temporary: Path) -> None:

@@ -87,6 +87,7 @@ async def test_esc_undoes_a_whole_tour_of_trouble(feed: StoreFeed) -> None:
         assert main.here().looks_like(before)
 
 
+@pytest.mark.deep
 async def test_a_tour_after_something_else_is_a_way_of_its_own(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         main = screen.main
@@ -112,6 +113,7 @@ async def test_the_stream_is_found_where_it_was(feed: StoreFeed) -> None:
         assert not main.stream.is_at_end
 
 
+@pytest.mark.deep
 async def test_a_place_whose_session_is_gone_is_no_trouble(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         await screen.press("G", "enter")
@@ -134,6 +136,7 @@ async def test_a_stall_opens_on_its_last_good_event(feed: StoreFeed) -> None:
         assert "following" in screen.rows(screen.main.stream)[0]
 
 
+@pytest.mark.deep
 async def test_a_wait_opens_on_the_call_that_waits(feed: StoreFeed) -> None:
     fill_family(feed.store)
     async with shown(feed, (160, 50)) as screen:
@@ -144,6 +147,7 @@ async def test_a_wait_opens_on_the_call_that_waits(feed: StoreFeed) -> None:
         assert "grep -rn bucket tests" in "\n".join(screen.rows(screen.main.stream))
 
 
+@pytest.mark.deep
 async def test_an_overdue_tool_opens_on_its_call(feed: StoreFeed) -> None:
     fill_family(feed.store)
     feed.time = NOW + 700

@@ -16,6 +16,7 @@ from agentmon.store import db
 from agentmon.store.deltas import block_path, read_bytes
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.round import RoundPage
+from tests.deep import only_deep
 from tests.near import near
 from tests.ui_app import Shown, hurried, shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
@@ -208,12 +209,22 @@ async def test_the_time_axis_zooms_and_scrolls_within_the_round(demo: RecordedFe
         assert chart.window == whole
 
 
-@pytest.mark.parametrize("ascii_only", [False, True])
-async def test_every_size(demo: RecordedFeed, ascii_only: bool) -> None:
+@pytest.mark.parametrize(
+    ("ascii_only", "sizes"),
+    [
+        (True, [(60, 20), (160, 50)]),
+        *only_deep(
+            (True, [(80, 24), (44, 12)]), (False, [(60, 20), (80, 24), (160, 50), (44, 12)])
+        ),
+    ],
+)
+async def test_every_size(
+    demo: RecordedFeed, ascii_only: bool, sizes: list[tuple[int, int]]
+) -> None:
     settings = Settings(ui=Ui(ascii=ascii_only))
-    async with shown(demo, (60, 20), settings) as screen:
+    async with shown(demo, sizes[0], settings) as screen:
         page = await open_infra(screen)
-        async for size in screen.at((60, 20), (80, 24), (160, 50), (44, 12)):
+        async for size in screen.at(*sizes):
             lines = screen.rows(page.chart)
             assert "Agent" in "\n".join(lines)
             assert all(len(line) <= size[0] for line in lines)
@@ -243,6 +254,7 @@ async def test_an_empty_round_and_one_that_is_gone_say_so(feed: StoreFeed) -> No
         assert "Nothing was written in this round yet." in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_recording_plays_on(demo: RecordedFeed) -> None:
     deck = FakeTransport()
     demo.transport = deck
@@ -267,7 +279,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
+@pytest.mark.parametrize("size", [(160, 50), *only_deep(((80, 24),))], ids=["160x50", "80x24"])
 @pytest.mark.usefixtures("zone")
 def test_round_view(
     demo: RecordedFeed, size: tuple[int, int], snap_compare: Callable[..., bool]

@@ -10,12 +10,14 @@ from textual.widget import Widget
 
 from agentmon.config import Settings, Ui
 from agentmon.ui.host import ROLES, line_class
+from tests.deep import only_deep
 from tests.ui_app import at_rest, shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 
 API = "a0000000-0000-4000-8000-000000000001"
 WEB = "b0000000-0000-4000-8000-000000000002"
 INFRA = "c0000000-0000-4000-8000-000000000003"
+THEMES = ["odd", "ansi-dark", "textual-dark", "textual-light", "nord"]
 
 
 @pytest.fixture
@@ -114,6 +116,7 @@ async def test_filter_narrows_live_and_esc_clears(feed: StoreFeed) -> None:
         assert len(screen.names()) == 6
 
 
+@pytest.mark.deep
 async def test_filter_without_match_says_so(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         await screen.press("slash")
@@ -124,6 +127,7 @@ async def test_filter_without_match_says_so(feed: StoreFeed) -> None:
         assert len(screen.names()) == 6
 
 
+@pytest.mark.deep
 async def test_next_match_goes_round_the_filtered_rows(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         await screen.press("slash")
@@ -182,10 +186,11 @@ async def test_new_message_is_followed_unless_pinned(feed: StoreFeed) -> None:
         assert "words of msg_new_2" in screen.text()
 
 
-async def test_new_rounds_come_into_sight_also_above_many(feed: StoreFeed) -> None:
+@pytest.mark.parametrize("count", [12, *only_deep(24)])
+async def test_new_rounds_come_into_sight_also_above_many(feed: StoreFeed, count: int) -> None:
     async with shown(feed, (80, 24)) as screen:
         await screen.press("j")
-        for number in range(24):
+        for number in range(count):
             feed.store.round(INFRA, f"r-more-{number:02}", f"words {number:02}", NOW + number)
             feed.revision += 1
             await screen.settle()
@@ -260,10 +265,15 @@ async def test_replay_keys_drive_the_transport(feed: StoreFeed) -> None:
         assert transport.asked == [("seek", transport.start), ("seek", transport.end)]
 
 
-async def test_every_size_shows_the_board_and_each_panel(feed: StoreFeed) -> None:
-    async with shown(feed, (60, 20)) as screen:
+@pytest.mark.parametrize(
+    "sizes", [[(60, 20), (160, 50)], *only_deep([(80, 24), (200, 16), (40, 10)])]
+)
+async def test_every_size_shows_the_board_and_each_panel(
+    feed: StoreFeed, sizes: list[tuple[int, int]]
+) -> None:
+    async with shown(feed, sizes[0]) as screen:
         panes = screen.main.desk.panes
-        async for size in screen.at((60, 20), (80, 24), (160, 50), (200, 16), (40, 10)):
+        async for size in screen.at(*sizes):
             for key, panel in zip("4321", ("stream", "rounds", "pending", "sessions"), strict=True):
                 await screen.press(key)
                 pane = panes[panel]
@@ -275,11 +285,14 @@ async def test_every_size_shows_the_board_and_each_panel(feed: StoreFeed) -> Non
             assert max(p.region.bottom for p in panes.values() if p.display) <= size[1] - 1
 
 
-async def test_resize_keeps_selection_and_says_when_too_small(feed: StoreFeed) -> None:
+@pytest.mark.parametrize("others", [[], *only_deep([(60, 20), (80, 24), (1, 1)])])
+async def test_resize_keeps_selection_and_says_when_too_small(
+    feed: StoreFeed, others: list[tuple[int, int]]
+) -> None:
     async with shown(feed, (160, 50)) as screen:
         await screen.press("G", "k", "3", "k")
         pin, cursor = screen.main.pin, screen.main.rounds.cursor
-        for width, height in ((60, 20), (20, 5), (80, 24), (1, 1), (160, 50)):
+        for width, height in (*others, (20, 5), (160, 50)):
             await screen.resize((width, height))
             if (width, height) == (20, 5):
                 assert screen.main.header.render_line(0).text.startswith("agentmon needs 40x1")
@@ -288,6 +301,7 @@ async def test_resize_keeps_selection_and_says_when_too_small(feed: StoreFeed) -
         assert "✕ api-server" in screen.text()
 
 
+@pytest.mark.deep
 async def test_cursor_stays_in_sight_when_a_pane_shrinks(feed: StoreFeed) -> None:
     async with shown(feed, (100, 30)) as screen:
         await screen.press("e", "4")
@@ -325,11 +339,13 @@ async def test_one_query_per_revision(feed: StoreFeed) -> None:
         assert feed.queries == before
 
 
-@pytest.mark.parametrize("no_color", [False, True])
+@pytest.mark.parametrize(
+    ("no_color", "themes"), [(False, THEMES[:2]), *only_deep((False, THEMES[2:]), (True, THEMES))]
+)
 async def test_a_role_looks_as_a_widget_of_its_class_would(
-    feed: StoreFeed, no_color: bool, monkeypatch: pytest.MonkeyPatch
+    feed: StoreFeed, no_color: bool, themes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In every theme: the app mixes colours as Textual mixes those of a child."""
+    """In any theme: the app mixes colours as Textual mixes those of a child."""
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")
     async with shown(feed) as screen:
@@ -338,7 +354,7 @@ async def test_a_role_looks_as_a_widget_of_its_class_would(
         await pane.mount_all(probes.values())
         odd = replace(screen.app.available_themes["textual-dark"], name="odd", error="#123456")
         screen.app.register_theme(odd)
-        for theme in ("textual-dark", "odd", "textual-light", "ansi-dark", "nord"):
+        for theme in themes:
             screen.app.theme = theme
             await screen.settle()
             for role, probe in probes.items():
@@ -346,6 +362,7 @@ async def test_a_role_looks_as_a_widget_of_its_class_would(
                 assert ink == probe.rich_style, (theme, role)
 
 
+@pytest.mark.deep
 async def test_what_changes_places_is_laid_out_once(feed: StoreFeed) -> None:
     laid_out: list[object] = []
     async with shown(feed) as screen:

@@ -13,6 +13,7 @@ from agentmon.store import search_index
 from agentmon.store.deltas import block_path
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.searching import SearchPage
+from tests.deep import only_deep
 from tests.ui_app import Shown, hurried, shown
 from tests.ui_store import NOW, StoreFeed, UiStore, fill
 
@@ -102,6 +103,7 @@ async def test_a_result_leads_to_its_call(feed: StoreFeed) -> None:
         assert "assert 0 == 3" in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_session_too_old_for_the_board_is_shown(tmp_path: Path) -> None:
     store = UiStore(tmp_path / "store")
     store.session(OLD, "/home/dev/src/attic", last_time=NOW - 1e6, ended_at=NOW - 1e6)
@@ -154,7 +156,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
+@pytest.mark.parametrize("size", [(80, 24), *only_deep(((160, 50),))], ids=["80x24", "160x50"])
 @pytest.mark.usefixtures("zone")
 def test_search_screen(
     feed: StoreFeed, size: tuple[int, int], snap_compare: Callable[..., bool]

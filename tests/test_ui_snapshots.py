@@ -14,6 +14,7 @@ from agentmon.config import Settings
 from agentmon.engine.feed import Mark
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.commands import BY_ID
+from tests.deep import only_deep, turns
 from tests.test_incidents import T0
 from tests.test_ui_compare import add_pair
 from tests.test_ui_deck import LANDMARKS
@@ -24,6 +25,10 @@ from tests.ui_family import fill_family
 from tests.ui_runs import RunFeed
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore, fill
 from tests.ui_talk import add_decisions, add_mail, add_work
+
+SIZES = {"160x50": (160, 50), "80x24": (80, 24), "60x20": (60, 20)}
+
+sized = pytest.mark.parametrize("size", ["80x24", *only_deep("160x50")])
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +80,12 @@ def family(tmp_path: Path) -> AgentmonApp:
     return AgentmonApp(StoreFeed(store), settings=Settings())
 
 
-@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
-def test_stalled_agent(
-    app: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]
-) -> None:
-    assert snap_compare(app, terminal_size=size, run_before=pressing("next_stall"))
+@sized
+def test_stalled_agent(app: AgentmonApp, size: str, snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=pressing("next_stall"))
 
 
+@pytest.mark.deep
 def test_small_screen(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(app, terminal_size=(60, 20), run_before=pressing("next_error", "4"))
 
@@ -90,6 +94,7 @@ def test_evidence(app: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(app, terminal_size=(80, 24), run_before=pressing("next_stall", "1", "i"))
 
 
+@pytest.mark.deep
 def test_subagents(family: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     assert snap_compare(family, terminal_size=(160, 50), run_before=pressing("p", "1", "k", "h"))
 
@@ -105,17 +110,15 @@ def busy(tmp_path: Path) -> AgentmonApp:
     return AgentmonApp(feed, settings=Settings())
 
 
-@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
-def test_tools(busy: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]) -> None:
-    assert snap_compare(busy, terminal_size=size, run_before=pressing("T", "j"))
+@sized
+def test_tools(busy: AgentmonApp, size: str, snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(busy, terminal_size=SIZES[size], run_before=pressing("T", "j"))
 
 
-@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
-def test_compare(
-    busy: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]
-) -> None:
+@sized
+def test_compare(busy: AgentmonApp, size: str, snap_compare: Callable[..., bool]) -> None:
     keys = ("slash", *"left", "enter", "m", "slash", "ctrl+u", *"right", "enter", "c")
-    assert snap_compare(busy, terminal_size=size, run_before=pressing(*keys))
+    assert snap_compare(busy, terminal_size=SIZES[size], run_before=pressing(*keys))
 
 
 def test_health(busy: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
@@ -144,12 +147,9 @@ def counted(*keys: str) -> "Callable[[Pilot[None]], object]":
     return run
 
 
-@pytest.mark.parametrize("size", [(160, 50), (60, 20)], ids=["160x50", "60x20"])
-@pytest.mark.parametrize("key", ["M", "D", "W"])
-def test_talk(
-    talking: AgentmonApp, key: str, size: tuple[int, int], snap_compare: Callable[..., bool]
-) -> None:
-    assert snap_compare(talking, terminal_size=size, run_before=counted(key, "j"))
+@pytest.mark.parametrize(("key", "size"), turns("MDW", ["160x50", "60x20"]))
+def test_talk(talking: AgentmonApp, key: str, size: str, snap_compare: Callable[..., bool]) -> None:
+    assert snap_compare(talking, terminal_size=SIZES[size], run_before=counted(key, "j"))
 
 
 def test_form(talking: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
@@ -158,19 +158,17 @@ def test_form(talking: AgentmonApp, snap_compare: Callable[..., bool]) -> None:
     )
 
 
-@pytest.mark.parametrize("size", [(160, 50), (80, 24)], ids=["160x50", "80x24"])
-def test_incidents(
-    tmp_path: Path, size: tuple[int, int], snap_compare: Callable[..., bool]
-) -> None:
+@sized
+def test_incidents(tmp_path: Path, size: str, snap_compare: Callable[..., bool]) -> None:
     feed = RunFeed(tmp_path, two(), T0 + 120)
     app = AgentmonApp(feed, settings=Settings())
-    assert snap_compare(app, terminal_size=size, run_before=pressing("j", "P", "w", "a", "j"))
+    assert snap_compare(
+        app, terminal_size=SIZES[size], run_before=pressing("j", "P", "w", "a", "j")
+    )
 
 
-@pytest.mark.parametrize("size", [(160, 50), (80, 24), (60, 20)], ids=["160x50", "80x24", "60x20"])
-def test_tape_deck(
-    app: AgentmonApp, size: tuple[int, int], snap_compare: Callable[..., bool]
-) -> None:
+@pytest.mark.parametrize("size", ["160x50", *only_deep("80x24", "60x20")])
+def test_tape_deck(app: AgentmonApp, size: str, snap_compare: Callable[..., bool]) -> None:
     """Held in the middle of a run that is being indexed, at a loop, with marks."""
     deck = app.feed.transport
     assert isinstance(deck, FakeTransport)
@@ -178,4 +176,4 @@ def test_tape_deck(
     deck.loop = NOW - 350, NOW - 250
     deck.marks = [Mark(NOW - 150, 120, "here")]
     deck.landmarks = [*LANDMARKS, structs.replace(LANDMARKS[0], time=NOW + 150)]
-    assert snap_compare(app, terminal_size=size, run_before=pressing())
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=pressing())

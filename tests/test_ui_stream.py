@@ -218,23 +218,20 @@ def hostile_session(store: UiStore, number: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "steps"),
-    [
-        ((60, 20), len(HOSTILE)),
-        ((160, 50), 4),  # what each session is called stands on the board all the time
-        *only_deep(((160, 50), len(HOSTILE))),
-    ],
+    ("size", "together"), [((60, 20), 3), *only_deep(((60, 20), 1), ((160, 50), 1))]
 )
 async def test_hostile_text_is_shown_and_does_nothing(
-    tmp_path: Path, size: tuple[int, int], steps: int
+    tmp_path: Path, size: tuple[int, int], together: int
 ) -> None:
+    """So many texts in each session."""
     store = UiStore(tmp_path / "hostile")
-    for number, text in enumerate(HOSTILE):
+    texts = ["".join(HOSTILE[n : n + together]) for n in range(0, len(HOSTILE), together)]
+    for number, text in enumerate(texts):
         hostile_session(store, number, text)
     feed = StoreFeed(store)
     feed.told.problem = feed.told.note = feed.told.title = "".join(HOSTILE)
     async with shown(feed, size) as screen:
-        for _ in range(steps):
+        for _ in texts:
             await screen.do("down", "evidence")
             check(screen, size[0])
             screen.app.pop_screen()

@@ -10,6 +10,7 @@ from agentmon.ui.screens import tools as screens
 from agentmon.ui.screens.tools import ToolsPage
 from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, StoreFeed, UiStore, fill
+from tests.ui_talk import Size, in_sizes
 
 API = "a0000000-0000-4000-8000-000000000001"
 
@@ -193,6 +194,7 @@ async def test_calls_come_in_pages(feed: StoreFeed, monkeypatch: pytest.MonkeyPa
         assert page.calls.rows[0].is_pending
 
 
+@pytest.mark.deep
 async def test_nothing_called_says_what_to_do(tmp_path: Path) -> None:
     feed = StoreFeed(UiStore(tmp_path / "empty"))
     async with shown(feed, (80, 24)) as screen:
@@ -202,8 +204,8 @@ async def test_nothing_called_says_what_to_do(tmp_path: Path) -> None:
         assert screen.page is not None
 
 
-async def test_every_size_and_ascii(feed: StoreFeed) -> None:
-    sizes = (60, 20), (80, 24), (160, 50)
+@in_sizes
+async def test_every_size_and_ascii(feed: StoreFeed, sizes: list[Size]) -> None:
     async with shown(feed, sizes[-1], Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("T")
         page = tools_of(screen)

@@ -60,6 +60,7 @@ async def test_jump_without_trouble_says_so(store: UiStore) -> None:
             assert words in screen.text()
 
 
+@pytest.mark.deep
 async def test_overlays_open_and_close(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         await screen.press("question_mark")
@@ -77,6 +78,7 @@ async def test_overlays_open_and_close(feed: StoreFeed) -> None:
         assert screen.app.screen is screen.main
 
 
+@pytest.mark.deep
 async def test_evidence_shows_what_was_recorded(feed: StoreFeed) -> None:
     async with shown(feed, (80, 60)) as screen:
         await screen.press("G", "i")
@@ -137,6 +139,7 @@ async def test_unknown_theme_is_a_problem_not_a_crash(feed: StoreFeed) -> None:
         assert "no-such" in screen.text()
 
 
+@pytest.mark.deep
 async def test_ctrl_c_works_over_the_palette(feed: StoreFeed) -> None:
     async with shown(feed) as screen:
         await screen.press("ctrl+p")

@@ -12,7 +12,16 @@ from agentmon.ui.widgets.strips import LineWidget
 from agentmon.ui.widgets.work import MEASURES, bar, strip, what_of
 from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, StoreFeed, UiStore, fill
-from tests.ui_talk import API, SIZES, add_work, empty, is_plain, make_writable, work
+from tests.ui_talk import (
+    API,
+    Size,
+    add_work,
+    empty,
+    in_sizes,
+    is_plain,
+    make_writable,
+    work,
+)
 
 
 @pytest.fixture
@@ -55,6 +64,7 @@ async def test_shares_with_the_warning_and_what_was_done(feed: StoreFeed) -> Non
         assert events[3].split()[-3:] == ["+11", "-1", "13m"]
 
 
+@pytest.mark.deep
 async def test_little_work_is_not_warned_of(feed: StoreFeed) -> None:
     settings = Settings(balance=Balance(least=100))
     async with shown(feed, (120, 40), settings) as screen:
@@ -63,6 +73,7 @@ async def test_little_work_is_not_warned_of(feed: StoreFeed) -> None:
         assert rows(page_of(screen).balance, 2)[0].startswith("api-server")
 
 
+@pytest.mark.deep
 async def test_of_who_only_logged_work_no_busy_time_is_known(feed: StoreFeed) -> None:
     work(feed.store, "cron", "note", 10, "backup")
     async with shown(feed, (120, 40)) as screen:
@@ -129,6 +140,7 @@ async def test_enter_shows_the_work_of_an_agent_then_its_round(feed: StoreFeed) 
         assert "Nobody knows in which round" in screen.text()
 
 
+@pytest.mark.deep
 async def test_a_key_that_is_faster_than_the_read_means_what_is_chosen(feed: StoreFeed) -> None:
     async with shown(feed, (120, 40)) as screen:
         await screen.press("W", "tab", "tab")
@@ -185,6 +197,7 @@ def test_every_measure_has_a_daily_metric() -> None:
     assert set(METRICS) == set(MEASURES)
 
 
+@pytest.mark.deep
 async def test_what_others_log_comes_by_itself(feed: StoreFeed) -> None:
     async with shown(feed, (80, 24)) as screen:
         await screen.press("W")
@@ -196,6 +209,7 @@ async def test_what_others_log_comes_by_itself(feed: StoreFeed) -> None:
         assert "\x1b" not in screen.text()
 
 
+@pytest.mark.deep
 async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
     async with empty(tmp_path, "W", "agentmon work --add") as screen:
         await screen.press("enter", "O", "w", "u", "tab", "enter", "j")
@@ -204,10 +218,11 @@ async def test_empty_states_say_how_to_fill_them(tmp_path: Path) -> None:
         pass
 
 
-async def test_every_size_and_ascii(feed: StoreFeed) -> None:
-    async with shown(feed, SIZES[-1], Settings(ui=Ui(ascii=True))) as screen:
+@in_sizes
+async def test_every_size_and_ascii(feed: StoreFeed, sizes: list[Size]) -> None:
+    async with shown(feed, sizes[-1], Settings(ui=Ui(ascii=True))) as screen:
         await screen.press("W")
-        async for size in screen.at(*SIZES):
+        async for size in screen.at(*sizes):
             warning = "\n".join(rows(page_of(screen).warning, 0))
             assert "more than 70%" in warning
             assert "less than the fair" in warning

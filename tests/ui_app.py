@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from textual import events
+from textual._styles_cache import StylesCache
 from textual.app import App
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
@@ -75,7 +76,11 @@ def hurried() -> Generator[None]:
             patch.setattr(module, name, 0.0)
         patch.setattr("textual.screen.UPDATE_PERIOD", PAINTED_EVERY)
         patch.setattr(Stylesheet, "_parse_rules", _parse_once)
-        yield
+        try:
+            yield
+        finally:
+            # it keeps each line that a widget painted, and the collector would walk them all
+            StylesCache.get_inner_outer.cache_clear()
 
 
 async def settle(pilot: Pilot[None], main: MainScreen) -> None:

@@ -5,10 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agentmon.collab import archive, decisions, worklog
 from agentmon.collab.worklog import WorkEvent, WorkFile
 from agentmon.store.db import SCHEMA_VERSION
 from agentmon.ui.screens.form import FormScreen
+from tests.deep import only_deep
 from tests.ui_app import Shown, shown
 from tests.ui_store import NOW, FakeTransport, StoreFeed, UiStore
 
@@ -17,7 +20,12 @@ API = "a0000000-0000-4000-8000-000000000001"
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]markup[/] \u202eback"
 
 
-SIZES = [(60, 20), (80, 24), (160, 50)]
+Size = tuple[int, int]
+
+SIZES: list[Size] = [(60, 20), (80, 24), (160, 50)]
+
+in_sizes = pytest.mark.parametrize("sizes", [SIZES[:1], *only_deep(SIZES)])
+"""The smallest, and all of them deep: a test pulls its screen about through them."""
 
 
 @asynccontextmanager
@@ -50,10 +58,11 @@ def form_of(screen: Shown) -> FormScreen:
 
 
 async def sent(screen: Shown) -> None:
-    """Until what a form or a key wrote is written and shown."""
+    """Until what a form or a key wrote is written and shown; a read may come first."""
+    await screen.settle()
     while any(not worker.is_finished for worker in screen.app.workers):
         await screen.pilot.pause(0.005)
-    await screen.settle()
+        await screen.settle()
 
 
 async def fill_in(screen: Shown, **values: str) -> None:
