@@ -70,6 +70,15 @@ def test_a_result_that_comes_first_leaves_nothing_pending(scene: Scene, talk: Ta
     assert scene.pending() == []
 
 
+def test_a_call_whose_stop_comes_before_its_start_is_one(scene: Scene, talk: Talk) -> None:
+    lines = asking(talk)
+    scene.say(*lines[:6], lines[9], *lines[6:9], *lines[10:])
+    assert scene.pending() == ["toolu_1"]
+    scene.say(talk.start(2, 900))
+    assert scene.pending() == []
+    assert block_row(scene, "m1", 1)["no_result_at"] == (START + 900) / 1000
+
+
 def test_a_later_message_of_the_thread_is_evidence_of_a_result(scene: Scene, talk: Talk) -> None:
     scene.say(*asking(talk))
     assert scene.pending() == ["toolu_1"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentmon.assets import asset
@@ -174,6 +174,7 @@ def test_what_several_sources_tell_of_one_session(tmp_path: Path) -> None:
 
 @settings(max_examples=examples(2, 15))
 @given(st.integers(0, 1 << 32), st.booleans())
+@example(178, False)  # a call's stop comes before its start
 def test_logs_with_every_defect(
     tmp_path_factory: pytest.TempPathFactory, seed: int, is_mixed: bool
 ) -> None:

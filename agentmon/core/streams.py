@@ -137,6 +137,8 @@ class Streams(Attribution):
         known = recent[:3] if recent is not None else state.loader.result(tool_use_id)
         if known is not None:
             block.result_time, block.result_is_error = known[:2]
+        if block.complete_time is not None:  # its stop came first, and nobody knew of a call
+            phases.block_completed(block, self._no_result)
 
     def _block_stop(self, event: BlockStop) -> bool:
         message, time = self._stream_event(event)
