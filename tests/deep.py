@@ -15,7 +15,7 @@ ORDINARY, DEEP = "agentmon", "agentmon-deep"
 
 # a loaded machine generates and runs slowly: that says nothing of what is tested
 _patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile(ORDINARY, _patient, max_examples=20)
+settings.register_profile(ORDINARY, _patient, max_examples=10)
 settings.register_profile(DEEP, _patient, max_examples=100)
 
 
