@@ -207,7 +207,7 @@ def test_names_of_files_never_command_the_terminal(tmp_path: Path) -> None:
         run("--once", picture),
         run("ingest", tmp_path / f"no {evil}"),
         run("dump", "--data-dir", tmp_path / f"no {evil}"),
-        run("wait", "--session", evil, "--timeout", "1s"),
+        run("wait", "--session", evil, "--timeout", "10ms"),
     ]
     for answer in said:
         assert answer.err.startswith("agentmon: "), answer
@@ -234,6 +234,7 @@ def test_a_full_disk(tmp_path: Path, mount: Mount) -> None:
     assert changes(snapshot(store), snapshot(whole)) == []
 
 
+@pytest.mark.deep
 def test_a_disk_that_is_full_while_followed(tmp_path: Path, mount: Mount) -> None:
     """A follower says so once, waits, and goes on when there is room again."""
     log = large_log(tmp_path / "large.jsonl")

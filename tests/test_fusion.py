@@ -47,6 +47,8 @@ TELLINGS: dict[str, dict[str, Any]] = {
     "many rounds": {"rounds": 24, "uuids": False},
     "many rounds of an old client": {"rounds": 21, "plain": True, "lag": True},
 }
+
+
 def tellings(*ordinary: str) -> pytest.MarkDecorator:
     """Ordinary runs have those that are named."""
     return pytest.mark.parametrize("telling", some_of(TELLINGS, *ordinary))

@@ -16,7 +16,7 @@ from agentmon.store.deltas import DeltaFiles
 from agentmon.store.open import OpenStore
 from agentmon.store.retention import departing, finding
 from agentmon.store.retention.plan import Policy
-from tests.deep import only_deep
+from tests.deep import examples, some_of
 from tests.differential import dumped, ingest
 from tests.feeds import SIZE, add, changes, finished, now_ms, sid_of, snapshot, write
 from tests.live_feed import feed, running, until, until_lines
@@ -246,7 +246,7 @@ def leave(scene: Scene, store: Path, steps: int) -> None:
         work.step(scene.writer, scene.engine.files)
 
 
-@pytest.mark.parametrize("steps", [0, 4, 9, *only_deep(1, 2, 3, 5, 6, 7, 8, 10, 11)])
+@pytest.mark.parametrize("steps", some_of(range(12), 4))
 def test_a_session_that_speaks_while_it_leaves(steps: int, tmp_path: Path) -> None:
     """What was is in the archive, what comes is new; no row is of both."""
     store, log = small_store(tmp_path / "s"), tmp_path / "s.jsonl"
@@ -278,7 +278,7 @@ def test_a_session_that_speaks_while_it_leaves(steps: int, tmp_path: Path) -> No
     assert [row for row in dumped(tmp_path / "other") if row.get("sid") == sid_of(1)] == before
 
 
-@pytest.mark.parametrize("steps", [0, 5, 11, *only_deep(1, 2, 3, 4, 6, 7, 8, 9, 10, 12)])
+@pytest.mark.parametrize("steps", some_of(range(13), 5))
 def test_a_session_that_speaks_while_it_comes_back(steps: int, tmp_path: Path) -> None:
     """It goes on where it was, as if it had never been away."""
     store, log = small_store(tmp_path / "s"), tmp_path / "s.jsonl"
@@ -360,7 +360,7 @@ async def test_stopped_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyP
     store = small_store(tmp_path / "s", 9)
     before = everything(store)
     monkeypatch.setattr(retaining, "SLICE", 0.0)
-    for _ in range(3):
+    for _ in range(examples(1, 3)):
         async with running(feed(store, retention=ALL)):
             count = len(archived(store))
             await until(lambda count=count: len(archived(store)) > count)

@@ -10,6 +10,7 @@ from agentmon.store import db, read
 from agentmon.store.codec import CHUNK_DELTAS, decode_tail
 from agentmon.store.deltas import DeltaFiles, block_path, result_path, safe_name
 from agentmon.store.write import Batch
+from tests.deep import only_deep, turns
 from tests.differential import assert_like_oracle, dumped, ingest
 from tests.feeds import (
     Snapshot,
@@ -143,7 +144,7 @@ class Death(BaseException):
     """Ends a run like a kill: nobody handles it."""
 
 
-@pytest.mark.parametrize("moment", ["before the commit", "before the file is moved"])
+@pytest.mark.parametrize("moment", ["before the file is moved", *only_deep("before the commit")])
 def test_killed_with_a_long_line_on_its_way(
     moment: str, whole: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,8 +217,10 @@ def told(count: int, rng: random.Random) -> list[tuple[int, str]]:
     return found
 
 
-@pytest.mark.parametrize("count", [1, CHUNK_DELTAS - 1, CHUNK_DELTAS, CHUNK_DELTAS + 1, 1200])
-@pytest.mark.parametrize("batch", [64, 10_000])
+@pytest.mark.parametrize(
+    ("count", "batch"),
+    turns([1, CHUNK_DELTAS - 1, CHUNK_DELTAS, CHUNK_DELTAS + 1, 1200], [64, 10_000]),
+)
 def test_the_log_of_deltas_says_when_each_came(count: int, batch: int, tmp_path: Path) -> None:
     deltas = told(count, random.Random(count))
     talk = Talk()
