@@ -4,7 +4,8 @@ A test marked `deep` runs only with `--deep`, and with `--deep` run only such te
 which have more examples then. Whatever is deep has a smaller version in the ordinary run.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -17,10 +18,6 @@ ORDINARY, DEEP = "agentmon", "agentmon-deep"
 _patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(ORDINARY, _patient, max_examples=10)
 settings.register_profile(DEEP, _patient, max_examples=100)
-
-
-def _itself(one: Any) -> Any:
-    return one
 
 
 def seeds(ordinary: int, deep: int) -> list[Any]:
@@ -38,14 +35,18 @@ def turns(some: Iterable[Any], others: Sequence[Any]) -> list[Any]:
     return found
 
 
-def some_of(every: Iterable[Any], *ordinary: Any, by: Callable[[Any], Any] = _itself) -> list[Any]:
-    """For `parametrize`: all of them, but for those that are named (as `by` names each) deep."""
-    return [one if by(one) in ordinary else only_deep(one)[0] for one in every]
+def some_of(every: Iterable[Any], *ordinary: Any) -> list[Any]:
+    """For `parametrize`: all of them; but for those that are named (paths by their names), deep."""
+    return [one if _name(one) in ordinary else only_deep(one)[0] for one in every]
 
 
 def each_nth(every: Iterable[Any], n: int, first: int = 0) -> list[Any]:
-    """For `parametrize`: all of them; but for each n-th, counted from `first`, they are deep."""
+    """For `parametrize`: all of them; but for each n-th, counted from `first`, deep."""
     return [one if at % n == first else only_deep(one)[0] for at, one in enumerate(every)]
+
+
+def _name(one: Any) -> Any:
+    return one.name if isinstance(one, Path) else one
 
 
 def only_deep(*values: Any) -> list[Any]:

@@ -182,6 +182,7 @@ def derived_rows(data_dir: Path) -> dict[str, list[object]]:
     return found
 
 
+@pytest.mark.deep
 def test_kills_and_two_at_once_change_nothing_of_what_is_derived(tmp_path: Path) -> None:
     unbroken, killed, shared_by_two = (tmp_path / name for name in ("one", "two", "three"))
     ingest(unbroken, [DEMO, *RECORDED])

@@ -32,7 +32,7 @@ def name_of(scene: Path) -> str:
 
 
 def each(scenes: Iterable[Path]) -> pytest.MarkDecorator:
-    rows = some_of(scenes, *SOME, by=name_of)
+    rows = some_of(scenes, *SOME)
     return pytest.mark.parametrize("scene", rows, ids=name_of)
 
 

@@ -16,7 +16,7 @@ from agentmon.store.deltas import DeltaFiles
 from agentmon.store.open import OpenStore
 from agentmon.store.retention import departing, finding
 from agentmon.store.retention.plan import Policy
-from tests.deep import examples, some_of
+from tests.deep import only_deep, some_of
 from tests.differential import dumped, ingest
 from tests.feeds import SIZE, add, changes, finished, now_ms, sid_of, snapshot, write
 from tests.live_feed import feed, running, until, until_lines
@@ -355,12 +355,15 @@ def test_a_restore_that_fails_takes_back_what_it_did(
     assert everything(store) == before
 
 
-async def test_stopped_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("times", [1, *only_deep(3)])
+async def test_stopped_in_the_middle(
+    times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The screen is left while sessions leave: the next start has them all, here or there."""
     store = small_store(tmp_path / "s", 9)
     before = everything(store)
     monkeypatch.setattr(retaining, "SLICE", 0.0)
-    for _ in range(examples(1, 3)):
+    for _ in range(times):
         async with running(feed(store, retention=ALL)):
             count = len(archived(store))
             await until(lambda count=count: len(archived(store)) > count)
