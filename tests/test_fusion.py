@@ -31,8 +31,8 @@ def name_of(scene: Path) -> str:
     return scene.name
 
 
-def each(scenes: Iterable[Path]) -> pytest.MarkDecorator:
-    rows = some_of(scenes, *SOME)
+def each(scenes: Iterable[Path], *names: str) -> pytest.MarkDecorator:
+    rows = some_of(scenes, *(names or SOME))
     return pytest.mark.parametrize("scene", rows, ids=name_of)
 
 
@@ -158,7 +158,7 @@ def test_wire_and_transcript_agree(telling: str) -> None:
     assert not said, "\n".join(said[:20])
 
 
-@tellings("no rounds on the wire", "no message uuids on the wire", "many rounds")
+@tellings("no rounds on the wire", "no message uuids on the wire")
 def test_both_are_one_in_any_order(telling: str, tmp_path: Path) -> None:
     wire, told = write(tmp_path, Storyteller(**TELLINGS[telling]).tales)
     alone, _, first = accounts(telling)
@@ -259,7 +259,7 @@ def test_real_runs_agree(scene: Path) -> None:
 
 
 @needs_shared
-@each([*CLAUDE, *CODEX])
+@each([*CLAUDE, *CODEX], "claude-concurrent", "claude-cut", "codex-spawn")
 def test_real_runs_are_one_in_any_order(scene: Path, tmp_path: Path) -> None:
     wire, told = sources(scene)
     alone, _, first = accounts(scene)
@@ -273,7 +273,7 @@ STREAMED = [scene for scene in CLAUDE if (scene / "p.stream.jsonl").exists()]
 
 
 @needs_shared
-@each(STREAMED)
+@each(STREAMED, "claude-background", "claude-cut")
 def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
     """What the client prints while it streams repeats the wire: no text is doubled."""
     wire, printed = [scene / "sse_lines.jsonl"], [scene / "p.stream.jsonl"]
@@ -291,7 +291,7 @@ def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
 
 
 @needs_shared
-@each(STREAMED)
+@each(STREAMED, "claude-overloaded")
 def test_what_is_printed_after_it_was_told_is_the_same(scene: Path, tmp_path: Path) -> None:
     """The stream names no requests; its messages are those of the transcript all the same."""
     wire, told = sources(scene)
