@@ -129,8 +129,8 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 ANY_LINE = (st.binary() | rows() | damaged()).map(lambda line: line.replace(b"\n", b" "))
-many = settings(max_examples=examples(25, 150))
-some = settings(max_examples=examples(6, 40))
+many = settings(max_examples=examples(16, 150))
+some = settings(max_examples=examples(5, 40))
 
 
 @given(ANY_LINE)

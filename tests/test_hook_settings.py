@@ -113,7 +113,7 @@ def without_ours(value: Any) -> Any:
     return {**tree, "hooks": kept}
 
 
-@settings(max_examples=examples(8, 40), deadline=None)
+@settings(max_examples=examples(5, 40), deadline=None)
 @given(text=settings_texts(), client=st.sampled_from(CLIENTS))
 @example(text="{}", client="claude")
 @example(text="{\n}", client="claude")

@@ -17,7 +17,7 @@ from tests.deep import examples, turns
 from tests.plain_decode import Kept, Object, Sinks, cut, one_result, plain, rows, texts, wrap
 
 
-@settings(max_examples=examples(40, 400))
+@settings(max_examples=examples(25, 400))
 @given(raw=rows(), sizes=st.lists(st.integers(0, 30), max_size=60))
 def test_any_row_in_any_pieces_says_what_the_plain_decode_says(
     raw: bytes, sizes: list[int]
@@ -34,7 +34,7 @@ def test_any_row_in_any_pieces_says_what_the_plain_decode_says(
     assert event.rest == b""
 
 
-@settings(max_examples=examples(25, 200))
+@settings(max_examples=examples(15, 200))
 @given(data=st.data(), sizes=st.lists(st.integers(0, 9), max_size=30))
 def test_long_strings_are_cut_and_results_are_not(data: st.DataObject, sizes: list[int]) -> None:
     raw = data.draw(rows())

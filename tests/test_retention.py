@@ -349,7 +349,7 @@ def test_sizes_are_read_by_indexes(tmp_path: Path) -> None:
 
 
 def test_free_pages_go_back_to_the_file_system(tmp_path: Path) -> None:
-    store = small_store(tmp_path / "s", 50)
+    store = small_store(tmp_path / "s", 16, content="x" * 9_000)
     size = (store / "agentmon.db").stat().st_size
     report = clean(store)
     assert report.after is not None

@@ -42,6 +42,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retaining.Keeper.__init__, "__kwdefaults__", QUICK)
     monkeypatch.setattr(chores, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(retaining, "PAUSE", 0.001)
+    monkeypatch.setattr(requests, "_POLL", 0.01)
     monkeypatch.setattr("os.fsync", nothing)
     monkeypatch.setattr("os.sync", nothing)
 
@@ -92,7 +93,7 @@ async def test_once_a_day(tmp_path: Path) -> None:
         conn.execute("UPDATE cleanups SET cause = 'policy', started_at = unixepoch() - 80000")
     conn.close()
     async with running(feed(store, retention=ALL)) as found:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
         assert archived(store) == []
         await found.write(lambda c: c.execute("UPDATE cleanups SET started_at = started_at - 8000"))
         await until(lambda: len(archived(store)) == 2)
@@ -103,7 +104,7 @@ async def test_without_limits_nothing_goes(tmp_path: Path) -> None:
     store = small_store(tmp_path / "s", 1)
     before = everything(store)
     async with running(feed(store, retention=Policy(None, None, "archive"))):
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
     assert everything(store) == before
     assert query(store, "SELECT * FROM cleanups") == []
 

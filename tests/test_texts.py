@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentmon.sources.lines import CAP
+from agentmon.sources.lines import CAP, LineSplitter
 from agentmon.store import db, read
 from agentmon.store.codec import CHUNK_DELTAS, decode_tail
 from agentmon.store.deltas import DeltaFiles, block_path, result_path, safe_name
@@ -13,7 +13,6 @@ from agentmon.store.write import Batch
 from tests.deep import only_deep, turns
 from tests.differential import assert_like_oracle, dumped, ingest
 from tests.feeds import (
-    Snapshot,
     call_block,
     changes,
     finished,
@@ -108,20 +107,19 @@ def test_large_results_lie_in_files(size: int, tmp_path: Path) -> None:
 # -- lines too long to be held
 
 
-def huge_result(tmp_path: Path) -> tuple[Path, str]:
-    """A log with a line of more than 8 MiB, which is read in pieces."""
-    text = 'a "line" đây 🎉\n' * 320_000
+def huge_result(tmp_path: Path, cap: int = CAP) -> tuple[Path, str]:
+    """A log with a line of more than that many bytes, which is read in pieces."""
+    text = 'a "line" đây 🎉\n' * ((cap + 200_000) // 28)
     log = write(tmp_path / "log.jsonl", [*finished(1, content=text), *finished(2)])
-    assert log.stat().st_size > CAP + 100_000
+    assert log.stat().st_size > cap + 100_000
     return log, text
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    """What a store says that was given such a log."""
-    folder = tmp_path_factory.mktemp("whole")
-    ingest(folder / "s", [huge_result(folder)[0]])
-    return snapshot(folder / "s")
+@pytest.fixture
+def low_cap(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Lines are too long much sooner than they are, so that a huge one is no work to read."""
+    monkeypatch.setitem(LineSplitter.__init__.__kwdefaults__, "cap", 1 << 20)
+    return 1 << 20
 
 
 def test_a_result_in_a_line_too_long_to_be_held(tmp_path: Path) -> None:
@@ -146,9 +144,11 @@ class Death(BaseException):
 
 @pytest.mark.parametrize("moment", ["before the file is moved", *only_deep("before the commit")])
 def test_killed_with_a_long_line_on_its_way(
-    moment: str, whole: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, low_cap: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, _ = huge_result(tmp_path)
+    log, _ = huge_result(tmp_path, low_cap)
+    ingest(tmp_path / "whole", [log])
+    whole = snapshot(tmp_path / "whole")
 
     def dies(*_: object) -> None:
         raise Death
@@ -160,6 +160,7 @@ def test_killed_with_a_long_line_on_its_way(
             patch.setattr(DeltaFiles, "carry_out", dies)
         with pytest.raises(Death):
             ingest(tmp_path / "s", [log])
+    assert len(spooled(tmp_path / "s")) == 1
     ingest(tmp_path / "s", [log])
     assert changes(snapshot(tmp_path / "s"), whole) == []
     assert spooled(tmp_path / "s") == []
