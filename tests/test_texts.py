@@ -107,7 +107,7 @@ def test_large_results_lie_in_files(size: int, tmp_path: Path) -> None:
 # -- lines too long to be held
 
 
-def huge_result(tmp_path: Path, cap: int = CAP) -> tuple[Path, str]:
+def huge_result(tmp_path: Path, cap: int) -> tuple[Path, str]:
     """A log with a line of more than that many bytes, which is read in pieces."""
     text = 'a "line" đây 🎉\n' * ((cap + 200_000) // 28)
     log = write(tmp_path / "log.jsonl", [*finished(1, content=text), *finished(2)])
@@ -115,15 +115,15 @@ def huge_result(tmp_path: Path, cap: int = CAP) -> tuple[Path, str]:
     return log, text
 
 
-@pytest.fixture
-def low_cap(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Lines are too long much sooner than they are, so that a huge one is no work to read."""
-    monkeypatch.setitem(LineSplitter.__init__.__kwdefaults__, "cap", 1 << 20)
-    return 1 << 20
+@pytest.fixture(params=[1 << 20, *only_deep(CAP)])
+def cap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Lines are too long sooner than they are, so that a huge one is less work to read."""
+    monkeypatch.setitem(LineSplitter.__init__.__kwdefaults__, "cap", request.param)
+    return request.param
 
 
-def test_a_result_in_a_line_too_long_to_be_held(tmp_path: Path) -> None:
-    log, text = huge_result(tmp_path)
+def test_a_result_in_a_line_too_long_to_be_held(cap: int, tmp_path: Path) -> None:
+    log, text = huge_result(tmp_path, cap)
     assert_like_oracle(tmp_path / "s", log)
     row = result_of(tmp_path / "s", "toolu_1")
     assert row.content == text[:500]
@@ -144,9 +144,9 @@ class Death(BaseException):
 
 @pytest.mark.parametrize("moment", ["before the file is moved", *only_deep("before the commit")])
 def test_killed_with_a_long_line_on_its_way(
-    moment: str, low_cap: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, cap: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, _ = huge_result(tmp_path, low_cap)
+    log, _ = huge_result(tmp_path, cap)
     ingest(tmp_path / "whole", [log])
     whole = snapshot(tmp_path / "whole")
 
