@@ -118,7 +118,9 @@ def huge_result(tmp_path: Path, cap: int) -> tuple[Path, str]:
 @pytest.fixture(params=[1 << 20, *only_deep(CAP)])
 def cap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Lines are too long sooner than they are, so that a huge one is less work to read."""
-    monkeypatch.setitem(LineSplitter.__init__.__kwdefaults__, "cap", request.param)
+    defaults = LineSplitter.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "cap", request.param)
     return request.param
 
 
