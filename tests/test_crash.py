@@ -320,7 +320,7 @@ def dies_soon(rng: random.Random, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Batch, "apply", dies)
 
 
-@pytest.mark.parametrize("seed", [4, *only_deep(*range(15, 30))])
+@pytest.mark.parametrize("seed", [4, 15, *only_deep(*range(16, 30))])
 def test_killed_in_commits_of_other_sizes(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

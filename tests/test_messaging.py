@@ -43,9 +43,9 @@ async def taken(system: MessagingSystem, count: int) -> list[Mail]:
     return found
 
 
-def over(ordinary: str) -> pytest.MarkDecorator:
-    """Both transports behave alike; ordinary runs have this one."""
-    both = some_of(["local", "redis"], ordinary)
+def over(*ordinary: str) -> pytest.MarkDecorator:
+    """Both transports behave alike; ordinary runs have what is named."""
+    both = some_of(["local", "redis"], *ordinary)
     return pytest.mark.parametrize("url", both, indirect=True)
 
 
@@ -240,7 +240,7 @@ async def test_a_thread_of_everybody_stays_one(web: MessagingSystem, api: Messag
     assert [mail.body for mail in await taken(api, 1)] == ["hi"]
 
 
-@over("redis")
+@over("local", "redis")
 async def test_what_cannot_be_marked_at_the_end_leaves_nothing_open(
     api: MessagingSystem, tmp_path: Path, url: str | None
 ) -> None:

@@ -44,9 +44,9 @@ from tests.stream_tools import (
 ANTHROPIC = (DATA / "anthropic.sse").read_bytes()
 OPENAI = (DATA / "openai.sse").read_bytes()
 SAMPLES = [
+    *SHARED.glob("samples/examples/F_*"),
     *sorted(SHARED.glob("samples/anthropic_sse/*")),
     *sorted(SHARED.glob("samples/openai_sse/*.txt")),
-    *SHARED.glob("samples/examples/F_*"),
 ]
 
 Row = dict[str, Any]

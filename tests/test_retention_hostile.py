@@ -144,25 +144,22 @@ def test_no_other_kind_of_file(parts: Parts, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("table", "values", "says"),
-    each_nth(
-        [
-            ("sessions", {"sid": "another"}, "rows of other sessions"),
-            ("messages", {"sid": sid_of(5)}, "rows of other sessions"),
-            ("content_blocks", {"flow_id": "m5"}, "messages that are not in it"),
-            ("delta_log", {"flow_id": None}, "messages that are not in it"),
-            ("tool_results", {"file": "../../../etc/passwd"}, "files that are not its own"),
-            (
-                "tool_results",
-                {"file": "delta_store/x/+results/y.txt"},
-                "files that are not its own",
-            ),
-            ("prompts", {"text": [1]}, "rows cannot be read"),
-            ("prompts", {"text": {"blob": 5}}, "rows cannot be read"),
-            ("prompts", {"text": {"what": "x"}}, "rows cannot be read"),
-            ("prompts", {"text) VALUES (1); --": 1}, "newer agentmon"),
-        ],
-        2,
-    ),
+    [
+        ("sessions", {"sid": "another"}, "rows of other sessions"),
+        ("messages", {"sid": sid_of(5)}, "rows of other sessions"),
+        ("content_blocks", {"flow_id": "m5"}, "messages that are not in it"),
+        ("delta_log", {"flow_id": None}, "messages that are not in it"),
+        ("tool_results", {"file": "../../../etc/passwd"}, "files that are not its own"),
+        (
+            "tool_results",
+            {"file": "delta_store/x/+results/y.txt"},
+            "files that are not its own",
+        ),
+        ("prompts", {"text": [1]}, "rows cannot be read"),
+        ("prompts", {"text": {"blob": 5}}, "rows cannot be read"),
+        ("prompts", {"text": {"what": "x"}}, "rows cannot be read"),
+        ("prompts", {"text) VALUES (1); --": 1}, "newer agentmon"),
+    ],
 )
 def test_only_rows_of_its_session(
     table: str, values: dict[str, Any], says: str, parts: Parts, tmp_path: Path
@@ -172,25 +169,22 @@ def test_only_rows_of_its_session(
 
 @pytest.mark.parametrize(
     ("name", "data", "says"),
-    each_nth(
-        [
-            ("rows/sqlite_master.000001.ndjson", b'{"sid": "x"}\n', "not known here"),
-            ("rows/sources.000001.ndjson", b'{"path": "x"}\n', "not known here"),
-            ("rows/prompts.000009.ndjson", b"{not json}\n", "rows cannot be read"),
-            ("rows/prompts.000009.ndjson", b"[" * 100_000 + b"\n", "rows cannot be read"),
-            ("rows/prompts.000009.ndjson", b"\xff\n", "rows cannot be read"),
-            ("agentmon.json", b"{}", "no archive of agentmon"),
-            ("agentmon.json", b'{"format": 9, "schema": 3, "sid": "x", "written_at": 0}', "newer"),
-            ("agentmon.json", b'{"format": 1, "schema": 9, "sid": "x", "written_at": 0}', "newer"),
-            (
-                "agentmon.json",
-                b'{"format": 1, "schema": 3, "sid": "", "written_at": 0}',
-                "no session",
-            ),
-            ("readme.txt", b"hello", "do not belong"),
-        ],
-        2,
-    ),
+    [
+        ("rows/sqlite_master.000001.ndjson", b'{"sid": "x"}\n', "not known here"),
+        ("rows/sources.000001.ndjson", b'{"path": "x"}\n', "not known here"),
+        ("rows/prompts.000009.ndjson", b"{not json}\n", "rows cannot be read"),
+        ("rows/prompts.000009.ndjson", b"[" * 100_000 + b"\n", "rows cannot be read"),
+        ("rows/prompts.000009.ndjson", b"\xff\n", "rows cannot be read"),
+        ("agentmon.json", b"{}", "no archive of agentmon"),
+        ("agentmon.json", b'{"format": 9, "schema": 3, "sid": "x", "written_at": 0}', "newer"),
+        ("agentmon.json", b'{"format": 1, "schema": 9, "sid": "x", "written_at": 0}', "newer"),
+        (
+            "agentmon.json",
+            b'{"format": 1, "schema": 3, "sid": "", "written_at": 0}',
+            "no session",
+        ),
+        ("readme.txt", b"hello", "do not belong"),
+    ],
 )
 def test_only_parts_that_are_known(
     name: str, data: bytes, says: str, parts: Parts, tmp_path: Path

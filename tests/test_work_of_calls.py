@@ -12,7 +12,7 @@ from agentmon.collab import changes, shell, work_of_calls, worklog
 from agentmon.collab.calls_seen import Call
 from agentmon.collab.tallies import Tally, tallies
 from agentmon.collab.worklog import WorkEvent
-from tests.deep import each_nth, examples, only_deep
+from tests.deep import examples, only_deep, some_of
 from tests.worklogs import empty
 
 Files = list[tuple[str, int | None, int | None]]
@@ -480,7 +480,7 @@ LARGE = [
 ]
 
 
-@pytest.mark.parametrize("piece", each_nth(LARGE, 3))
+@pytest.mark.parametrize("piece", some_of(LARGE, "`", "\\", '"$(', "bash -c ", "<<EOF\n"))
 def test_large_inputs_take_no_time_of_their_own(piece: str) -> None:
     """Each of these is quadratic if it is read carelessly: 10¹⁰ steps would not come back."""
     text = piece * (30_000 // len(piece))
