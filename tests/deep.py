@@ -6,6 +6,7 @@ like it that goes the same way through the program.
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -16,7 +17,7 @@ ORDINARY, DEEP = "agentmon", "agentmon-deep"
 
 # a loaded machine generates and runs slowly: that says nothing of what is tested
 _patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile(ORDINARY, _patient, max_examples=20)
+settings.register_profile(ORDINARY, _patient, max_examples=10)
 settings.register_profile(DEEP, _patient, max_examples=100)
 
 
@@ -33,6 +34,20 @@ def turns(some: Iterable[Any], others: Sequence[Any]) -> list[Any]:
         found.append((one, rest.pop(at % len(rest))))
         found += only_deep(*((one, other) for other in rest))
     return found
+
+
+def some_of(every: Iterable[Any], *ordinary: Any) -> list[Any]:
+    """For `parametrize`: all of them; but for those that are named (paths by their names), deep."""
+    return [one if _name(one) in ordinary else only_deep(one)[0] for one in every]
+
+
+def each_nth(every: Iterable[Any], n: int, first: int = 0) -> list[Any]:
+    """For `parametrize`: all of them; but for each n-th, counted from `first`, deep."""
+    return [one if at % n == first else only_deep(one)[0] for at, one in enumerate(every)]
+
+
+def _name(one: Any) -> Any:
+    return one.name if isinstance(one, Path) else one
 
 
 def only_deep(*values: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli_run import Answer, Running, assert_one_sentence, run
+from tests.deep import only_deep
 from tests.differential import assert_same, dumped
 from tests.feeds import SIZE, add, changes, finished, lines_stored, snapshot, wait_for, write
 from tests.oracle import dump_of
@@ -116,7 +117,7 @@ def test_a_file_that_may_not_be_read(log: Path, tmp_path: Path) -> None:
         assert_one_sentence(answer, str(log), "ermission")
 
 
-@pytest.mark.parametrize("args", [("ingest",), ("--once",), ("--replay",)])
+@pytest.mark.parametrize("args", [("--once",), *only_deep((("ingest",),), (("--replay",),))])
 def test_links_in_a_ring(args: tuple[str, ...], tmp_path: Path) -> None:
     ring = tmp_path / "ring.jsonl"
     ring.symlink_to(tmp_path / "other.jsonl")
@@ -142,14 +143,19 @@ def test_a_log_of_nonsense_is_counted_not_refused(tmp_path: Path) -> None:
 # -- the store
 
 EVERY = [("ingest", "LOG"), ("--once", "LOG"), ("dump",), ("ingest", "--follow", "LOG")]
-each_command = pytest.mark.parametrize("args", EVERY, ids=" ".join)
+
+
+def each_command(*ordinary: int) -> pytest.MarkDecorator:
+    """All of them; ordinary runs have these."""
+    some = [one if at in ordinary else only_deep((one,))[0] for at, one in enumerate(EVERY)]
+    return pytest.mark.parametrize("args", some, ids=" ".join)
 
 
 def told(args: tuple[str, ...], log: Path, store: Path) -> Answer:
     return run(*[log if arg == "LOG" else arg for arg in args], "--data-dir", store)
 
 
-@each_command
+@each_command(0, 2)
 def test_a_store_of_a_newer_program(args: tuple[str, ...], log: Path, store: Path) -> None:
     with sqlite3.connect(store / "agentmon.db") as conn:
         conn.execute("INSERT INTO schema_version VALUES (99, 0)")
@@ -159,7 +165,7 @@ def test_a_store_of_a_newer_program(args: tuple[str, ...], log: Path, store: Pat
     assert (store / "agentmon.db").read_bytes() == before
 
 
-@each_command
+@each_command(1, 3)
 def test_a_file_that_is_no_database(args: tuple[str, ...], log: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
@@ -168,7 +174,7 @@ def test_a_file_that_is_no_database(args: tuple[str, ...], log: Path, tmp_path: 
     assert (store / "agentmon.db").read_bytes() == b"this is not a database " * 500
 
 
-@each_command
+@each_command(0, 1)
 def test_a_data_folder_below_a_file(args: tuple[str, ...], log: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "file", [])
     assert_one_sentence(told(args, log, file / "store"), str(file / "store"))
@@ -207,7 +213,7 @@ def test_names_of_files_never_command_the_terminal(tmp_path: Path) -> None:
         run("--once", picture),
         run("ingest", tmp_path / f"no {evil}"),
         run("dump", "--data-dir", tmp_path / f"no {evil}"),
-        run("wait", "--session", evil, "--timeout", "1s"),
+        run("wait", "--session", evil, "--timeout", "10ms"),
     ]
     for answer in said:
         assert answer.err.startswith("agentmon: "), answer
@@ -234,6 +240,7 @@ def test_a_full_disk(tmp_path: Path, mount: Mount) -> None:
     assert changes(snapshot(store), snapshot(whole)) == []
 
 
+@pytest.mark.deep
 def test_a_disk_that_is_full_while_followed(tmp_path: Path, mount: Mount) -> None:
     """A follower says so once, waits, and goes on when there is room again."""
     log = large_log(tmp_path / "large.jsonl")

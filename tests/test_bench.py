@@ -80,6 +80,7 @@ def once(variants: Mapping[str, Callable[[], Sample]], _: int) -> dict[str, Samp
     return in_turn(variants, 1)
 
 
+@pytest.mark.deep
 def test_the_timing_row_measures_a_small_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +93,7 @@ def test_the_timing_row_measures_a_small_log(
     assert (first.is_ok, first.verdict) in {(True, "ok"), (False, "MISSED")}
 
 
-STEPS = ["decode", "ingest", *only_deep("fold", "naive_sync", "naive_async")]
+STEPS = ["decode", *only_deep("ingest", "fold", "naive_sync", "naive_async")]
 
 
 @pytest.mark.parametrize("step", STEPS)

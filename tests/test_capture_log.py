@@ -4,8 +4,6 @@ import errno
 import json
 import os
 import stat
-import subprocess
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from agentmon.capture.envelope import envelope
 from agentmon.capture.log import CaptureLog, put_aside
 from agentmon.sources.identity import is_rotation_of
+from tests.scripted import scripted
 
 SID = "5b1d2c3e-0000-4000-8000-000000000001"
 
@@ -73,12 +72,8 @@ for number in range(int(sys.argv[2]), int(sys.argv[2]) + 300):
     log.append([line(number, text="x" * 300)])
 assert log.lost == 0, log.problem
 """
-    root = Path(__file__).parents[1]
-    started = [
-        subprocess.Popen([sys.executable, "-c", code, str(path), str(first)], cwd=root)
-        for first in (0, 300, 600)
-    ]
-    assert [one.wait(60) for one in started] == [0, 0, 0]
+    started = [scripted(code, path, first) for first in (0, 300, 600)]
+    assert [one.end().code for one in started] == [0, 0, 0]
     written = [*put_aside(str(path)), path]
     assert len(written) > 5
     assert sorted(numbers(*written)) == list(range(900))
@@ -97,12 +92,9 @@ for number in itertools.count():
     if number == 100:
         print("well begun", flush=True)
 """
-    argv = [sys.executable, "-c", code, str(path)]
-    root = Path(__file__).parents[1]
-    with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"well begun\n"
-        writer.kill()
+    with scripted(code, path) as writer:
+        assert writer.line() == b"well begun\n"
+        writer.process.kill()
     found = numbers(path)
     assert found == list(range(len(found)))
 

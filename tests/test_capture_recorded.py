@@ -15,12 +15,13 @@ import pytest
 from agentmon.capture.log import CaptureLog
 from agentmon.capture.recorder import Recorder
 from tests.captured import SECRET, Clock, Line, lines, play, process, wire
+from tests.deep import each_nth, only_deep
 from tests.differential import assert_same, of_file
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 SCENES = sorted(path.parent for path in SHARED.glob("captures/*/sse_lines.jsonl"))
 
-each_scene = pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+each_scene = pytest.mark.parametrize("scene", each_nth(SCENES, 3), ids=lambda scene: scene.name)
 needs_shared = pytest.mark.skipif(not SCENES, reason="the recordings are not here")
 
 
@@ -69,7 +70,7 @@ def dump(folder: Path, log: Path) -> list[dict[str, Any]]:
 
 
 @needs_shared
-@pytest.mark.parametrize("name", ["claude-tui", "claude-wait", "codex-spawn"])
+@pytest.mark.parametrize("name", ["claude-wait", "codex-spawn", *only_deep("claude-tui")])
 def test_program_says_the_same_of_both(name: str, tmp_path: Path) -> None:
     scene = SHARED / "captures" / name
     log = CaptureLog(tmp_path / "capture" / "sse_lines.jsonl")
@@ -84,7 +85,7 @@ def test_program_says_the_same_of_both(name: str, tmp_path: Path) -> None:
 
 
 @needs_shared
-@pytest.mark.parametrize("name", ["claude-tui", "claude-full", "claude-overloaded"])
+@pytest.mark.parametrize("name", ["claude-full", "claude-overloaded", *only_deep("claude-tui")])
 def test_without_hooks_only_beginnings_and_ends_are_at_other_times(
     name: str, tmp_path: Path
 ) -> None:
@@ -116,17 +117,18 @@ def events_of(sample: Path) -> Iterator[dict[str, Any]]:
 
 
 @needs_shared
+@pytest.mark.parametrize("every", [4, *only_deep(1)])
 @pytest.mark.parametrize(
     ("folder", "path"), [("anthropic_sse", "/v1/messages"), ("openai_sse", "/v1/responses")]
 )
 def test_public_samples_come_into_the_log_as_they_are(
-    folder: str, path: str, tmp_path: Path
+    folder: str, path: str, every: int, tmp_path: Path
 ) -> None:
     samples = sorted((SHARED / "samples" / folder).glob("*.txt"))
     assert len(samples) > 30
     log = CaptureLog(tmp_path / "sse_lines.jsonl")
     recorder, sent = Recorder(log), list[dict[str, Any]]()
-    for number, sample in enumerate(samples):
+    for number, sample in enumerate(samples[::every]):
         events = list(events_of(sample))
         exchange = recorder.begin("POST", path, [], b"{}", process(number + 1))
         exchange.response(200, [("content-type", "text/event-stream"), ("request-id", "r")])

@@ -169,7 +169,7 @@ KEYS = words(
 )
 
 
-@settings(max_examples=examples(24, 60))
+@settings(max_examples=examples(10, 60))
 @given(st.lists(st.tuples(st.sampled_from(ROWS), st.dictionaries(KEYS, json_values()))))
 def test_any_records_are_read(picked: list[tuple[Row, Row]]) -> None:
     rows = [{**row, "item": {**row.get("item", {}), **more}} for row, more in picked]

@@ -382,7 +382,7 @@ KEYS = words(
 )
 
 
-@settings(max_examples=examples(16, 40))
+@settings(max_examples=examples(8, 40))
 @given(st.lists(st.tuples(NAMES, st.dictionaries(KEYS, json_values(), max_size=6)), max_size=8))
 def test_any_rows_are_read(rows: list[tuple[str, Row]]) -> None:
     log = b"\n".join(raw(name, inner) for name, inner in rows)

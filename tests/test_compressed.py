@@ -20,7 +20,7 @@ from agentmon.sources.compressed import CompressedFile, compression_of, first_by
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import SourceState
 from agentmon.sources.lines import HugeLine
-from tests.deep import examples
+from tests.deep import examples, turns
 from tests.differential import Row, assert_same, dumped
 
 try:
@@ -90,15 +90,15 @@ def again(path: Path, state: SourceState) -> CompressedFile:
     return CompressedFile(str(path), Register([state]))
 
 
-def test_lines_and_offsets_are_those_of_the_plain_file(path: Path, pack: Pack) -> None:
+@pytest.mark.parametrize(("suffix", "size"), turns(PACKS, [7, 64, 1 << 20, 1]), indirect=["suffix"])
+def test_lines_and_offsets_are_those_of_the_plain_file(path: Path, pack: Pack, size: int) -> None:
     path.write_bytes(pack(LOG))
-    for size in (1, 7, 64, 1 << 20):
-        source = CompressedFile(str(path))
-        assert source.size_behind == path.stat().st_size
-        assert take(source, size) == placed(LINES)
-        assert source.problem is None
-        assert source.state.position == len(LOG)
-        assert source.size_behind == 0
+    source = CompressedFile(str(path))
+    assert source.size_behind == path.stat().st_size
+    assert take(source, size) == placed(LINES)
+    assert source.problem is None
+    assert source.state.position == len(LOG)
+    assert source.size_behind == 0
     assert compression_of(str(path)) in ("zstd", "gzip")
     assert first_bytes(str(path), 100) == LOG[:100]
     assert first_bytes(str(path)) == LOG[: 64 << 10]

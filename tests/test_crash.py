@@ -16,7 +16,7 @@ from agentmon.sources.follow import FollowedFile
 from agentmon.store.deltas import DeltaFiles
 from agentmon.store.write import Batch
 from tests.cli_run import Running
-from tests.deep import only_deep
+from tests.deep import examples, only_deep
 from tests.differential import ingest
 from tests.feeds import Snapshot, changes, snapshot, texts_of, write
 from tests.generate import joined, scenario
@@ -90,7 +90,7 @@ def load(seed: int, size: int) -> bytes:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("load") / "sse_lines.jsonl"
-    path.write_bytes(load(7, 3_000))
+    path.write_bytes(load(7, examples(1_500, 3_000)))
     return path
 
 
@@ -120,12 +120,13 @@ def finish(data_dir: Path, log: Path) -> None:
     assert (answer.code, answer.err) == (0, "")
 
 
+@pytest.mark.deep
 def test_the_size_of_batches_does_not_matter(log: Path, unbroken: Snapshot, tmp_path: Path) -> None:
     finish(tmp_path, log)
     assert changes(snapshot(tmp_path), unbroken) == []
 
 
-@pytest.mark.parametrize("kills", [4, *only_deep(8, 12, 20)])
+@pytest.mark.parametrize("kills", only_deep(4, 8, 12, 20))
 def test_killed_again_and_again(kills: int, log: Path, unbroken: Snapshot, tmp_path: Path) -> None:
     rng = random.Random(kills)
     most = 100 // kills
@@ -145,12 +146,13 @@ def test_killed_while_the_file_grows(log: Path, unbroken: Snapshot, tmp_path: Pa
     with grown.open("ab", buffering=0) as file:
         for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
             file.write(data[start:end])
-            kills += killed(tmp_path / "data", grown, rng, 12)
+            kills += killed(tmp_path / "data", grown, rng, 6)
     assert kills >= 3
     finish(tmp_path / "data", grown)
     assert changes(snapshot(tmp_path / "data"), unbroken) == []
 
 
+@pytest.mark.deep
 def test_a_broken_store_would_be_seen(log: Path, unbroken: Snapshot, tmp_path: Path) -> None:
     """The comparison can fail: killed and not restarted, a byte too many, a line read twice."""
     rng = random.Random(4)
@@ -170,6 +172,7 @@ def test_a_broken_store_would_be_seen(log: Path, unbroken: Snapshot, tmp_path: P
     assert changes(snapshot(tmp_path), unbroken)
 
 
+@pytest.mark.deep
 def test_a_position_that_lags_behind_its_rows_would_be_seen(
     log: Path, unbroken: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

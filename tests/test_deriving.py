@@ -182,6 +182,7 @@ def derived_rows(data_dir: Path) -> dict[str, list[object]]:
     return found
 
 
+@pytest.mark.deep
 def test_kills_and_two_at_once_change_nothing_of_what_is_derived(tmp_path: Path) -> None:
     unbroken, killed, shared_by_two = (tmp_path / name for name in ("one", "two", "three"))
     ingest(unbroken, [DEMO, *RECORDED])
@@ -204,17 +205,24 @@ def test_kills_and_two_at_once_change_nothing_of_what_is_derived(tmp_path: Path)
     for one in both:
         one.join()
     assert derived_rows(shared_by_two) == expected
-    conn = db.create(shared_by_two)
+
+
+def test_what_is_derived_anew_or_comes_back_is_the_same(tmp_path: Path) -> None:
+    ingest(tmp_path, RECORDED)
+    catch_up(tmp_path, rules.RULES)
+    expected = derived_rows(tmp_path)
+    assert all(expected[name] for name in ("agent_messages", "work_events", "work_files"))
+    conn = db.create(tmp_path)
     conn.execute("UPDATE derivations SET version = 0")
     conn.close()
-    catch_up(shared_by_two, rules.RULES)
-    assert derived_rows(shared_by_two) == expected
-    sids = gone(clean(shared_by_two, now=NOW))
+    catch_up(tmp_path, rules.RULES)
+    assert derived_rows(tmp_path) == expected
+    sids = gone(clean(tmp_path, now=NOW))
     assert len(sids) > 3
-    catch_up(shared_by_two, rules.RULES)
-    bring_back(shared_by_two, sids)
-    catch_up(shared_by_two, rules.RULES)
-    assert derived_rows(shared_by_two) == expected
+    catch_up(tmp_path, rules.RULES)
+    bring_back(tmp_path, sids)
+    catch_up(tmp_path, rules.RULES)
+    assert derived_rows(tmp_path) == expected
 
 
 def test_two_at_once_take_each_call_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

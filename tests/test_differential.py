@@ -1,5 +1,6 @@
 """The program against the oracle: whatever the input and however it came, the same dump."""
 
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,11 @@ from typing import Any
 import pytest
 
 from agentmon.engine.ingest import Ingestion
-from tests.deep import only_deep, seeds, turns
+from tests.deep import only_deep, some_of
 from tests.differential import assert_like_oracle, assert_same, dumped, ingest
 from tests.generate import joined, permute, scenario
 from tests.oracle import dump_of
 from tests.test_oracle_captures import EXAMPLES, LOGS
-
-SMALL = [log for log in LOGS if log.stat().st_size < 500_000]
 
 OLD: dict[str, Any] = {"form": "old"}
 TWO_LINE: dict[str, Any] = {"form": "two-line"}
@@ -40,11 +39,18 @@ MIXES: dict[str, dict[str, Any]] = {
 }
 
 
+STRAIGHT = [
+    *("duplicates", "misattributed", "no starts", "spliced", "queued", "absent starts"),
+    *("two lines", "surrogates"),
+]
+"""Those that ordinary runs read straight through; the others come there in another way, below."""
+
+WAYS = ["scrambled", "restarts", "lag", "hostile", "errors"]
+"""Those that arrival in another way may change."""
+
+
 def ways(*ordinary: str) -> pytest.MarkDecorator:
-    """Of the mixes that arrival in another way may change, those that ordinary runs have."""
-    every = ["scrambled", "restarts", "lag", "hostile", "errors"]
-    rest = only_deep(*(mix for mix in every if mix not in ordinary))
-    return pytest.mark.parametrize("mix", [*ordinary, *rest])
+    return pytest.mark.parametrize("mix", some_of(WAYS, *ordinary))
 
 
 def write(log: Path, lines: list[bytes]) -> Path:
@@ -56,21 +62,38 @@ def lines_of(mix: str, seed: int) -> list[bytes]:
     return scenario(random.Random(seed), sessions=3, rounds=4, **MIXES[mix])
 
 
-@pytest.mark.parametrize("log", [*LOGS, EXAMPLES], ids=lambda log: f"{log.parent.name} {log.name}")
+def name_of(log: Path) -> str:
+    return f"{log.parent.name} {log.name}"
+
+
+def recorded(*ordinary: str) -> pytest.MarkDecorator:
+    """Recordings; ordinary runs have those whose names begin so."""
+    logs = [
+        log if name_of(log).startswith(ordinary) else only_deep(log)[0] for log in [*LOGS, EXAMPLES]
+    ]
+    return pytest.mark.parametrize("log", logs, ids=name_of)
+
+
+@recorded("claude-tui", "claude-concurrent", "claude-cut", "sse_lines claude__raw", "examples")
 def test_recordings(log: Path, tmp_path: Path) -> None:
     if not log.exists():
         pytest.skip("the recordings are not here")
     assert_like_oracle(tmp_path, log)
 
 
-@pytest.mark.parametrize("seed", seeds(1, 8))
-@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize(
+    ("mix", "seed"),
+    [
+        *((mix, 0) if mix in STRAIGHT else only_deep((mix, 0))[0] for mix in MIXES),
+        *only_deep(*itertools.product(MIXES, range(1, 8))),
+    ],
+)
 def test_scenarios(mix: str, seed: int, tmp_path: Path) -> None:
     log = write(tmp_path / "log.jsonl", lines_of(mix, seed))
     assert_like_oracle(tmp_path / "data", log)
 
 
-@ways("scrambled", "lag", "errors")
+@ways("scrambled", "errors")
 def test_any_order_of_arrival(mix: str, tmp_path: Path) -> None:
     lines = lines_of(mix, 11)
     log = write(tmp_path / "log.jsonl", permute(lines, random.Random(3)))
@@ -78,7 +101,7 @@ def test_any_order_of_arrival(mix: str, tmp_path: Path) -> None:
     assert_same(dumped(tmp_path / "data"), dump_of([joined(lines)]))
 
 
-@ways("restarts", "hostile")
+@ways("hostile")
 def test_twice_and_from_a_copy(mix: str, tmp_path: Path) -> None:
     log = write(tmp_path / "log.jsonl", lines_of(mix, 12))
     ingest(tmp_path / "data", [log])
@@ -99,7 +122,7 @@ def pieces(data: bytes, rng: random.Random, count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("count", [5, *only_deep(2, 12, 30)])
-@ways("scrambled", "restarts", "lag")
+@ways("restarts")
 def test_in_parts_with_a_restart_after_each(mix: str, count: int, tmp_path: Path) -> None:
     data = joined(lines_of(mix, 13))
     log = tmp_path / "log.jsonl"
@@ -110,7 +133,7 @@ def test_in_parts_with_a_restart_after_each(mix: str, count: int, tmp_path: Path
     assert_same(dumped(tmp_path / "data"), dump_of([data]))
 
 
-@ways("lag", "hostile", "errors")
+@ways("lag")
 def test_while_it_grows(mix: str, tmp_path: Path) -> None:
     data = joined(lines_of(mix, 14))
     log = tmp_path / "log.jsonl"
@@ -126,8 +149,10 @@ def test_while_it_grows(mix: str, tmp_path: Path) -> None:
             assert_same(dumped(tmp_path / "data"), halfway)
 
 
-@pytest.mark.parametrize("log", SMALL, ids=lambda log: f"{log.parent.name} {log.name}")
+@recorded("claude-permission", "claude-background", "claude-kill9", "sse_lines claude__old")
 def test_recordings_in_parts(log: Path, tmp_path: Path) -> None:
+    if not log.exists():
+        pytest.skip("the recordings are not here")
     grown = tmp_path / "log.jsonl"
     with grown.open("ab", buffering=0) as file:
         for piece in pieces(log.read_bytes(), random.Random(5), 5):
@@ -145,18 +170,11 @@ def test_several_inputs_at_once(tmp_path: Path) -> None:
     assert_same(dumped(tmp_path / "data"), dump_of(logs))
 
 
-BY_ROUND = [
-    *("clean", "duplicates", "restarts", "lag", "queued", "absent rounds", "absent starts", "old"),
-    "subagents",
-]
-"""What goes wrong with rounds, prompts and whole messages rather than within a message."""
-BY_LINE = [mix for mix in MIXES if mix not in BY_ROUND]
+LONG = {("absent rounds", 5), ("old", 5), ("subagents", 1)}
+"""Those of ordinary runs, of what goes wrong with rounds rather than within a message."""
 
 
-@pytest.mark.parametrize(
-    ("mix", "parts"),
-    [*turns(BY_ROUND, [1, 5]), *only_deep(*((mix, parts) for mix in BY_LINE for parts in (1, 5)))],
-)
+@pytest.mark.parametrize(("mix", "parts"), some_of(itertools.product(MIXES, (1, 5)), *LONG))
 def test_long_sessions(mix: str, parts: int, tmp_path: Path) -> None:
     """More rounds than the fold remembers: what is old must not change when it is forgotten."""
     lines = scenario(random.Random(5), sessions=1, rounds=24, **MIXES[mix])

@@ -19,6 +19,7 @@ from agentmon.report.pages.markdown import code, fenced
 from agentmon.report.pages.said import harmless
 from agentmon.report.pages.shape import LIMIT
 from tests import golden
+from tests.deep import each_nth
 from tests.demo_store import demo_store
 from tests.differential import ingest
 from tests.feeds import Scene, answering, asking, finished, sid_of, write
@@ -134,7 +135,7 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(params=HOSTILE)
+@pytest.fixture(params=each_nth(HOSTILE, 2))
 def hostile(request: pytest.FixtureRequest) -> str:
     return request.param
 

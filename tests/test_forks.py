@@ -1,13 +1,13 @@
 """Commands that tests fork do what commands do that a shell starts."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from agentmon import cli
 from agentmon.assets import asset
-from tests.cli_run import FORKS, PATIENCE, Answer, environment, run
+from agentmon.store import db
+from tests.cli_run import FORKS, PATIENCE, Answer, environment
+from tests.deep import each_nth
+from tests.demo_store import demo_store
 from tests.forks import Forked
 
 pytestmark = pytest.mark.skipif(not FORKS, reason="no command is forked here")
@@ -67,27 +67,31 @@ def fresh(*args: object) -> Answer:
     return Answer(process.wait(), out.decode(), err.decode())
 
 
-def test_each_command_imports_what_it_needs(tmp_path: Path) -> None:
-    """In a warm process, a command that forgets an import, or can't be the first to, would pass."""
-    store, log = tmp_path / "store", asset("demo.jsonl")
-    given = ("--data-dir", store)
-    assert run("ingest", log, *given).code == 0
-    sid = next(
-        row["sid"] for row in map(json.loads, run("dump", *given).out.splitlines()) if "sid" in row
-    )
-    (first, *_) = json.loads(run("rounds", sid, "--json", *given).out)
-    words: dict[str, object] = {
-        "SID": sid,
-        "ROUND": first["round_id"],
-        "LOG": log,
-        "OUT": tmp_path / "out",
-    }
-    lines = [line.split() for line in COMMANDS.split("\n") if line]
-    lines += [[name, "--help"] for name in SERVES]
+LINES = [*filter(None, COMMANDS.split("\n")), *(f"{name} --help" for name in sorted(SERVES))]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """What words in capitals stand for."""
+    folder = tmp_path_factory.mktemp("forks")
+    store = demo_store(folder / "store")
+    conn = db.open_reading(store)
+    sid, round_id = conn.execute("SELECT sid, round_id FROM rounds ORDER BY start_time").fetchone()
+    conn.close()
+    log, out = asset("demo.jsonl"), folder / "out"
+    return {"SID": sid, "ROUND": round_id, "LOG": log, "OUT": out, "STORE": store}
+
+
+def test_every_command_is_in_the_list() -> None:
     known = {name for names in cli.ROOMS.values() for name in names.split()}
-    assert sorted(line[0] for line in lines) == sorted({*known, *cli.main.commands})
-    for line in lines:
-        args = [words.get(word, word) for word in line]
-        answer = fresh(*args, *(() if line[-1] == "--help" else given))
-        assert answer.code == (1 if "nobody" in args else 0), (args, answer)
-        assert "Traceback" not in answer.err
+    assert sorted(line.split()[0] for line in LINES) == sorted({*known, *cli.main.commands})
+
+
+@pytest.mark.parametrize("line", each_nth(LINES, 5))
+def test_each_command_imports_what_it_needs(line: str, words: dict[str, object]) -> None:
+    """In a warm process, a command that forgets an import, or can't be the first to, would pass."""
+    args = [words.get(word, word) for word in line.split()]
+    given = () if args[-1] == "--help" else ("--data-dir", words["STORE"])
+    answer = fresh(*args, *given)
+    assert answer.code == (1 if "nobody" in args else 0), (args, answer)
+    assert "Traceback" not in answer.err

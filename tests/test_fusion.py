@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from agentmon.engine.ingest import Ingestion
-from tests.deep import only_deep
+from tests.deep import some_of
 from tests.differential import Row, assert_same, differences, dumped
 from tests.two_tales import SID, Storyteller, Tales
 
@@ -27,9 +27,13 @@ SOME = {
 """With subagents, several processes, cut messages, errors, scripts: the others are more of it."""
 
 
-def each(scenes: Iterable[Path]) -> pytest.MarkDecorator:
-    rows = [scene if scene.name in SOME else only_deep(scene)[0] for scene in scenes]
-    return pytest.mark.parametrize("scene", rows, ids=lambda scene: scene.name)
+def name_of(scene: Path) -> str:
+    return scene.name
+
+
+def each(scenes: Iterable[Path], *names: str) -> pytest.MarkDecorator:
+    rows = some_of(scenes, *(names or SOME))
+    return pytest.mark.parametrize("scene", rows, ids=name_of)
 
 
 needs_shared = pytest.mark.skipif(not CLAUDE, reason="the recordings are not here")
@@ -43,13 +47,11 @@ TELLINGS: dict[str, dict[str, Any]] = {
     "many rounds": {"rounds": 24, "uuids": False},
     "many rounds of an old client": {"rounds": 21, "plain": True, "lag": True},
 }
-each_telling = pytest.mark.parametrize("telling", TELLINGS)
 
 
-def all_but(deep: str) -> pytest.MarkDecorator:
-    """Of those with many rounds, one is enough in ordinary runs."""
-    others = [telling for telling in TELLINGS if telling != deep]
-    return pytest.mark.parametrize("telling", [*others, *only_deep(deep)])
+def tellings(*ordinary: str) -> pytest.MarkDecorator:
+    """Ordinary runs have those that are named."""
+    return pytest.mark.parametrize("telling", some_of(TELLINGS, *ordinary))
 
 
 CLOCKS = {"start_time", "end_time", "duration_ms", "complete_time", "result_time"}
@@ -149,14 +151,14 @@ def known(rows: Iterable[Row], rounds: dict[str, int]) -> list[Row]:
 # -- own recordings
 
 
-@each_telling
+@tellings("rounds", "an old client", "no rounds on the wire", "many rounds")
 def test_wire_and_transcript_agree(telling: str) -> None:
     found = accounts(telling)
     said = agreement(found.wire, found.told)
     assert not said, "\n".join(said[:20])
 
 
-@all_but("many rounds of an old client")
+@tellings("no message uuids on the wire", "many rounds")
 def test_both_are_one_in_any_order(telling: str, tmp_path: Path) -> None:
     wire, told = write(tmp_path, Storyteller(**TELLINGS[telling]).tales)
     alone, _, first = accounts(telling)
@@ -170,7 +172,7 @@ def count(rows: Iterable[Row], kind: str) -> int:
     return sum(row["kind"] == kind for row in rows)
 
 
-@all_but("many rounds of an old client")
+@tellings("an old client", "prompts with the round before")
 def test_both_are_one_when_they_grow_together(telling: str, tmp_path: Path) -> None:
     """As they are written in life: a part of each, a restart, the next parts."""
     files = itertools.chain(*write(tmp_path / "whole", Storyteller(**TELLINGS[telling]).tales))
@@ -241,7 +243,7 @@ def sources(scene: Path) -> tuple[list[Path], list[Path]]:
 
 
 @needs_shared
-@pytest.mark.parametrize("scene", [*CLAUDE, *CODEX], ids=lambda scene: scene.name)
+@each([*CLAUDE, *CODEX])
 def test_real_runs_agree(scene: Path) -> None:
     """In all but the messages that were cut: how far they had come, each side saw otherwise."""
     ours, theirs, _ = accounts(scene)
@@ -257,7 +259,7 @@ def test_real_runs_agree(scene: Path) -> None:
 
 
 @needs_shared
-@each([*CLAUDE, *CODEX])
+@each([*CLAUDE, *CODEX], "claude-concurrent", "claude-cut", "codex-spawn")
 def test_real_runs_are_one_in_any_order(scene: Path, tmp_path: Path) -> None:
     wire, told = sources(scene)
     alone, _, first = accounts(scene)
@@ -271,7 +273,7 @@ STREAMED = [scene for scene in CLAUDE if (scene / "p.stream.jsonl").exists()]
 
 
 @needs_shared
-@each(STREAMED)
+@each(STREAMED, "claude-background", "claude-cut")
 def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
     """What the client prints while it streams repeats the wire: no text is doubled."""
     wire, printed = [scene / "sse_lines.jsonl"], [scene / "p.stream.jsonl"]
@@ -289,7 +291,7 @@ def test_two_streams_of_a_run_are_one(scene: Path, tmp_path: Path) -> None:
 
 
 @needs_shared
-@each(STREAMED)
+@each(STREAMED, "claude-overloaded")
 def test_what_is_printed_after_it_was_told_is_the_same(scene: Path, tmp_path: Path) -> None:
     """The stream names no requests; its messages are those of the transcript all the same."""
     wire, told = sources(scene)
@@ -304,7 +306,7 @@ def test_what_is_printed_after_it_was_told_is_the_same(scene: Path, tmp_path: Pa
 
 
 @needs_shared
-@pytest.mark.parametrize("scene", CODEX, ids=lambda scene: scene.name)
+@each(CODEX)
 def test_what_codex_prints_only_stands_in(scene: Path, tmp_path: Path) -> None:
     """It names neither responses nor calls: with a rollout beside it, it adds nothing."""
     told = sources(scene)[1]

@@ -18,6 +18,7 @@ from agentmon.core.events import Notice, SessionEnd
 from agentmon.sources.decoding import Context
 from agentmon.sources.hooks import HookDecoder
 from tests.cli_run import command, environment, run
+from tests.deep import only_deep
 
 SID = "5b1d2c3e-0000-4000-8000-000000000001"
 EVENT: dict[str, object] = {
@@ -142,8 +143,9 @@ def test_a_line_that_the_disk_had_no_room_for_is_ended_by_the_next(scratch_home:
     assert len(torn) == 40
 
 
-def test_many_hooks_at_once_write_whole_lines(scratch_home: Path) -> None:
-    texts = [f"{number}" * 20_000 for number in range(8)]
+@pytest.mark.parametrize("count", [4, *only_deep(16)])
+def test_many_hooks_at_once_write_whole_lines(count: int, scratch_home: Path) -> None:
+    texts = [f"{number}" * 20_000 for number in range(count)]
     running = [
         subprocess.Popen(command("hook"), stdin=subprocess.PIPE, env=environment()) for _ in texts
     ]

@@ -113,7 +113,7 @@ def without_ours(value: Any) -> Any:
     return {**tree, "hooks": kept}
 
 
-@settings(max_examples=examples(16, 40), deadline=None)
+@settings(max_examples=examples(5, 40), deadline=None)
 @given(text=settings_texts(), client=st.sampled_from(CLIENTS))
 @example(text="{}", client="claude")
 @example(text="{\n}", client="claude")
@@ -131,7 +131,7 @@ def test_what_was_put_in_is_taken_out_again_to_the_byte(text: str, client: Clien
     assert without_ours(told(after)) == without_ours(told(text))
 
 
-@settings(max_examples=examples(24, 60), deadline=None)
+@settings(max_examples=examples(12, 60), deadline=None)
 @given(text=values(False))
 def test_a_text_means_what_json_says_it_means(text: str) -> None:
     assert told(text) == json.loads(text)

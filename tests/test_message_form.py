@@ -173,7 +173,7 @@ messages = st.builds(
 )
 
 
-@settings(max_examples=examples(24, 60))
+@settings(max_examples=examples(8, 60))
 @given(messages)
 def test_every_message_comes_back_as_it_was(message: Message) -> None:
     assert form.parse(form.encode(message)) == message
@@ -183,7 +183,7 @@ def test_every_message_comes_back_as_it_was(message: Message) -> None:
 keys = st.sampled_from([*whole(), "thread_id", "priority", "x"])
 
 
-@settings(max_examples=examples(24, 60))
+@settings(max_examples=examples(8, 60))
 @given(st.dictionaries(keys, values, max_size=9))
 def test_anything_else_is_refused_and_nothing_breaks(raw: dict[str, Any]) -> None:
     try:

@@ -21,6 +21,7 @@ from agentmon.collab.redis_transport import RedisTransport
 from agentmon.store import db
 from tests import redis_server
 from tests.cli_run import Running, run
+from tests.deep import only_deep, some_of
 from tests.mail import HOSTILE
 from tests.scripted import scripted
 
@@ -42,9 +43,14 @@ async def taken(system: MessagingSystem, count: int) -> list[Mail]:
     return found
 
 
-@pytest.fixture(params=["local", "redis"])
+def over(*ordinary: str) -> pytest.MarkDecorator:
+    """Both transports behave alike; ordinary runs have what is named."""
+    both = some_of(["local", "redis"], *ordinary)
+    return pytest.mark.parametrize("url", both, indirect=True)
+
+
+@pytest.fixture
 def url(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    """Both transports behave alike."""
     if request.param == "local":
         yield None
     else:
@@ -52,6 +58,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str | None]:
             yield server.url
 
 
+@over("local")
 async def test_a_loop_left_by_break_has_closed_when_the_system_has(
     tmp_path: Path, url: str | None
 ) -> None:
@@ -68,6 +75,7 @@ async def test_a_loop_left_by_break_has_closed_when_the_system_has(
             assert [mail.body for mail in await taken(system, 1)] == ["another"]
 
 
+@over("redis")
 async def test_a_loop_that_somebody_holds_is_closed_with_the_system(
     tmp_path: Path, url: str | None
 ) -> None:
@@ -93,6 +101,7 @@ async def api(tmp_path: Path, url: str | None) -> AsyncIterator[MessagingSystem]
         yield system
 
 
+@over("redis")
 async def test_who_was_away_gets_what_it_missed_then_what_comes(
     web: MessagingSystem, api: MessagingSystem
 ) -> None:
@@ -113,6 +122,7 @@ async def test_who_was_away_gets_what_it_missed_then_what_comes(
     assert len(await web.inbox()) == 20
 
 
+@over("redis")
 async def test_a_listener_left_and_started_again_gets_nothing_twice(
     web: MessagingSystem, api: MessagingSystem, tmp_path: Path, url: str | None
 ) -> None:
@@ -132,6 +142,7 @@ async def test_a_listener_left_and_started_again_gets_nothing_twice(
         assert [mail.body for mail in await taken(again, 1)] == ["4"]
 
 
+@over("local")
 async def test_what_a_callback_refuses_comes_again(
     api: MessagingSystem, tmp_path: Path, url: str | None
 ) -> None:
@@ -150,6 +161,7 @@ async def test_what_a_callback_refuses_comes_again(
         assert [mail.body for mail in await taken(system, 1)] == ["x"]
 
 
+@over("local")
 async def test_one_listener_of_an_agent_takes_and_the_other_stands_by(
     web: MessagingSystem, api: MessagingSystem, tmp_path: Path, url: str | None
 ) -> None:
@@ -173,6 +185,7 @@ async def test_one_listener_of_an_agent_takes_and_the_other_stands_by(
     assert got == [(1, "a"), (1, "b"), (2, "c")]
 
 
+@over("local")
 async def test_answers_threads_and_questions(web: MessagingSystem, api: MessagingSystem) -> None:
     first = await api.send_message("web", {"content": {"subject": "plan", "body": "who?"}})
     answer = await web.send_message(
@@ -202,6 +215,7 @@ async def test_answers_threads_and_questions(web: MessagingSystem, api: Messagin
     assert len(await web.inbox(unread=False)) == 1
 
 
+@over("redis")
 async def test_a_thread_is_written_to_by_its_id_alone(
     web: MessagingSystem, api: MessagingSystem, tmp_path: Path, url: str | None
 ) -> None:
@@ -218,6 +232,7 @@ async def test_a_thread_is_written_to_by_its_id_alone(
         assert [mail.body for mail in await api.thread(first.thread_id)] == ["who?", "me"]
 
 
+@over("local")
 async def test_a_thread_of_everybody_stays_one(web: MessagingSystem, api: MessagingSystem) -> None:
     first = await api.send_message("*", "hello")
     said = {"thread_id": first.thread_id, "content": {"body": "hi"}}
@@ -225,6 +240,7 @@ async def test_a_thread_of_everybody_stays_one(web: MessagingSystem, api: Messag
     assert [mail.body for mail in await taken(api, 1)] == ["hi"]
 
 
+@over("local", "redis")
 async def test_what_cannot_be_marked_at_the_end_leaves_nothing_open(
     api: MessagingSystem, tmp_path: Path, url: str | None
 ) -> None:
@@ -247,6 +263,7 @@ async def test_what_cannot_be_marked_at_the_end_leaves_nothing_open(
         await store.close()
 
 
+@over("local")
 async def test_hostile_agents_talk(tmp_path: Path, url: str | None) -> None:
     names = [text for text in HOSTILE if text.isprintable() and text != "*"]
     for name in names:
@@ -301,9 +318,12 @@ def listener(folder: Path, out: Path) -> Running:
     return scripted(LISTENER, folder, out)
 
 
-async def test_listeners_that_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("count", "kills"), [(60, 1), *only_deep((150, 3))])
+async def test_listeners_that_are_killed_lose_and_double_nothing(
+    count: int, kills: int, tmp_path: Path
+) -> None:
     """The one message that was in hand at a kill may be handed on again; no other."""
-    count, kills, out = 150, 3, tmp_path / "out"
+    out = tmp_path / "out"
     out.touch()
     db.create(tmp_path / "store").close()
     senders = [scripted(SENDER, tmp_path / "store", name, count) for name in ("a", "b")]

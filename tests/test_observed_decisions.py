@@ -219,7 +219,7 @@ _results = st.none() | _hostile | st.builds(
 
 
 @settings(
-    max_examples=examples(50, 150),
+    max_examples=examples(25, 150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -83,12 +83,12 @@ def test_a_subagent_in_the_background_answers_by_a_notification(
 
 
 def test_tags_that_never_end_take_no_time_of_their_own() -> None:
-    """A notification of some mebibytes that is nothing but begins of tags: once hours of looking
+    """A notification of a mebibyte that is nothing but begins of tags: once hours of looking
     for their ends."""
     conn = memory()
     put(conn, draft(message_id="call-t1", type="task"))
     inside = "<tool-use-id>t2</tool-use-id> <summary>done"
-    begins = "<summary>" * 300_000
+    begins = "<summary>" * 120_000
     content = (
         f"<task-notification>\n<tool-use-id>t1</tool-use-id>\n<result>{inside}</result>\n"
         f"<result>later</result>{begins}"

@@ -27,6 +27,7 @@ from agentmon.store import db
 from tests import golden
 from tests.cli_run import Running, assert_one_sentence, command, environment, ran
 from tests.collector import Collector, collecting
+from tests.deep import only_deep
 from tests.demo_store import DEMO, demo_store
 from tests.differential import ingest
 from tests.feeds import Scene, answering, asking, finished, sid_of, wait_for, write
@@ -76,7 +77,7 @@ def one(spans: list[Span], name: str, value: object) -> Span:
 # -- values
 
 
-@pytest.mark.parametrize("scene", ["demo", "claude-full", "claude-wait"])
+@pytest.mark.parametrize("scene", ["demo", *only_deep("claude-full", "claude-wait")])
 def test_spans_are_what_the_log_says(
     scene: str, tmp_path: Path, collector: Collector, request: pytest.FixtureRequest
 ) -> None:
@@ -414,6 +415,7 @@ def _roots(collector: Collector) -> int:
     return sum(not span["parent"] for span in collector.spans())
 
 
+@pytest.mark.deep
 def test_a_collector_that_is_down_gets_it_when_it_is_up(tmp_path: Path) -> None:
     data_dir = stored(tmp_path, DEMO)
     with collecting() as before:

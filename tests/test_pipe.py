@@ -72,7 +72,7 @@ def test_a_huge_line_from_a_pipe_is_spooled_and_leaves_no_file(fifo: Path, tmp_p
     spool.mkdir()
     source = PipeSource(str(fifo), spool=str(spool))
     source.fileno()
-    long = b"".join(b"%07d," % number for number in range(1_200_000))
+    long = b"".join(b"%07d," % number + b"x" * 992 for number in range(9_600))
     lines: list[Line | HugeLine] = []
     writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
     rest = b"first\n" + long + b"\nlast\n"

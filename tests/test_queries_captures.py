@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.asking import Ask, asker, oracle
+from tests.deep import some_of
 from tests.differential import ingest
 
 NOW = 1_796_000_000.0
@@ -27,7 +28,7 @@ def opened(
     return make
 
 
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("scene", some_of(SCENES, "claude-full", "claude-cut"))
 def test_a_wire_log_is_told_as_the_oracle_reads_it(shared: Path, opened: Open, scene: str) -> None:
     log = shared / "captures" / scene / "sse_lines.jsonl"
     ask, rows = opened([log]), oracle(log)

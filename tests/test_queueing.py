@@ -322,7 +322,7 @@ def test_what_is_forgotten_counts_no_more() -> None:
     assert (queue.hot, dict(queue.resting)) == (frozenset(), {})
 
 
-@settings(max_examples=examples(12, 30))
+@settings(max_examples=examples(6, 30))
 @given(st.randoms(use_true_random=False))
 def test_any_life_keeps_every_file_in_one_place(chance: random.Random) -> None:
     queue = Queue(most_open=5)

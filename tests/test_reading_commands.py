@@ -20,6 +20,7 @@ from agentmon.sources.procs import Processes
 from agentmon.store import db
 from agentmon.store.db import transaction
 from tests.cli_run import assert_one_sentence, command, environment, run
+from tests.deep import only_deep
 from tests.differential import ingest
 from tests.feeds import asking, finished, sid_of, write
 from tests.ui_store import NOW, UiStore, fill
@@ -95,22 +96,22 @@ def test_texts_in_pieces() -> None:
     assert json.loads("".join(bodies.json_rows([{"a": 1}, {"a": 2}]))) == [{"a": 1}, {"a": 2}]
 
 
-def test_who_reads_may_leave(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["json", *only_deep("table", "csv")])
+def test_who_reads_may_leave(kind: str, tmp_path: Path) -> None:
     ingest(tmp_path / "s", [write(tmp_path / "log.jsonl", finished(1))])
     endless = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n FROM r"
-    for kind in ("table", "csv", "json"):
-        with subprocess.Popen(
-            command("sql", endless, "--format", kind, "--data-dir", tmp_path / "s"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-        ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            assert process.stdout.readline()
-            process.stdout.close()
-            assert process.stderr.read() == b""
-            assert process.wait(60) == 0
+    with subprocess.Popen(
+        command("sql", endless, "--format", kind, "--data-dir", tmp_path / "s"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0
 
 
 # -- what goes wrong

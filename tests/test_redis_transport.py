@@ -280,6 +280,7 @@ async def test_the_sender_hears_what_became_of_it(server: Server, tmp_path: Path
             assert await redis.xlen(redis_inbox.key(b"inbox", "api")) == 0
 
 
+@pytest.mark.deep
 async def test_a_sender_that_never_looks_keeps_no_mark_from_others(
     server: Server, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from agentmon.store.open import OpenStore
 from agentmon.store.retention import finding, pages, tables
 from agentmon.store.retention import plan as plans
 from agentmon.store.retention.plan import Held, Policy
+from tests.deep import only_deep
 from tests.differential import dumped, ingest
 from tests.feeds import add, changes, finished, sid_of, snapshot, write
 from tests.generate import joined, scenario
@@ -47,7 +48,7 @@ def no_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- there and back
 
 
-@pytest.mark.parametrize("proxy", [False, True])
+@pytest.mark.parametrize("proxy", [True, *only_deep(False)])
 def test_generated_logs_come_back_byte_for_byte(proxy: bool, tmp_path: Path) -> None:
     rng = random.Random(11)
     lines = scenario(rng, sessions=4, rounds=5, proxy=proxy, subagents=0.3, side=0.2, **DEFECTS)
@@ -64,6 +65,7 @@ def test_transcripts_rollouts_streams_and_hooks_come_back_byte_for_byte(tmp_path
     there_and_back(tmp_path / "s")
 
 
+@pytest.mark.deep
 def test_recordings_of_real_clients_come_back(shared: Path, tmp_path: Path) -> None:
     found = sorted((shared / "captures").rglob("sse_lines.jsonl"))[:2]
     found += sorted((shared / "samples").rglob("*.jsonl"))[:6]
@@ -347,7 +349,7 @@ def test_sizes_are_read_by_indexes(tmp_path: Path) -> None:
 
 
 def test_free_pages_go_back_to_the_file_system(tmp_path: Path) -> None:
-    store = small_store(tmp_path / "s", 50)
+    store = small_store(tmp_path / "s", 16, content="x" * 9_000)
     size = (store / "agentmon.db").stat().st_size
     report = clean(store)
     assert report.after is not None
@@ -368,7 +370,7 @@ def test_an_older_database_is_compacted_once(tmp_path: Path) -> None:
         conn.execute("CREATE TABLE x (y)")
         conn.execute("DROP TABLE x")
     conn.close()
-    small_store(store, 30)
+    small_store(store, 12)
     report = clean(store)
     assert report.after is not None
     assert report.after.free_pages > 0

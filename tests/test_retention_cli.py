@@ -15,12 +15,13 @@ from agentmon.cli import main
 from agentmon.commands import options
 from agentmon.config import Loaded
 from agentmon.report import retention
+from agentmon.store.open import OpenStore
 from agentmon.store.retention import plan as plans
 from agentmon.store.retention.ledger import Run
 from agentmon.store.retention.plan import Policy
 from agentmon.store.retention.sizes import Sizes
 from tests import golden
-from tests.cli_run import Answer, Running, assert_one_sentence, run
+from tests.cli_run import Answer, Running, assert_one_sentence, inside, run
 from tests.differential import ingest
 from tests.feeds import finished, sid_of, wait_for, write
 from tests.retention import NOW, archived, everything, small_store
@@ -115,6 +116,17 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert_one_sentence(told("restore"), "--list", code=2)
 
 
+def test_compaction_needs_a_store_that_nobody_writes(tmp_path: Path) -> None:
+    store = small_store(tmp_path / "s")
+    opened = OpenStore(store)
+    try:
+        answer = inside("cleanup", "--compact", "--data-dir", store)
+    finally:
+        opened.close()
+    assert_one_sentence(answer, f"pid {os.getpid()}", "stop it first")
+
+
+@pytest.mark.deep
 def test_a_running_agentmon_does_it(tmp_path: Path) -> None:
     """From another terminal: asked, waited for, reported; the follower goes on."""
     store, log = tmp_path / "s", write(tmp_path / "log.jsonl", finished(1))

@@ -109,7 +109,7 @@ _SIDS = "SELECT sid FROM sessions ORDER BY sid"
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("stride", [17, *only_deep(1)])
+@pytest.mark.parametrize("stride", [29, *only_deep(1)])
 def test_killed_at_many_instants_of_a_cleanup_and_a_restore(stride: int, tmp_path: Path) -> None:
     """With a stride of 1 at all of them."""
     store = small_store(tmp_path / "s", 1)
@@ -149,7 +149,8 @@ def hold_no_longer(store: Path) -> None:
         conn.execute("DELETE FROM removals WHERE state = 'back'")
 
 
-def test_killed_while_it_deletes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stride", [17, *only_deep(3)])
+def test_killed_while_it_deletes(stride: int, tmp_path: Path) -> None:
     """A session that is to be deleted is there, or gone: never half."""
     store = small_store(tmp_path / "s", 1)
     whole = everything(store)
@@ -161,10 +162,11 @@ def test_killed_while_it_deletes(tmp_path: Path) -> None:
         if len(query(store, _SIDS)) < 2:
             store = small_store(tmp_path / f"s{at}", 1)
             assert everything(store) == whole
-        at += 11
+        at += stride
     assert seen >= {1, 2}
 
 
+@pytest.mark.deep
 def test_an_instant_that_is_not_survived_would_be_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,11 +204,12 @@ while True:
 """
 
 
-def test_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, *only_deep(5)])
+def test_kill_9(kills: int, tmp_path: Path) -> None:
     store = small_store(tmp_path / "s", 5)
     before = everything(store)
     rng = random.Random(5)
-    for _ in range(3):
+    for _ in range(kills):
         with scripted(CHILD, store) as run:
             for _ in range(rng.randrange(1, 14)):
                 assert run.line()

@@ -16,7 +16,7 @@ from agentmon.store.deltas import DeltaFiles
 from agentmon.store.open import OpenStore
 from agentmon.store.retention import departing, finding
 from agentmon.store.retention.plan import Policy
-from tests.deep import only_deep
+from tests.deep import only_deep, some_of
 from tests.differential import dumped, ingest
 from tests.feeds import SIZE, add, changes, finished, now_ms, sid_of, snapshot, write
 from tests.live_feed import feed, running, until, until_lines
@@ -42,6 +42,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retaining.Keeper.__init__, "__kwdefaults__", QUICK)
     monkeypatch.setattr(chores, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(retaining, "PAUSE", 0.001)
+    monkeypatch.setattr(requests, "_POLL", 0.01)
     monkeypatch.setattr("os.fsync", nothing)
     monkeypatch.setattr("os.sync", nothing)
 
@@ -92,7 +93,7 @@ async def test_once_a_day(tmp_path: Path) -> None:
         conn.execute("UPDATE cleanups SET cause = 'policy', started_at = unixepoch() - 80000")
     conn.close()
     async with running(feed(store, retention=ALL)) as found:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
         assert archived(store) == []
         await found.write(lambda c: c.execute("UPDATE cleanups SET started_at = started_at - 8000"))
         await until(lambda: len(archived(store)) == 2)
@@ -103,7 +104,7 @@ async def test_without_limits_nothing_goes(tmp_path: Path) -> None:
     store = small_store(tmp_path / "s", 1)
     before = everything(store)
     async with running(feed(store, retention=Policy(None, None, "archive"))):
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
     assert everything(store) == before
     assert query(store, "SELECT * FROM cleanups") == []
 
@@ -246,7 +247,7 @@ def leave(scene: Scene, store: Path, steps: int) -> None:
         work.step(scene.writer, scene.engine.files)
 
 
-@pytest.mark.parametrize("steps", [0, 4, 9, *only_deep(1, 2, 3, 5, 6, 7, 8, 10, 11)])
+@pytest.mark.parametrize("steps", some_of(range(12), 4))
 def test_a_session_that_speaks_while_it_leaves(steps: int, tmp_path: Path) -> None:
     """What was is in the archive, what comes is new; no row is of both."""
     store, log = small_store(tmp_path / "s"), tmp_path / "s.jsonl"
@@ -278,7 +279,7 @@ def test_a_session_that_speaks_while_it_leaves(steps: int, tmp_path: Path) -> No
     assert [row for row in dumped(tmp_path / "other") if row.get("sid") == sid_of(1)] == before
 
 
-@pytest.mark.parametrize("steps", [0, 5, 11, *only_deep(1, 2, 3, 4, 6, 7, 8, 9, 10, 12)])
+@pytest.mark.parametrize("steps", some_of(range(13), 5))
 def test_a_session_that_speaks_while_it_comes_back(steps: int, tmp_path: Path) -> None:
     """It goes on where it was, as if it had never been away."""
     store, log = small_store(tmp_path / "s"), tmp_path / "s.jsonl"
@@ -355,12 +356,15 @@ def test_a_restore_that_fails_takes_back_what_it_did(
     assert everything(store) == before
 
 
-async def test_stopped_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("times", [1, *only_deep(3)])
+async def test_stopped_in_the_middle(
+    times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The screen is left while sessions leave: the next start has them all, here or there."""
     store = small_store(tmp_path / "s", 9)
     before = everything(store)
     monkeypatch.setattr(retaining, "SLICE", 0.0)
-    for _ in range(3):
+    for _ in range(times):
         async with running(feed(store, retention=ALL)):
             count = len(archived(store))
             await until(lambda count=count: len(archived(store)) > count)

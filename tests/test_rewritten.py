@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentmon.engine.ingest import Ingestion
+from tests.deep import only_deep
 from tests.differential import Row, assert_same, dumped
 from tests.rollout_rows import assistant, call, meta, output, tokens, user
 from tests.two_tales import SID, Storyteller
@@ -45,7 +46,7 @@ def told(store: Path) -> list[Row]:
 
 
 @each_file
-@pytest.mark.parametrize("half", [2, 5])
+@pytest.mark.parametrize("half", [2, *only_deep(5)])
 @pytest.mark.parametrize("restarts", [False, True], ids=["followed", "restarted"])
 def test_a_file_cut_in_place_and_written_again(
     name: str, half: int, restarts: bool, tmp_path: Path

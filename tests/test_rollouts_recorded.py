@@ -209,7 +209,7 @@ KEYS = words(
 )
 
 
-@settings(max_examples=examples(20, 100))
+@settings(max_examples=examples(10, 100))
 @given(st.lists(st.tuples(st.sampled_from(ROWS), st.dictionaries(KEYS, json_values())), max_size=8))
 def test_any_records_are_read(picked: list[tuple[dict[str, Any], Row]]) -> None:
     rows = [{**row, "payload": {**row["payload"], **more}} for row, more in picked]

@@ -59,7 +59,7 @@ def same(one: object, other: object) -> bool:
 
 
 @tuned(
-    max_examples=examples(50, 150),
+    max_examples=examples(25, 150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -129,7 +129,7 @@ def test_an_address_without_a_secret_is_shared(conn: sqlite3.Connection) -> None
 
 def test_endless_nesting_is_refused(conn: sqlite3.Connection) -> None:
     deep: list[Any] = []
-    for _ in range(100_000):
+    for _ in range(30_000):
         deep = [deep]
     with pytest.raises(SettingError, match="nested too deeply"):
         settings.set_value(conn, "x", deep, "ada")

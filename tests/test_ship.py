@@ -101,6 +101,7 @@ def test_who_comes_later_gets_what_was_dropped(redis: Server, log: Path, tmp_pat
         assert len(json.loads(run("sessions", "--data-dir", store, "--json").out)) == 4
 
 
+@pytest.mark.deep
 def test_what_redis_forgot_is_sent_again(redis: Server, log: Path, tmp_path: Path) -> None:
     """A server that lost its last second has lines whose beginning never came."""
     store = tmp_path / "store"
@@ -131,6 +132,7 @@ def test_a_file_that_is_written_anew_is_another(redis: Server, log: Path, tmp_pa
     assert sorted(found) == sorted([first, log.read_bytes()])
 
 
+@pytest.mark.deep
 def test_kills_on_the_way_lose_and_double_nothing(redis: Server, log: Path, tmp_path: Path) -> None:
     """The shipper, the reader and the server are killed while the log grows."""
     store, chance = tmp_path / "store", random.Random(7)

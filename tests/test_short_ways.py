@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from agentmon.sources.decoding import Decoded
 from agentmon.sources.sse_lines import Decoder
 from agentmon.store.db import database
 from tests.bench.load import Load
-from tests.deep import examples, turns
+from tests.deep import each_nth, examples, only_deep, turns
 from tests.differential import ingest
 from tests.generate import joined, permute, scenario
 from tests.test_differential import MIXES
@@ -118,7 +119,10 @@ def test_a_stream_that_left_memory_is_not_appended_to() -> None:
     assert message.stream is None
 
 
-@pytest.mark.parametrize("mix", MIXES)
+ORDERS = ["as written", "mixed"]
+
+
+@pytest.mark.parametrize("mix", each_nth(MIXES, 2))
 def test_generated_lines_say_the_same(mix: str) -> None:
     short, long = both(scenario(random.Random(3), sessions=2, rounds=3, **MIXES[mix]))
     assert short == long
@@ -135,7 +139,10 @@ def stored(data_dir: Path) -> dict[str, list[tuple[object, ...]]]:
         conn.close()
 
 
-@pytest.mark.parametrize(("mix", "order"), turns(MIXES, ["as written", "mixed"]))
+@pytest.mark.parametrize(
+    ("mix", "order"),
+    [*turns([*MIXES][1::2], ORDERS), *only_deep(*product([*MIXES][::2], ORDERS))],
+)
 def test_runs_store_what_single_deltas_store(mix: str, order: str, tmp_path: Path) -> None:
     """Every row with its clocks, whatever comes between the deltas of a block."""
     lines = scenario(random.Random(21), sessions=2, rounds=examples(3, 6), **MIXES[mix])

@@ -230,7 +230,7 @@ def rounds(draw: st.DrawFn) -> Round:
     return found
 
 
-@settings(max_examples=examples(60, 300))
+@settings(max_examples=examples(30, 300))
 @given(rounds())
 def test_the_critical_path_fills_the_round(round_: Round) -> None:
     now = 50.0
@@ -244,7 +244,7 @@ def test_the_critical_path_fills_the_round(round_: Round) -> None:
     assert all(step.seconds > 0 for step in steps)
 
 
-@settings(max_examples=examples(33, 100), deadline=None)
+@settings(max_examples=examples(16, 100), deadline=None)
 @given(rounds())
 def test_at_once_is_what_a_clock_counts(round_: Round) -> None:
     """Every half second somebody looks: who runs, and who of them only waits for its own."""
@@ -277,7 +277,7 @@ def test_at_once_is_what_a_clock_counts(round_: Round) -> None:
     assert pairs == near(together)
 
 
-@settings(max_examples=examples(32, 80), deadline=None)
+@settings(max_examples=examples(16, 80), deadline=None)
 @given(rounds(), st.integers(1, 120), st.booleans())
 def test_a_row_of_bars_is_as_wide_as_it_should_be(round_: Round, width: int, ascii: bool) -> None:
     now = 50.0

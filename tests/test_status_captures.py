@@ -9,6 +9,7 @@ import pytest
 from agentmon.core.events import Event, SessionStart, TurnAborted, TurnStop
 from agentmon.core.health import Limits, ProcessFact
 from tests.conftest import SHARED
+from tests.deep import each_nth, turns
 from tests.life import Arrival, Key, Life
 from tests.recorded_lives import SOURCES, arrivals
 
@@ -16,7 +17,13 @@ SCENES = sorted((SHARED / "captures").glob("*")) if SHARED.is_dir() else []
 COMBINATIONS = [("wire",), ("told",), ("told", "registry"), ("told", "hooks"), tuple(SOURCES)]
 
 pytestmark = pytest.mark.skipif(not SCENES, reason="no recordings beside the project")
-each_scene = pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+
+
+def said(value: Path | tuple[str, ...]) -> str:
+    return value.name if isinstance(value, Path) else "+".join(value)
+
+
+each_scene = pytest.mark.parametrize("scene", each_nth(SCENES, 3), ids=said)
 
 
 def by_name(name: str) -> Path:
@@ -33,8 +40,7 @@ def worries(life: Life, seconds: float) -> set[tuple[Key, str, float]]:
     }
 
 
-@pytest.mark.parametrize("names", COMBINATIONS, ids=["+".join(names) for names in COMBINATIONS])
-@each_scene
+@pytest.mark.parametrize(("scene", "names"), turns(SCENES, COMBINATIONS), ids=said)
 def test_no_false_alarm_at_any_moment(scene: Path, names: tuple[str, ...]) -> None:
     assert worries(Life(arrivals(scene, *names)), 0.5) == set()
 
@@ -71,8 +77,7 @@ TURNS = [s for s in SCENES if s.name.startswith("claude") and s.name != "claude-
 """Not those of several sessions at once, nor those whose wire log has no end of a turn."""
 
 
-@pytest.mark.parametrize("names", [("wire",), tuple(SOURCES)], ids=["wire", "all"])
-@pytest.mark.parametrize("scene", TURNS, ids=[scene.name for scene in TURNS])
+@pytest.mark.parametrize(("scene", "names"), turns(TURNS, [("wire",), tuple(SOURCES)]), ids=said)
 def test_no_agent_rests_more_often_than_its_turns_end(scene: Path, names: tuple[str, ...]) -> None:
     found = arrivals(scene, *names)
     phases = Life(found).phases()

@@ -186,7 +186,7 @@ def test_nothing_is_read_while_nothing_is_written(
 
 
 def test_waits_in_real_time_too(written: UiStore) -> None:
-    timer = threading.Timer(0.3, phase, (written, "idle"))
+    timer = threading.Timer(0.1, phase, (written, "idle"))
     timer.start()
     assert wait(written.folder, API, "idle", timeout=20.0).word == "held"
     timer.join()

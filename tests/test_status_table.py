@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from agentmon.core.health import Limits, ProcessFact
+from tests.deep import turns
 from tests.life import Arrival, Life
 from tests.small_lives import PID, T0, ToldRun, WireRun
 from tests.wire import SID
@@ -317,21 +318,19 @@ def test_details() -> None:
     assert found == [detail for _, _, detail in table]
 
 
-PAIRS = [
-    (wire_stall, told_stall),
-    (wire_long_tool, told_long_tool),
-    (wire_permission, told_permission),
-    (wire_background, told_background),
-]
+PAIRS = {
+    "stall": (wire_stall, told_stall),
+    "long tool": (wire_long_tool, told_long_tool),
+    "permission": (wire_permission, told_permission),
+    "background": (wire_background, told_background),
+}
 
 
-@pytest.mark.parametrize("lag", [0.0, 0.3, 7.0, 2000.0])
-@pytest.mark.parametrize("pair", PAIRS, ids=["stall", "long tool", "permission", "background"])
-def test_what_is_told_late_does_not_flicker(
-    pair: tuple[Callable[[], list[Arrival]], Callable[[], list[Arrival]]], lag: float
-) -> None:
+@pytest.mark.parametrize(("pair", "lag"), turns(PAIRS, [0.0, 0.3, 7.0, 2000.0]))
+def test_what_is_told_late_does_not_flicker(pair: str, lag: float) -> None:
     """Two sources of a run show the phases of the wire, and those only one of them knows."""
-    wire, told = pair[0](), [(at + lag, events) for at, events in pair[1]()]
+    by_wire, by_tale = PAIRS[pair]
+    wire, told = by_wire(), [(at + lag, events) for at, events in by_tale()]
     alone = Life(wire, LIMITS).phases(0.25)[MAIN]
     both = Life([*wire, *told], LIMITS).phases(0.25)[MAIN]
     assert both[-1] == alone[-1]
@@ -342,9 +341,13 @@ def test_what_is_told_late_does_not_flicker(
 
 def test_no_phase_is_shown_twice_for_one_cause() -> None:
     """How often each run changes its phase at all."""
-    found = {run.name: len(live(run).phases(0.25)[MAIN]) for run in RUNS}
-    assert found["wire stall"] == 3  # prompting, writing, idle
-    assert found["told stall"] == 3  # idle, prompting, idle
-    assert found["wire long tool"] == found["wire killed in tool"] + 3
-    assert found["told permission"] == 6
-    assert found["told subagent"] == 4
+
+    def times(name: str) -> int:
+        (run,) = (run for run in RUNS if run.name == name)
+        return len(live(run).phases(0.25)[MAIN])
+
+    assert times("wire stall") == 3  # prompting, writing, idle
+    assert times("told stall") == 3  # idle, prompting, idle
+    assert times("wire long tool") == times("wire killed in tool") + 3
+    assert times("told permission") == 6
+    assert times("told subagent") == 4

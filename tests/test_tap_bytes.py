@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import model_server as model
-from tests.deep import examples
+from tests.deep import examples, only_deep
 from tests.model_server import Step, serving
 from tests.raw_http import Client, Reply, ask, request
 from tests.tapped import Notes, tapping, until
@@ -250,13 +250,14 @@ async def test_an_event_goes_on_before_the_next_is_there() -> None:
         client.close()
 
 
-async def test_hundreds_of_streams_at_once() -> None:
+@pytest.mark.parametrize("count", [40, *only_deep(400)])
+async def test_many_streams_at_once(count: int) -> None:
     def script(asked: model.Request) -> list[Step]:
         return model.streamed(model.message([asked.path, *"abcdef"]), pause=0.001)
 
     notes = Notes()
     async with tapping(script, notes) as (_, tap):
-        paths = [f"/v1/messages/{number}" for number in range(200)]
+        paths = [f"/v1/messages/{number}" for number in range(count)]
         replies = await asyncio.gather(*(ask(tap.url, request(path=path)) for path in paths))
     for path, reply in zip(paths, replies, strict=True):
         assert reply.body == b"".join(model.message([path, *"abcdef"]))

@@ -19,17 +19,19 @@ from agentmon.capture.proxy import Tap
 from agentmon.capture.recorder import Recorder
 from tests import model_server as model
 from tests.captured import lines, wire
+from tests.deep import some_of
 from tests.model_server import Step, serving
 from tests.raw_http import Client, ask, request
 from tests.tapped import Notes, started, tapping
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 SCENES = sorted(path.parent for path in SHARED.glob("captures/*/sse_lines.jsonl"))
+SOME = ("claude-cut", "claude-overloaded", "claude-wait", "codex-spawn")
 SID = "5b1d2c3e-0000-4000-8000-000000000001"
 
 
 @pytest.mark.skipif(not SCENES, reason="the recordings are not here")
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+@pytest.mark.parametrize("scene", some_of(SCENES, *SOME), ids=lambda scene: scene.name)
 async def test_recorded_streams_come_as_they_were_and_are_recorded_again(
     scene: Path, tmp_path: Path
 ) -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from agentmon.sources.lines import CAP
+from agentmon.sources.lines import CAP, LineSplitter
 from agentmon.store import db, read
 from agentmon.store.codec import CHUNK_DELTAS, decode_tail
 from agentmon.store.deltas import DeltaFiles, block_path, result_path, safe_name
 from agentmon.store.write import Batch
+from tests.deep import only_deep, turns
 from tests.differential import assert_like_oracle, dumped, ingest
 from tests.feeds import (
-    Snapshot,
     call_block,
     changes,
     finished,
@@ -107,24 +107,25 @@ def test_large_results_lie_in_files(size: int, tmp_path: Path) -> None:
 # -- lines too long to be held
 
 
-def huge_result(tmp_path: Path) -> tuple[Path, str]:
-    """A log with a line of more than 8 MiB, which is read in pieces."""
-    text = 'a "line" đây 🎉\n' * 320_000
+def huge_result(tmp_path: Path, cap: int) -> tuple[Path, str]:
+    """A log with a line of more than that many bytes, which is read in pieces."""
+    text = 'a "line" đây 🎉\n' * ((cap + 200_000) // 28)
     log = write(tmp_path / "log.jsonl", [*finished(1, content=text), *finished(2)])
-    assert log.stat().st_size > CAP + 100_000
+    assert log.stat().st_size > cap + 100_000
     return log, text
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    """What a store says that was given such a log."""
-    folder = tmp_path_factory.mktemp("whole")
-    ingest(folder / "s", [huge_result(folder)[0]])
-    return snapshot(folder / "s")
+@pytest.fixture(params=[1 << 20, *only_deep(CAP)])
+def cap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Lines are too long sooner than they are, so that a huge one is less work to read."""
+    defaults = LineSplitter.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "cap", request.param)
+    return request.param
 
 
-def test_a_result_in_a_line_too_long_to_be_held(tmp_path: Path) -> None:
-    log, text = huge_result(tmp_path)
+def test_a_result_in_a_line_too_long_to_be_held(cap: int, tmp_path: Path) -> None:
+    log, text = huge_result(tmp_path, cap)
     assert_like_oracle(tmp_path / "s", log)
     row = result_of(tmp_path / "s", "toolu_1")
     assert row.content == text[:500]
@@ -143,11 +144,13 @@ class Death(BaseException):
     """Ends a run like a kill: nobody handles it."""
 
 
-@pytest.mark.parametrize("moment", ["before the commit", "before the file is moved"])
+@pytest.mark.parametrize("moment", ["before the file is moved", *only_deep("before the commit")])
 def test_killed_with_a_long_line_on_its_way(
-    moment: str, whole: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, cap: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, _ = huge_result(tmp_path)
+    log, _ = huge_result(tmp_path, cap)
+    ingest(tmp_path / "whole", [log])
+    whole = snapshot(tmp_path / "whole")
 
     def dies(*_: object) -> None:
         raise Death
@@ -159,6 +162,7 @@ def test_killed_with_a_long_line_on_its_way(
             patch.setattr(DeltaFiles, "carry_out", dies)
         with pytest.raises(Death):
             ingest(tmp_path / "s", [log])
+    assert len(spooled(tmp_path / "s")) == 1
     ingest(tmp_path / "s", [log])
     assert changes(snapshot(tmp_path / "s"), whole) == []
     assert spooled(tmp_path / "s") == []
@@ -216,8 +220,10 @@ def told(count: int, rng: random.Random) -> list[tuple[int, str]]:
     return found
 
 
-@pytest.mark.parametrize("count", [1, CHUNK_DELTAS - 1, CHUNK_DELTAS, CHUNK_DELTAS + 1, 1200])
-@pytest.mark.parametrize("batch", [64, 10_000])
+@pytest.mark.parametrize(
+    ("count", "batch"),
+    turns([1, CHUNK_DELTAS - 1, CHUNK_DELTAS, CHUNK_DELTAS + 1, 1200], [64, 10_000]),
+)
 def test_the_log_of_deltas_says_when_each_came(count: int, batch: int, tmp_path: Path) -> None:
     deltas = told(count, random.Random(count))
     talk = Talk()

@@ -15,6 +15,7 @@ import pytest
 from agentmon.report import series
 from agentmon.store import parquet as store_parquet
 from tests.asking import Ask, asker, near, oracle
+from tests.deep import only_deep
 from tests.differential import Row, ingest
 from tests.feeds import answering, asking, sid_of, write
 from tests.generate import scenario
@@ -92,7 +93,7 @@ def in_buckets(log: Path, sid: str, interval: float) -> dict[str, dict[int, list
 COUNTS = ("rounds", "messages", "blocks", "tools", "results", "deltas")
 
 
-@pytest.mark.parametrize("interval", [1.0, 0.25, 60.0])
+@pytest.mark.parametrize("interval", [1.0, *only_deep(0.25, 60.0)])
 def test_counts_and_means_are_those_of_the_lines(log: Path, ask: Ask, interval: float) -> None:
     names = ",".join([*COUNTS, "tool_seconds", "round_seconds", "message_seconds"])
     for sid in sids(log):

@@ -140,7 +140,10 @@ async def test_an_awaited_path_is_told(log: Path) -> None:
         assert await woken(watching, lambda: append(later)) == new_in(log.parent)
 
 
-async def test_an_awaited_path_in_a_missing_folder_is_polled(tmp_path: Path) -> None:
+async def test_an_awaited_path_in_a_missing_folder_is_polled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "NET", 0.1)
     later = tmp_path / "none" / "later.jsonl"
     async with Watch() as watching:
         watching.update(awaited=[str(later)])
