@@ -78,7 +78,6 @@ def test_the_wheel_has_its_assets(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-@pytest.mark.deep
 def test_the_package_is_the_installed_one(bin_dir: Path, tmp_path: Path) -> None:
     ask = "import agentmon.assets as a; print(a.__file__); print(a.asset('schema.sql'))"
     env = {key: value for key, value in environment().items() if key != "PYTHONPATH"}
@@ -87,7 +86,6 @@ def test_the_package_is_the_installed_one(bin_dir: Path, tmp_path: Path) -> None
     assert all(line.startswith(str(bin_dir.parent)) for line in answer.out.splitlines())
 
 
-@pytest.mark.deep
 def test_it_runs_from_another_folder(bin_dir: Path, tmp_path: Path) -> None:
     assert installed(bin_dir, tmp_path, "--version") == Answer(0, f"agentmon {__version__}\n", "")
     log = write(tmp_path / "sse_lines.jsonl", finished(1))
