@@ -48,9 +48,11 @@ def test_whatever_may_change_what_is_told_is_looked_at() -> None:
     ],
     ids=["spoke within the hour", "a call is under way"],
 )
-def test_others_are_looked_at_each_time(other: Thread) -> None:
+def test_others_are_looked_at_for_each_picture(other: Thread) -> None:
     states = States()
-    assert states.of(other, THEN, LIMITS) is not states.of(other, THEN, LIMITS)
+    first = states.of(other, THEN, LIMITS)
+    assert states.of(other, THEN, LIMITS) is first
+    assert states.of(other, THEN + 0.1, LIMITS) is not first
 
 
 async def test_still_lines_change_with_what_a_person_does(tmp_path: Path) -> None:

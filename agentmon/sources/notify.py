@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from agentmon.sources.identity import is_rotation_of
 from agentmon.sources.shapes import may_be_log
 
-STEP, DEBOUNCE, RUST_TIMEOUT = 50, 100, 1000
+STEP, DEBOUNCE, RUST_TIMEOUT = 25, 100, 1000
 """Timers of watchfiles in ms: changes are told when a step brings no new path, at the latest after
 the debounce (its defaults hold them back for up to 1.6 s while new files appear)."""
 

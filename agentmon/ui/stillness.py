@@ -24,8 +24,10 @@ _MOST = 2_000
 class _Known(Struct):
     thread: Thread
     limits: Limits
-    since: float
     state: State
+    since: float
+    until: float
+    """It is good before; and at `since`, since a picture asks for each state several times."""
 
 
 class States:
@@ -41,17 +43,15 @@ class States:
         if (
             known is not None
             and known.thread is thread
-            and known.since <= now < known.since + GOOD_FOR
+            and (now == known.since or known.since < now < known.until)
             and known.limits == limits
         ):
             return known.state
+        if len(self._known) >= _MOST:
+            self._known.clear()
         state = render.state(thread, now, limits, ascii=ascii)
-        if _is_still(thread, now):
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[key] = _Known(thread, limits, now, state)
-        elif known is not None:
-            del self._known[key]
+        until = now + GOOD_FOR if _is_still(thread, now) else now
+        self._known[key] = _Known(thread, limits, state, now, until)
         return state
 
 

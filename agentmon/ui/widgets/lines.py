@@ -96,6 +96,10 @@ class LinePane(LineWidget, can_focus=True):
     def is_cursor_row(self, index: int) -> bool:
         return False
 
+    def fitted(self, index: int, width: int) -> Line:
+        """A row, cut where it is too long."""
+        return trim(self.draw(index, width), width)
+
     def face(self, y: int) -> Face:
         width = self.size.width
         if y == 0:
@@ -106,7 +110,7 @@ class LinePane(LineWidget, can_focus=True):
         index = self.top + y - self.head_height
         if index < self.count:
             is_cursor = self.is_cursor_row(index)
-            line = trim(self.draw(index, width), width)
+            line = self.fitted(index, width)
             return Face(line, is_cursor, is_cursor and self.has_focus)
         if self.count == 0:
             lines = self.empty()

@@ -266,22 +266,28 @@ class SessionsPane(KeyedPane):
             self._slots = ((width, wide), slots, heading_line(slots))
         return self._slots[1:]
 
+    def fitted(self, index: int, width: int) -> Line:
+        member = self._members[self.keys[index]]
+        key = member.key
+        known = self.known.get(key, NOTHING_KNOWN)
+        slots, _ = self._fitting(width)
+        state = self.view.state(member.thread)
+        basis = (state, known, slots, member, self.marked, self.view.absolute)
+        drawn = self._drawn.get(key)
+        if drawn is None or not all(map(is_, basis, drawn[0])):
+            drawn = self._drawn[key] = (basis, super().fitted(index, width))
+        return drawn[1]
+
     def draw(self, index: int, width: int) -> Line:
         slots, _ = self._fitting(width)
         member = self._members[self.keys[index]]
-        key, shown = member.key, self.view.state(member.thread)
-        known = self.known.get(key, NOTHING_KNOWN)
-        basis = (shown, known, slots, member, self.marked, self.view.absolute)
-        drawn = self._drawn.get(key)
-        if drawn is None or not all(map(is_, basis, drawn[0])):
-            room = next((slot.width for slot in slots if slot.column.name == "folded"), 0)
-            line = table_line(slots, self._cells(member, shown, known, room))
-            drawn = self._drawn[key] = (basis, line)
-        return drawn[1]
+        room = next((slot.width for slot in slots if slot.column.name == "folded"), 0)
+        return table_line(slots, self._cells(member, room))
 
-    def _cells(self, member: Member, shown: State, known: Known, room: int) -> dict[str, Part]:
+    def _cells(self, member: Member, room: int) -> dict[str, Part]:
         view, thread = self.view, member.thread
-        session = thread.session
+        session, shown = thread.session, view.state(thread)
+        known = self.known.get(member.key, NOTHING_KNOWN)
         role = shown.color_role
         cells = {
             "glyph": Part(shown.glyph, role),
