@@ -101,6 +101,7 @@ class CaptureLog:
             is_due = size and (size + more > self._max_bytes or age > self._max_age)
             if not is_due or not self._rotate():
                 return size
+        self._open()  # others fill each new file at once: it may grow beyond its size
         return os.fstat(self._fd).st_size
 
     def _size(self) -> int | None:
