@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual._styles_cache import StylesCache
 from textual.message_pump import MessagePump
 from textual.timer import Timer
 
@@ -186,3 +187,18 @@ async def test_a_page_has_each_of_its_clocks_once(
             assert sorted(interval for interval in begun if interval >= TICK) == [TICK, 1.0]
             await screen.press("escape")
             assert screen.page is None
+
+
+async def test_pages_that_are_left_keep_nothing_of_what_they_painted(feed: StoreFeed) -> None:
+    """Textual knows each widget that was painted, with its lines, for as long as it remembers its
+    colours."""
+    known = StylesCache.get_inner_outer
+    async with shown(feed) as screen:
+        sizes, most = list[int](), 0
+        for _ in range(4):
+            await screen.press("M")
+            most = known.cache_info().currsize
+            await screen.press("escape")
+            sizes.append(known.cache_info().currsize)
+        assert max(sizes) < most
+        assert max(sizes) <= min(sizes) + 2

@@ -3,7 +3,9 @@
 from typing import ClassVar
 
 from rich.style import Style
+from textual._styles_cache import StylesCache
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.color import Color
 
 ROLES = (
@@ -66,6 +68,15 @@ class Host(App[None]):
             color = written.get_contrast_text(color.a)
         mixed = Style.from_color((background + color).rich_color, background.rich_color)
         return base + styles.text_style + mixed
+
+    def pop_screen(self) -> AwaitComplete:
+        """The lines that a page painted go with it: Textual 8.2.8 holds on to the cache of each
+        widget (`lru_cache` on a method), half a megabyte for each page that was ever open."""
+        gone = super().pop_screen()
+        forget = getattr(getattr(StylesCache, "get_inner_outer", None), "cache_clear", None)
+        if forget is not None:
+            forget()
+        return gone
 
     def to_terminal(self, sequence: str) -> None:
         """Sends a control sequence of our own making to the terminal; nothing where there is none.
