@@ -310,8 +310,10 @@ class FollowedFile:
     def _take_lost(self, reader: FileReader) -> None:
         """Copies made before a truncation in place; they go on where the reading stood."""
         lost, reader.lost = reader.lost, None
-        for one in siblings(self.path) if lost is not None and lost.position else []:
-            if lost is not None and one.size > lost.position:
+        if lost is None or not lost.position:
+            return
+        for one in siblings(self.path):
+            if one.size > lost.position:
                 self._add_older(one, lost)
 
     def _add_older(self, one: Sibling, start: SourceState | None) -> None:
