@@ -4,13 +4,14 @@ The child is `agentmon ingest`: it takes the store over, tells how far it is, an
 to go on from (perf.md 6: a process started beside the screen costs its keys nothing).
 """
 
-import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+
+from agentmon.engine.children import child
 
 
 async def read_in_child(
@@ -23,29 +24,15 @@ async def read_in_child(
 
     What the child could not do is left to whoever reads on from its position.
     """
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "agentmon",
-        "ingest",
-        "--progress",
-        "--found",
+    reading = child(
+        *(sys.executable, "-m", "agentmon", "ingest", "--progress", "--found"),
         *(["--format", forced] if forced else []),
-        "--data-dir",
-        str(data_dir),
-        "--",
+        *("--data-dir", str(data_dir), "--"),
         *(path for path in paths if path != "-"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
     )
-    try:
-        while child.stdout is not None and (line := await child.stdout.readline()):
+    async with reading as process:
+        async for line in process.lines():
             with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
                 done, left = msgspec.json.decode(line, type=tuple[int, int])
                 on_progress(done / (done + left) if done + left else 1.0)
-        await child.wait()
-    finally:
-        if child.returncode is None:
-            child.terminate()
-            await child.wait()
+        await process.code()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentmon.core.health import Limits
+from agentmon.engine.children import child
 from agentmon.engine.feed import Feed
 from agentmon.engine.moments import Moment
 from agentmon.engine.playback import Playback
@@ -37,19 +38,31 @@ class Past(Playback):
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._retold = folder
+        self._is_left = False
         super().__init__([str(folder / RETOLD)], limits, title="past")
 
     async def start(self) -> None:
-        """Begins to play a little before the newest line; who shows it finds it there."""
+        """Begins to play a little before the newest line; who shows it finds it there. Who is
+        cancelled meanwhile waits until it is there: broken off, its thread would go on opening a
+        store."""
+        going = asyncio.create_task(self._begin())
         try:
-            await super().start()
-            begin = max(self.clock.start, self.clock.end - BACK)
-            await self.go_to(Moment(time=begin), play=True)
+            await asyncio.shield(going)
         except BaseException:
+            await asyncio.wait([going])
             await self.stop()
             raise
 
+    async def _begin(self) -> None:
+        await super().start()
+        begin = max(self.clock.start, self.clock.end - BACK)
+        await self.go_to(Moment(time=begin), play=True)
+
     async def stop(self) -> None:
+        """May be asked for again."""
+        if self._is_left:
+            return
+        self._is_left = True
         try:
             await super().stop()
         finally:
@@ -73,21 +86,15 @@ async def past_of(feed: Feed, seconds: float) -> Past:
 
 async def _retell(data_dir: Path, since: float, target: Path) -> None:
     moment = datetime.fromtimestamp(max(0.0, since), UTC).isoformat()
-    child = await asyncio.create_subprocess_exec(
+    retelling = child(
         *(sys.executable, "-m", "agentmon", "bundle", "--no-redact", "--json"),
         *("--since", moment, "--deltas", str(FINE)),
         *("--data-dir", str(data_dir), "-o", str(target)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        _, said = await child.communicate()
-    finally:
-        if child.returncode is None:
-            child.terminate()
-            await child.wait()
-    if child.returncode:
-        words = said.decode("utf-8", "replace").strip().splitlines()
-        reason = words[-1].removeprefix("agentmon: ") if words else "the store was not retold"
-        raise NoPast(reason)
+    async with retelling as process:
+        async for _ in process.lines():
+            pass
+        if await process.code():
+            words = process.words().splitlines()
+            reason = words[-1].removeprefix("agentmon: ") if words else "the store was not retold"
+            raise NoPast(reason)

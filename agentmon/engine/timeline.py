@@ -20,6 +20,7 @@ from typing import TypeVar
 import msgspec
 
 from agentmon.core.landmarks import Landmark
+from agentmon.engine.children import Child, child
 from agentmon.engine.reeling import Checkpoint, Landmarks, Order
 from agentmon.logfile import log
 from agentmon.store import db
@@ -69,38 +70,31 @@ class Timeline:
                 await reader.close()
 
     async def _read(self) -> None:
-        order = msgspec.json.encode(self._order).decode()
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "agentmon.engine.reeling",
-            order,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=64 << 20,
+        indexing = child(
+            *(sys.executable, "-m", "agentmon.engine.reeling"),
+            msgspec.json.encode(self._order).decode(),
+            is_killed=True,
         )
         try:
-            while child.stdout is not None and (line := await child.stdout.readline()):
-                found = msgspec.json.decode(line, type=Checkpoint | Landmarks)
-                if isinstance(found, Landmarks):
-                    self.landmarks = found.found
-                else:
-                    self.checkpoints.append(found)
-                self._on_change(found)
-                self._tell()
-            said = await child.stderr.read() if child.stderr is not None else b""
-            if await child.wait():
-                log.error("indexing ended: %s", said.decode("utf-8", "replace"))
-                last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
-                self.problem = f"the replay could not be indexed to its end: {last}"
+            async with indexing as process:
+                await self._listen(process)
         finally:
             self.done.set()
             self._tell()
-            if child.returncode is None:
-                with suppress(ProcessLookupError):
-                    child.kill()
-                await child.wait()
+
+    async def _listen(self, process: Child) -> None:
+        async for line in process.lines():
+            found = msgspec.json.decode(line, type=Checkpoint | Landmarks)
+            if isinstance(found, Landmarks):
+                self.landmarks = found.found
+            else:
+                self.checkpoints.append(found)
+            self._on_change(found)
+            self._tell()
+        if await process.code():
+            log.error("indexing ended: %s", process.words())
+            last = process.words().rpartition("\n")[2]
+            self.problem = f"the replay could not be indexed to its end: {last}"
 
     def _tell(self) -> None:
         self.news.set()

@@ -33,12 +33,18 @@ class AsyncStore(aiosqlite.Connection):
             await self.ended()
 
     async def ended(self) -> None:
-        """Waits for the end of the thread. An opening that fails and a closing that is cancelled
-        leave it behind: it would answer an event loop that has closed meanwhile."""
-        pause = 0.0
+        """Waits for the end of the thread, however often who waits is cancelled. An opening that
+        fails and a closing that is cancelled leave it behind: it would answer an event loop that
+        has closed meanwhile."""
+        pause, was_cancelled = 0.0, False
         while self._thread.is_alive():
-            await asyncio.sleep(pause)
+            try:
+                await asyncio.sleep(pause)
+            except asyncio.CancelledError:
+                was_cancelled = True
             pause = 0.001
+        if was_cancelled:
+            raise asyncio.CancelledError
 
 
 async def open_async(connector: Callable[[], sqlite3.Connection]) -> AsyncStore:

@@ -1,0 +1,90 @@
+"""Who is cancelled while a child works for it leaves nothing behind, at the loop's end neither."""
+
+import asyncio
+import gc
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import psutil
+import pytest
+
+from agentmon.assets import asset
+from agentmon.engine.backlog import read_in_child
+from agentmon.engine.past import past_of
+from agentmon.store import db
+from tests.deep import each_nth
+from tests.differential import ingest
+from tests.live_feed import is_ours
+from tests.ui_store import StoreFeed, UiStore
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where replays and retellings lie: nothing may stay there."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"".join(asset("demo.jsonl").read_bytes().splitlines(keepends=True)[:900]))
+    return path
+
+
+def leave(work: Work, after: float, steps: int) -> None:
+    """As Textual leaves a worker: cancelled, and not waited for; a few steps later the end of the
+    loop cancels it again, and all it waits for."""
+
+    async def main() -> None:
+        task = asyncio.create_task(work())
+        await asyncio.sleep(after)
+        task.cancel()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+    us = psutil.Process()
+    children, threads = set(us.children()), set(threading.enumerate())
+    asyncio.run(main())
+    gc.collect()  # what is still open says so
+    assert set(us.children()) - children == set()
+    assert [one for one in set(threading.enumerate()) - threads if is_ours(one)] == []
+
+
+# seconds, and steps of the loop: what both meet is another place each time
+MOMENTS = [(at * 3 / 100, 1 + at % 7) for at in range(60)]
+
+
+@pytest.mark.parametrize(("after", "steps"), each_nth(MOMENTS, 30, 4))
+def test_the_past_is_left_on_the_way(
+    log: Path, tmp_path: Path, temporary: Path, after: float, steps: int
+) -> None:
+    ingest(tmp_path / "store", [log])
+    with closing(sqlite3.connect(db.database(tmp_path / "store"), check_same_thread=False)) as conn:
+        held = cast("UiStore", SimpleNamespace(folder=tmp_path / "store", conn=conn))
+
+        async def go() -> None:
+            past = await past_of(StoreFeed(held), 3600.0)
+            await past.stop()
+
+        leave(go, after, steps)
+    assert [*temporary.iterdir()] == []
+
+
+@pytest.mark.parametrize(("after", "steps"), each_nth(MOMENTS[:30], 30, 4))
+def test_a_backlog_is_left_on_the_way(log: Path, tmp_path: Path, after: float, steps: int) -> None:
+    async def read() -> None:
+        await read_in_child(tmp_path / "store", [str(log)], lambda _share: None)
+
+    leave(read, after, steps)
