@@ -2,10 +2,12 @@
 
 import asyncio
 import tempfile
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agentmon.assets import asset
@@ -14,7 +16,8 @@ from agentmon.engine.live import Live
 from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.main import MainScreen
 from agentmon.ui.screens.past import PastScreen
-from tests.live_feed import LOOKS, feed, lines, until
+from tests.deep import each_nth
+from tests.live_feed import LOOKS, feed, is_ours, lines, until
 from tests.ui_app import Shown
 
 
@@ -128,6 +131,22 @@ async def test_end_leads_back_and_the_way_is_open_again(
         await until(lambda: screen.app.screen is screen.main)
         await into_the_past(screen)
     assert left(temporary) == []  # also when agentmon is left from there
+
+
+@pytest.mark.parametrize("tenths", each_nth(range(24), 12, 6))
+async def test_left_on_the_way_into_the_past(
+    tmp_path: Path, temporary: Path, log: Path, tenths: int
+) -> None:
+    """Retelling and indexing are children, and a store is opened: none of it may stay."""
+    children, threads = set(psutil.Process().children()), set(threading.enumerate())
+    async with live_screen(feed(tmp_path / "store", log)) as screen:
+        await until(lambda: len(of(screen.main)) == 5)
+        await screen.main.actions.do("rewind")
+        await asyncio.sleep(tenths / 10)
+    assert left(temporary) == []
+    new = set(psutil.Process().children()) - children
+    assert [one.cmdline() for one in new] == []
+    assert [one for one in set(threading.enumerate()) - threads if is_ours(one)] == []
 
 
 async def test_an_empty_store_has_no_past(tmp_path: Path, temporary: Path) -> None:

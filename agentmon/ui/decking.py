@@ -11,7 +11,7 @@ from msgspec import Struct
 from agentmon.core.landmarks import Kind, Landmark
 from agentmon.core.text import clean
 from agentmon.engine.feed import Mark, Transport
-from agentmon.engine.past import BACK, NoPast, past_of
+from agentmon.engine.past import BACK, NoPast, Past, past_of
 from agentmon.report.words import clock_text
 from agentmon.store import read
 from agentmon.ui.deck_commands import MOMENTS
@@ -65,7 +65,9 @@ class Decking(Views):
     """The commands of the tape deck. Ways to another moment are gone beside the keys, which may
     lead elsewhere meanwhile."""
 
-    _is_rewinding = False
+    _rewinding: asyncio.Task[None] | None = None
+    _past: Past | None = None
+    """What it led to last."""
     _sought = ""
     """What was last found in time."""
     _far = 0
@@ -156,11 +158,9 @@ class Decking(Views):
 
     def rewind(self) -> None:
         """What the store holds is retold first; until that is done the screen stays live."""
-        screen = self.screen
-        if self._is_rewinding:
-            return
-        self._is_rewinding = True
-        screen.run_worker(self._rewind(), group="past", exit_on_error=False)
+        if self._rewinding is None or self._rewinding.done():
+            # no worker of Textual's, which is cancelled more than once and not waited for
+            self._rewinding = asyncio.create_task(self._rewind(), name="agentmon-rewinding")
 
     async def _rewind(self) -> None:
         from agentmon.ui.screens.past import PastScreen
@@ -176,10 +176,19 @@ class Decking(Views):
             screen.say(f"No way back: {clean(str(problem), newline=False)}", role)
             return
         finally:
-            self._is_rewinding = False
             telling.cancel()
+        self._past = past
         screen.unsay()
         screen.app.push_screen(PastScreen(past, screen, lines))
+
+    async def forsake_past(self) -> None:
+        """The screen goes: nobody wants the past any more. Its own screen, too, ends it, but not
+        where it came so late that it was never shown."""
+        if self._rewinding is not None:
+            self._rewinding.cancel()
+            await asyncio.wait([self._rewinding])
+        if self._past is not None:
+            await self._past.stop()
 
     async def _tell_of_rewinding(self) -> None:
         while True:

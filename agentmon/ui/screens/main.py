@@ -113,8 +113,9 @@ class MainScreen(Frame):
         self.tick()
         _settle_memory()
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         self.loader.stop()
+        await self.actions.forsake_past()
         if self._attendant is not None:
             self._attendant.leave()
         _let_memory_go()
