@@ -175,6 +175,7 @@ def test_what_several_sources_tell_of_one_session(tmp_path: Path) -> None:
 @settings(max_examples=examples(2, 15))
 @given(st.integers(0, 1 << 32), st.booleans())
 @example(178, False)  # a call's stop comes before its start
+@example(23934, False)  # the stop of a round without a prompt ends a call
 def test_logs_with_every_defect(
     tmp_path_factory: pytest.TempPathFactory, seed: int, is_mixed: bool
 ) -> None:

@@ -153,7 +153,7 @@ WHERE sid = ? ORDER BY time, ordinal
 """
 _ROUNDS = """
 SELECT round_id, end_time, aborted_at, abort_ends FROM rounds
-WHERE sid = ? AND prompts > 0 AND (end_time IS NOT NULL OR aborted_at IS NOT NULL)
+WHERE sid = ? AND (end_time IS NOT NULL OR aborted_at IS NOT NULL)
 """
 _MESSAGES = """
 SELECT flow_id, request_id, round_id, agent_id, pid, role, model, stop_reason, start_time, end_time,
