@@ -17,7 +17,7 @@ from hypothesis import settings
 
 from agentmon.store import db
 from tests import ready_store
-from tests.deep import DEEP, ORDINARY
+from tests.deep import DEEP, ORDINARY, SEARCHING
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # so starts a shell what it runs in the background, and commands that are told Ctrl+C would too
@@ -47,7 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile(DEEP if config.getoption("deep") else ORDINARY)
+    profile = DEEP if config.getoption("deep") else ORDINARY
+    is_given = config.getoption("--hypothesis-seed", None) is not None
+    settings.load_profile(profile + SEARCHING if is_given else profile)
 
 
 @pytest.hookimpl(trylast=True)

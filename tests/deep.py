@@ -3,6 +3,9 @@
 A test marked `deep` runs only with `--deep`, and with `--deep` run only such tests and properties,
 which have more examples then. Whatever is deep has a smaller version in the ordinary run, or one
 like it that goes the same way through the program.
+
+The examples of a property are the same each time, so that what a run says is said of the change
+and not of its luck; `--hypothesis-seed=WORD` has others.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,11 +17,14 @@ from hypothesis import HealthCheck, settings
 
 ORDINARY, DEEP = "agentmon", "agentmon-deep"
 """The profiles of hypothesis."""
+SEARCHING = "-searching"
+"""The end of their names where a seed is given."""
 
 # a loaded machine generates and runs slowly: that says nothing of what is tested
 _patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile(ORDINARY, _patient, max_examples=10)
-settings.register_profile(DEEP, _patient, max_examples=100)
+for _name_of, _examples in ((ORDINARY, 10), (DEEP, 100)):
+    settings.register_profile(_name_of, _patient, max_examples=_examples, derandomize=True)
+    settings.register_profile(_name_of + SEARCHING, _patient, max_examples=_examples)
 
 
 def seeds(ordinary: int, deep: int) -> list[Any]:
