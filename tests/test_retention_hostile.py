@@ -15,19 +15,19 @@ from agentmon.engine import cleaning
 from agentmon.store.retention.finding import CannotRestore
 from agentmon.store.retention.pack import Unpacker
 from tests.deep import each_nth
-from tests.feeds import finished, sid_of, write
+from tests.feeds import finished, sid_of, texts_of, write
 from tests.retention import NOW, clean, everything, ingest, rows_of
 
 Parts = dict[str, bytes]
 SID = sid_of(1)
+LINES = finished(1, content="long " * 4000)
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """The members of a sound archive of one session with a large result."""
     folder = tmp_path_factory.mktemp("sound")
-    log = write(folder / "log.jsonl", finished(1, content="long " * 4000))
-    ingest(folder / "s", [log])
+    ingest(folder / "s", [write(folder / "log.jsonl", LINES)])
     clean(folder / "s")
     unpacker = Unpacker(next((folder / "s" / "archive").iterdir()))
     found: Parts = {}
@@ -108,6 +108,22 @@ def test_the_sound_one_is_taken(parts: Parts, tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "s")["sessions"]) == 1
 
 
+def test_one_of_an_earlier_version_is_taken(parts: Parts, tmp_path: Path) -> None:
+    """Its texts are where they would be had they never been away."""
+    found = sealed(parts)
+    lines = [json.loads(line) for line in found["sums.ndjson"].splitlines()]
+    for line in lines:
+        if line["path"] is not None and "+results" not in line["path"]:
+            stem, index, _ = line["path"].rsplit(".", 2)
+            line["path"] = f"{stem}/index_{index}.txt"
+    text = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    path = tmp_path / "old.tar.gz"
+    path.write_bytes(packed({**found, "sums.ndjson": text}))
+    cleaning.restore(tmp_path / "s", str(path), NOW)
+    ingest(tmp_path / "fresh", [write(tmp_path / "log.jsonl", LINES)])
+    assert texts_of(tmp_path / "s") == texts_of(tmp_path / "fresh")
+
+
 @pytest.mark.parametrize(
     "path",
     each_nth(
@@ -116,7 +132,7 @@ def test_the_sound_one_is_taken(parts: Parts, tmp_path: Path) -> None:
             "/etc/evil.txt",
             f"delta_store/{SID}/../../evil.txt",
             f"delta_store/{SID}/../evil/x.txt",
-            f"delta_store/{sid_of(5)}/m5/index_0.txt",
+            f"delta_store/{sid_of(5)}/m5.0.txt",
             f"delta_store/{SID}/m1/a\nb",
             f"delta_store/{SID}/m1/" + "x" * 300,
             f"delta_store/{SID}",
@@ -134,7 +150,7 @@ def test_no_other_kind_of_file(parts: Parts, tmp_path: Path) -> None:
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.GNUTYPE_LONGNAME, b"x"):
 
         def change(info: tarfile.TarInfo, kind: bytes = kind) -> None:
-            if info.name.endswith("index_0.txt"):
+            if info.name.endswith("m1.0.txt"):
                 info.type, info.linkname = kind, "/etc/passwd"
 
         data = packed(sealed(parts), change)
@@ -194,7 +210,7 @@ def test_only_parts_that_are_known(
 
 def test_damaged(parts: Parts, tmp_path: Path) -> None:
     whole = packed(sealed(parts))
-    texts = [name for name in parts if name.endswith("index_0.txt")]
+    texts = [name for name in parts if name.endswith("m1.0.txt")]
     changed = {**sealed(parts), texts[0]: b"other text!"}
     for data, says in (
         (whole[: len(whole) // 2], "not whole|damaged"),
@@ -224,7 +240,7 @@ def test_more_than_there_is_room_for(
     """A few kilobytes that claim terabytes are not read on."""
 
     def change(info: tarfile.TarInfo) -> None:
-        if info.name.endswith("index_0.txt"):
+        if info.name.endswith("m1.0.txt"):
             info.size = 1 << 32
 
     refused(tmp_path, packed(sealed(parts), change), says="not whole|more than there is room for")

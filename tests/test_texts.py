@@ -1,6 +1,8 @@
 """The texts of a store: where they lie, what is kept of each delta, and what is too long."""
 
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,14 @@ import pytest
 from agentmon.sources.lines import CAP, LineSplitter
 from agentmon.store import db, read
 from agentmon.store.codec import CHUNK_DELTAS, decode_tail
-from agentmon.store.deltas import DeltaFiles, block_path, result_path, safe_name
+from agentmon.store.deltas import (
+    DeltaFiles,
+    block_path,
+    flatten,
+    read_bytes,
+    result_path,
+    safe_name,
+)
 from agentmon.store.write import Batch
 from tests.deep import only_deep, turns
 from tests.differential import assert_like_oracle, dumped, ingest
@@ -81,6 +90,70 @@ def test_names_of_files_are_safe_and_distinct() -> None:
 def test_a_result_cannot_take_the_place_of_a_block() -> None:
     """A message may be called `results`, and a result like a block's file."""
     assert block_path(SID, "results", 0) != result_path(SID, "index_0")
+
+
+# -- stores of earlier versions
+
+
+def as_before(store: Path) -> list[Path]:
+    """Puts the texts of blocks where schema 4 had them: each message had a folder."""
+    moved: list[Path] = []
+    for path in sorted((store / "delta_store").glob("*/*.txt")):
+        flow, index, _ = path.name.rsplit(".", 2)
+        folder = path.parent / flow
+        folder.mkdir(exist_ok=True)
+        moved.append(path.rename(folder / f"index_{index}.txt"))
+    with closing(sqlite3.connect(db.database(store))) as conn, conn:
+        conn.execute("PRAGMA user_version = 0")
+        conn.execute("UPDATE schema_version SET version = 4")
+    return moved
+
+
+def test_texts_of_an_earlier_version_are_read_and_put_in_place(tmp_path: Path) -> None:
+    """Also one that goes on, and a large result, which stays where it is."""
+    whole = [*finished(1, content="long " * 4000), *finished(2), *finished(3)]
+    half = len(finished(1)) + 5
+    log = write(tmp_path / "log.jsonl", whole[:half])
+    store = tmp_path / "store"
+    ingest(store, [log])
+    before, texts = dumped(store), texts_of(store)
+    moved = as_before(store)
+    assert len(moved) == len(texts) - 1 > 1
+    assert dumped(store) == before
+    assert all(path.exists() for path in moved)
+    assert_like_oracle(store, write(log, whole))
+    ingest(tmp_path / "fresh", [log])
+    assert texts_of(store) == texts_of(tmp_path / "fresh")
+    assert not [path for path in moved if path.parent.exists()]
+
+
+def test_a_text_that_was_to_be_moved_by_an_earlier_version(tmp_path: Path) -> None:
+    """It was killed after the commit that announced it."""
+    log = write(tmp_path / "log.jsonl", finished(1))
+    store = tmp_path / "store"
+    ingest(store, [log])
+    (text, *_) = as_before(store)
+    (store / "spool").mkdir(exist_ok=True)
+    (store / "spool" / "new").write_bytes(text.read_bytes()[::-1])
+    with closing(sqlite3.connect(db.database(store))) as conn, conn:
+        operation = "spool/new", str(text.relative_to(store))
+        conn.execute("INSERT INTO file_ops (source, target) VALUES (?, ?)", operation)
+    told = dumped(store)
+    ingest(store, [log])
+    assert dumped(store) == told
+    assert not text.exists()
+
+
+def test_a_message_that_is_called_like_a_text(tmp_path: Path) -> None:
+    """Its folder is in the way of a text: that stays where it was, and is found there."""
+    store = tmp_path / "store"
+    for flow in ("m", "m.0.txt"):
+        (store / "delta_store" / "s" / flow).mkdir(parents=True)
+        (store / "delta_store" / "s" / flow / "index_0.txt").write_text(flow)
+    flatten(store)
+    flatten(store)
+    assert read_bytes(store, block_path("s", "m", 0), 0, 9) == b"m"
+    assert read_bytes(store, block_path("s", "m.0.txt", 0), 0, 9) == b"m.0.txt"
 
 
 # -- large results

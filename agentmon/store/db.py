@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     Folder = str | os.PathLike[str]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+LAYOUT = 1
+"""How texts lie (`deltas`), as `user_version` has it."""
 DB_NAME = "agentmon.db"
 LOCK_NAME = "writer.lock"
 BUSY_SECONDS = 5.0
@@ -110,6 +112,7 @@ def _prepare(conn: sqlite3.Connection) -> None:
             if version_of(conn) is None:
                 for statement in _schema():
                     conn.execute(statement)
+                conn.execute(f"PRAGMA user_version = {LAYOUT}")
                 _set_version(conn, SCHEMA_VERSION)
         return
     due = [(number, migrate) for number, migrate in MIGRATIONS if number > version]

@@ -1,6 +1,7 @@
 """Append-only delta files: the text of each content block, keyed by (flow_id, index).
 
-`delta_store/<sid>/<flow_id>/index_<n>.txt`, UTF-8. A file may be longer than committed: whatever is
+`delta_store/<sid>/<flow_id>.<n>.txt`, UTF-8: a folder for each message as well would double what a
+new text costs, and take a third of their disk. A file may be longer than committed: whatever is
 behind the row's `stored_bytes` does not exist. A text that has to be put in another order is
 written beside and takes its place after the commit (`file_ops`).
 """
@@ -8,11 +9,18 @@ written beside and takes its place after the commit (`file_ops`).
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,120}\Z")
+
+TOP = "delta_store"
+_RESULTS = "+results"
+_NOW = re.compile(r"(delta_store/[^/]+/[^/]+)\.([0-9]+)\.txt\Z")
+_BEFORE = re.compile(r"(delta_store/[^/]+/[^/]+)/index_([0-9]+)\.txt\Z")
+"""Each message had a folder until schema 5."""
 
 OPEN_FILES = 128
 
@@ -34,12 +42,39 @@ def safe_name(name: str) -> str:
 
 def block_path(sid: str, flow_id: str, index: int) -> str:
     """The path of a block's text, below the data folder."""
-    return f"delta_store/{safe_name(sid)}/{safe_name(flow_id)}/index_{index}.txt"
+    return f"{TOP}/{safe_name(sid)}/{safe_name(flow_id)}.{index}.txt"
 
 
 def result_path(sid: str, tool_use_id: str) -> str:
     """The path of a large tool result, below the data folder; no flow_id leads to "+results"."""
-    return f"delta_store/{safe_name(sid)}/+results/{safe_name(tool_use_id)}.txt"
+    return f"{TOP}/{safe_name(sid)}/{_RESULTS}/{safe_name(tool_use_id)}.txt"
+
+
+def path_now(path: str) -> str:
+    """Where a text lies that an earlier version had at a path."""
+    return _BEFORE.sub(r"\1.\2.txt", path)
+
+
+def flatten(data_dir: Path) -> None:
+    """Puts texts where they lie now. Only for who may write; doing it twice does no harm. Raises
+    OSError."""
+    try:
+        sessions = [one for one in os.scandir(data_dir / TOP) if one.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return
+    for session in sessions:
+        for entry in [*os.scandir(session.path)]:
+            if entry.name != _RESULTS and entry.is_dir(follow_symlinks=False):
+                _flatten_message(f"{TOP}/{session.name}/{entry.name}", data_dir)
+
+
+def _flatten_message(folder: str, data_dir: Path) -> None:
+    for name in os.listdir(data_dir / folder):
+        path = f"{folder}/{name}"
+        with suppress(IsADirectoryError):  # a message that is called like a text: it is found there
+            os.replace(data_dir / path, data_dir / path_now(path))
+    with suppress(OSError):
+        os.rmdir(data_dir / folder)
 
 
 class DeltaFiles:
@@ -186,11 +221,13 @@ def read_bytes(data_dir: Path, path: str, start: int, end: int) -> bytes:
 
 
 def open_text(data_dir: Path, path: str) -> int:
-    """A descriptor of a text, here or in the store below. Raises OSError."""
-    try:
-        return os.open(data_dir / path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return os.open(data_dir / BELOW / path, os.O_RDONLY | os.O_CLOEXEC)
+    """A descriptor of a text: here, in the store below, or where an earlier version had it, as long
+    as nobody has written here since. Raises OSError."""
+    before = _NOW.sub(r"\1/index_\2.txt", path)
+    for place in (path, f"{BELOW}/{path}"):
+        with suppress(FileNotFoundError):
+            return os.open(data_dir / place, os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(data_dir / before, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def make_folders(folder: str) -> None:

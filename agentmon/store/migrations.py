@@ -377,6 +377,10 @@ def _add_talk(conn: sqlite3.Connection) -> None:
     _run(conn, _TALK)
 
 
+def _move_texts(conn: sqlite3.Connection) -> None:
+    """Version 5: texts lie elsewhere (`deltas`), which no earlier version would know."""
+
+
 def _run(conn: sqlite3.Connection, script: str) -> None:
     for statement in statements(script):
         conn.execute(statement)
@@ -396,5 +400,6 @@ MIGRATIONS: tuple[tuple[int, Migration], ...] = (
     (2, _add_every_agent),
     (3, _add_questions),
     (4, _add_talk),
+    (5, _move_texts),
 )
 """(version it leads to, step), in order."""

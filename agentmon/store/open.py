@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from agentmon.store import db
-from agentmon.store.deltas import DeltaFiles
+from agentmon.store.deltas import DeltaFiles, flatten
 from agentmon.store.statements import SourceValues
 from agentmon.store.write import recover
 
@@ -19,6 +19,7 @@ class OpenStore:
         self._lock.acquire()
         try:
             self.conn = db.create(data_dir)
+            _put_texts_in_place(self.conn, data_dir)
             files = DeltaFiles(data_dir)
             recover(self.conn, files)
             _finish_ways(self.conn, files)
@@ -41,6 +42,14 @@ def known_sources(conn: sqlite3.Connection) -> list[SourceValues]:
     names = SourceValues.__struct_fields__
     rows = conn.execute(f"SELECT {', '.join(names)} FROM sources ORDER BY source_id")
     return [SourceValues(*row) for row in rows]
+
+
+def _put_texts_in_place(conn: sqlite3.Connection, data_dir: Path) -> None:
+    """No part of a migration: only who holds the lock may move texts."""
+    (layout,) = conn.execute("PRAGMA user_version").fetchone()
+    if layout < db.LAYOUT:
+        flatten(data_dir)
+        conn.execute(f"PRAGMA user_version = {db.LAYOUT}")
 
 
 _UNDER_WAY = """

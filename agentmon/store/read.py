@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from agentmon.store.deltas import path_now
 from agentmon.store.read_sums import errors, round_sum
 from agentmon.store.read_told import facts, facts_of, prompts, testimony, told, told_text
 from agentmon.store.rows import (
@@ -428,7 +429,7 @@ def table_sizes(conn: sqlite3.Connection) -> dict[str, int]:
 def pending_file_ops(conn: sqlite3.Connection) -> dict[str, str]:
     """Target → source of committed file operations not carried out yet (after a crash)."""
     sql = "SELECT target, source FROM file_ops WHERE source IS NOT NULL ORDER BY op_id"
-    return dict(conn.execute(sql).fetchall())
+    return {path_now(target): source for target, source in conn.execute(sql)}
 
 
 def iterate(

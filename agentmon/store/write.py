@@ -18,7 +18,7 @@ from agentmon.core.kinds import KIND_BIT, STREAMING
 from agentmon.core.model import Block, Message, Saved
 from agentmon.core.state import Changes, State
 from agentmon.store.db import transaction
-from agentmon.store.deltas import SPOOL, DeltaFiles, block_path, result_path
+from agentmon.store.deltas import SPOOL, DeltaFiles, block_path, path_now, result_path
 from agentmon.store.load import StoreLoader
 from agentmon.store.search_queue import BLOCKS, PROMPTS, QUEUE, RESULTS
 from agentmon.store.statements import (
@@ -346,7 +346,7 @@ def recover(conn: sqlite3.Connection, files: DeltaFiles) -> None:
     """After a crash: carries out announced file operations, cuts open blocks' files to length."""
     pending = conn.execute("SELECT source, target FROM file_ops ORDER BY op_id").fetchall()
     if pending:
-        files.carry_out(pending)
+        files.carry_out((source, path_now(target)) for source, target in pending)
         with transaction(conn):
             conn.execute("DELETE FROM file_ops")
     sql = """SELECT sid, flow_id, block_index, stored_bytes FROM content_blocks

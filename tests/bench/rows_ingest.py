@@ -69,7 +69,7 @@ def decode(bench: Bench) -> Row:
             Line("decode only (msgspec, both levels)", shown["decode"]),
             Line("decode and fold", shown["fold"]),
             at_least("whole ingestion / decode only", whole, WHOLE, shown["ingest"]),
-            Line("a new folder with a file, here", f"{bench.creation_us():.0f} µs CPU"),
+            Line("a new file, here", f"{bench.creation_us():.0f} µs CPU"),
             _naive("aiosqlite, WAL", found["async"], times["async"], NAIVE_TIMES),
             _naive("sqlite3, its defaults", found["default"], times["default"], None),
             _naive("sqlite3, WAL", found["sync"], times["sync"], SYNC_TIMES),

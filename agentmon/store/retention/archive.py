@@ -254,10 +254,11 @@ def _check_row(row: Row, table: Table, found: Checked) -> None:
 
 
 def is_of(path: str, sid: str) -> bool:
-    """Whether a path is one of a session's texts, and nothing else."""
+    """Whether a path is one of a session's texts, and nothing else. In a folder lie results, and
+    what an earlier version archived."""
     parts = path.split("/")
     return (
-        len(parts) == 4
+        len(parts) in (3, 4)
         and parts[:2] == ["delta_store", safe_name(sid)]
         and all(_PART.match(part) and part not in (".", "..") for part in parts)
     )

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from agentmon.store.db import transaction
-from agentmon.store.deltas import DeltaFiles, make_folders
+from agentmon.store.deltas import DeltaFiles, make_folders, path_now
 from agentmon.store.retention import ledger, search
 from agentmon.store.retention.archive import Checked, Reading, Row, decode
 from agentmon.store.retention.tables import MESSAGES, Table, tables
@@ -103,7 +103,7 @@ class Returning:
         self.left += not is_new
 
     def _text(self, path: str, pieces: Iterator[bytes]) -> None:
-        full = self._data_dir / path
+        full = self._data_dir / path_now(path)
         make_folders(str(full.parent))
         with open(full, "wb", opener=_private) as file:
             for piece in pieces:

@@ -50,7 +50,7 @@ class Sizes(Struct, frozen=True):
 
 
 _BLOCKS = f"""
-SELECT COUNT(*), TOTAL(b.stored_bytes > 0), COUNT(DISTINCT b.flow_id),
+SELECT COUNT(*), TOTAL(b.stored_bytes > 0),
        TOTAL((b.stored_bytes + {CLUSTER - 1}) / {CLUSTER} * {CLUSTER}),
        TOTAL(300 + 3 * b.delta_count + CASE WHEN b.uses_told THEN b.total_bytes ELSE 0 END)
 FROM messages m LEFT JOIN content_blocks b USING (flow_id) WHERE m.sid = ?
@@ -70,15 +70,14 @@ SELECT (SELECT COUNT(*) FROM notices WHERE sid = ?1) * 300
 
 def weight(conn: sqlite3.Connection, sid: str) -> Weight:
     """Of one session, by indexes only."""
-    blocks, files, folders, bytes_, rows = conn.execute(_BLOCKS, (sid,)).fetchone()
+    blocks, files, bytes_, rows = conn.execute(_BLOCKS, (sid,)).fetchone()
     results, result_bytes, result_rows = conn.execute(_RESULTS, (sid,)).fetchone()
     (small,) = conn.execute(_SMALL, (sid,)).fetchone()
-    has_files = bool(files or results)
-    made = (min(folders, files) + bool(results) + has_files) * CLUSTER
+    folders = bool(files or results) + bool(results)
     return Weight(
         int(500 + 300 * blocks + rows + result_rows + small),
         int(files + results),
-        int(bytes_ + result_bytes + made),
+        int(bytes_ + result_bytes + folders * CLUSTER),
     )
 
 
