@@ -93,7 +93,7 @@ def test_the_timing_row_measures_a_small_log(
     assert (first.is_ok, first.verdict) in {(True, "ok"), (False, "MISSED")}
 
 
-STEPS = ["decode", *only_deep("ingest", "fold", "naive_sync", "naive_async")]
+STEPS = ["decode_and_ingest", *only_deep("decode", "ingest", "fold", "naive_sync", "naive_async")]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 from msgspec import Struct
 
@@ -96,7 +97,7 @@ class Ingestion:
         self.engine = Engine(data_dir, self._loader, known, forced=forced, files=files)
         self._started = time.monotonic()
 
-    def __enter__(self) -> "Ingestion":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

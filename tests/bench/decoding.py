@@ -58,11 +58,15 @@ def file_lines(path: str) -> Iterator[bytes]:
 
 def decode_file(path: str) -> int:
     """Decodes a whole log; the number of its lines."""
+    return sum(decode_parts(path))
+
+
+def decode_parts(path: str) -> Iterator[int]:
+    """Decodes a log piece by piece; the number of lines in each."""
     envelope = msgspec.json.Decoder(_Envelope).decode
     inner = msgspec.json.Decoder(_Inner).decode
     metadata = msgspec.json.Decoder(_Metadata).decode
     seen: dict[str, _Metadata] = {}
-    count = 0
     rest = b""
     with open(path, "rb", buffering=0) as handle:
         while data := handle.read(READ):
@@ -72,5 +76,4 @@ def decode_file(path: str) -> int:
                 inner(found.line[6:])
                 if found.metadata not in seen:
                     seen[found.metadata] = metadata(found.metadata)
-            count += len(lines)
-    return count
+            yield len(lines)
