@@ -195,16 +195,18 @@ class LineSplitter:
     def _feed(self, chunk: bytes, found: list[bytes | Piece]) -> None:
         rows = chunk.split(b"\n")
         last = rows.pop()
+        size = len(chunk) - len(last)
         if rows:
             if self._held or self._huge or self.position == 0:
                 self._hold(rows[0])
                 found.append(self._finish())
+                size -= len(rows[0]) + 1
                 del rows[0]
             if b"\r" in chunk:
                 self._cut_returns(rows, found)
             else:
                 found += rows
-                self.position += sum(map(len, rows)) + len(rows)
+                self.position += size
         if last:
             self._hold(last)
 
