@@ -79,14 +79,13 @@ def decode(bench: Bench) -> Row:
 
 
 def _parted(both: Sample) -> tuple[Sample, Sample]:
-    """What decoding took of both, and the rest. Raises ValueError if they took different lines."""
+    """The decoding, and the ingestion. Raises ValueError if they took different lines."""
     facts = both.facts
     if facts["decoded"] != facts["events"]:
         raise ValueError(f"{facts['decoded']} lines decoded, {facts['events']} ingested")
-    cpu, wall = facts["decode_cpu"], facts["decode_wall"]
     events = {"events": facts["events"]}
-    whole = Sample(both.cpu - cpu, both.wall - wall, facts=events)
-    return Sample(cpu, wall, facts=events), whole
+    whole = Sample(both.cpu, both.wall - facts["waited"], facts=events)
+    return Sample(facts["decode_cpu"], facts["decode_wall"], facts=events), whole
 
 
 def _naive(what: str, sample: Sample, ratios: Sequence[float], limit: float | None) -> Line:

@@ -10,6 +10,7 @@ import io
 import os
 import resource
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -95,38 +96,67 @@ def ingest(path: str, folder: str) -> dict[str, float]:
         return {"events": run.summary().counts["events"]}
 
 
+def decode_on_request(path: str) -> dict[str, float]:
+    """For each number of lines that stands on standard input: decodes up to there, and says how
+    many lines, and seconds of CPU and wall, it has taken so far."""
+    parts = decoding.decode_parts(path)
+    done, cpu, wall = 0, 0.0, 0.0
+    for wanted in sys.stdin:
+        begun = time.process_time(), time.perf_counter()
+        while done < int(wanted) and (count := next(parts, 0)):
+            done += count
+        cpu += time.process_time() - begun[0]
+        wall += time.perf_counter() - begun[1]
+        print(done, cpu, wall, flush=True)
+    return {}
+
+
 class _Alternating(Ingestion):
-    """Decodes as many lines after each commit as it has taken."""
+    """After each commit another process decodes as many lines as were taken: it has nothing of how
+    this one keeps its memory."""
 
     def __init__(self, folder: Path, path: str) -> None:
         super().__init__(folder)
-        self.cpu = self.wall = 0.0
-        """Seconds of decoding."""
-        self.decoded = 0
-        self._parts = decoding.decode_parts(path)
+        self.decoded: tuple[float, ...] = (0.0, 0.0, 0.0)
+        """Lines, seconds of CPU, of wall."""
+        command = [sys.executable, "-m", "tests.bench.steps", "decode_on_request", path]
+        pipe = subprocess.PIPE
+        self._decoder = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        begun = time.perf_counter()
+        self._decode_to(0)  # it has started
+        self.waited = time.perf_counter() - begun
 
     def commit(self, extra: tuple[str, list[tuple[int]]] | None = None) -> None:
         super().commit(extra)
-        cpu, wall = time.process_time(), time.perf_counter()
-        taken = self.engine.state.counts.lines
-        while self.decoded < taken and (count := next(self._parts, 0)):
-            self.decoded += count
-        self.cpu += time.process_time() - cpu
-        self.wall += time.perf_counter() - wall
+        begun = time.perf_counter()
+        self._decode_to(self.engine.state.counts.lines)
+        self.waited += time.perf_counter() - begun
+
+    def _decode_to(self, lines: int) -> None:
+        assert self._decoder.stdin is not None
+        assert self._decoder.stdout is not None
+        print(lines, file=self._decoder.stdin, flush=True)
+        self.decoded = tuple(map(float, self._decoder.stdout.readline().split()))
+
+    def close(self) -> None:
+        super().close()
+        self._decoder.communicate()
 
 
 def decode_and_ingest(path: str, folder: str) -> dict[str, float]:
     """Both in turns of a batch, which is a fraction of a second: a machine may be twice as fast in
-    one second as in the next. The sample is that of both."""
+    one second as in the next. The sample is that of the ingestion."""
     with _Alternating(Path(folder), path) as run:
         run.read_all([path])
         events = run.summary().counts["events"]
-        return {
-            "events": events,
-            "decoded": run.decoded,
-            "decode_cpu": run.cpu,
-            "decode_wall": run.wall,
-        }
+    lines, decode_cpu, decode_wall = run.decoded
+    return {
+        "events": events,
+        "decoded": lines,
+        "decode_cpu": decode_cpu,
+        "decode_wall": decode_wall,
+        "waited": run.waited,
+    }
 
 
 def ingest_without_log(path: str, folder: str) -> dict[str, float]:
@@ -207,6 +237,7 @@ def command(*arguments: str) -> dict[str, float]:
 STEPS: dict[str, Callable[..., dict[str, float]]] = {
     "decode": decode,
     "decode_and_ingest": decode_and_ingest,
+    "decode_on_request": decode_on_request,
     "fold": fold,
     "ingest": ingest,
     "ingest_without_log": ingest_without_log,
