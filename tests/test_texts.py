@@ -14,6 +14,7 @@ from agentmon.store.deltas import (
     DeltaFiles,
     block_path,
     flatten,
+    path_now,
     read_bytes,
     result_path,
     safe_name,
@@ -90,6 +91,7 @@ def test_names_of_files_are_safe_and_distinct() -> None:
 def test_a_result_cannot_take_the_place_of_a_block() -> None:
     """A message may be called `results`, and a result like a block's file."""
     assert block_path(SID, "results", 0) != result_path(SID, "index_0")
+    assert path_now(result_path(SID, "index_0")) == result_path(SID, "index_0")
 
 
 # -- stores of earlier versions
@@ -154,6 +156,8 @@ def test_a_message_that_is_called_like_a_text(tmp_path: Path) -> None:
     flatten(store)
     assert read_bytes(store, block_path("s", "m", 0), 0, 9) == b"m"
     assert read_bytes(store, block_path("s", "m.0.txt", 0), 0, 9) == b"m.0.txt"
+    (store / "delta_store" / "s" / "n.0.txt").write_text("n")
+    assert read_bytes(store, block_path("s", "n.0.txt", 0), 0, 9) == b""
 
 
 # -- large results

@@ -19,8 +19,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,120}\Z")
 TOP = "delta_store"
 _RESULTS = "+results"
 _NOW = re.compile(r"(delta_store/[^/]+/[^/]+)\.([0-9]+)\.txt\Z")
-_BEFORE = re.compile(r"(delta_store/[^/]+/[^/]+)/index_([0-9]+)\.txt\Z")
-"""Each message had a folder until schema 5."""
+_BEFORE = re.compile(r"(delta_store/[^/]+/[^/+]+)/index_([0-9]+)\.txt\Z")
+"""Each message had a folder until schema 5; that of results, which may be called so, stays."""
 
 OPEN_FILES = 128
 
@@ -224,10 +224,10 @@ def open_text(data_dir: Path, path: str) -> int:
     """A descriptor of a text: here, in the store below, or where an earlier version had it, as long
     as nobody has written here since. Raises OSError."""
     before = _NOW.sub(r"\1/index_\2.txt", path)
-    for place in (path, f"{BELOW}/{path}"):
-        with suppress(FileNotFoundError):
+    for place in (path, f"{BELOW}/{path}", before):
+        with suppress(FileNotFoundError, NotADirectoryError):
             return os.open(data_dir / place, os.O_RDONLY | os.O_CLOEXEC)
-    return os.open(data_dir / before, os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(data_dir / path, os.O_RDONLY | os.O_CLOEXEC)  # it may just have been moved there
 
 
 def make_folders(folder: str) -> None:
