@@ -22,7 +22,7 @@ from agentmon.report.landmarks import landmarks
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.tapes import Cue, Tapes
 from agentmon.store import db
-from agentmon.store.deltas import DeltaFiles
+from agentmon.store.deltas import TEXTS, DeltaFiles
 from agentmon.store.page_journal import Extent, PageWriter
 
 LINES = 2_000
@@ -104,7 +104,7 @@ class KeptFiles(DeltaFiles):
         super()._remove(target)
 
     def _keep(self, path: str) -> None:
-        if not path.startswith("delta_store/"):
+        if not path.startswith(f"{TEXTS}/"):
             return
         self.close(path)
         self._count += 1

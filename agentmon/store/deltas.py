@@ -1,9 +1,9 @@
 """Append-only delta files: the text of each content block, keyed by (flow_id, index).
 
-`delta_store/<sid>/<flow_id>.<n>.txt`, UTF-8: a folder for each message as well would double what a
-new text costs, and take a third of their disk. A file may be longer than committed: whatever is
-behind the row's `stored_bytes` does not exist. A text that has to be put in another order is
-written beside and takes its place after the commit (`file_ops`).
+`delta_store/<sid>/<flow_id>.<n>.txt`, UTF-8: a folder for each message as well would make a new
+text cost half as much again, and take a third of the disk. A file may be longer than committed:
+whatever is behind the row's `stored_bytes` does not exist. A text that has to be put in another
+order is written beside and takes its place after the commit (`file_ops`).
 """
 
 import os
@@ -16,10 +16,12 @@ from pathlib import Path
 
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,120}\Z")
 
-TOP = "delta_store"
+TEXTS = "delta_store"
+"""Where all of them lie, below the data folder."""
+
 _RESULTS = "+results"
-_NOW = re.compile(r"(delta_store/[^/]+/[^/]+)\.([0-9]+)\.txt\Z")
-_BEFORE = re.compile(r"(delta_store/[^/]+/[^/+]+)/index_([0-9]+)\.txt\Z")
+_NOW = re.compile(rf"({TEXTS}/[^/]+/[^/]+)\.([0-9]+)\.txt\Z")
+_BEFORE = re.compile(rf"({TEXTS}/[^/]+/[^/+]+)/index_([0-9]+)\.txt\Z")
 """Each message had a folder until schema 5; that of results, which may be called so, stays."""
 
 OPEN_FILES = 128
@@ -42,12 +44,12 @@ def safe_name(name: str) -> str:
 
 def block_path(sid: str, flow_id: str, index: int) -> str:
     """The path of a block's text, below the data folder."""
-    return f"{TOP}/{safe_name(sid)}/{safe_name(flow_id)}.{index}.txt"
+    return f"{TEXTS}/{safe_name(sid)}/{safe_name(flow_id)}.{index}.txt"
 
 
 def result_path(sid: str, tool_use_id: str) -> str:
     """The path of a large tool result, below the data folder; no flow_id leads to "+results"."""
-    return f"{TOP}/{safe_name(sid)}/{_RESULTS}/{safe_name(tool_use_id)}.txt"
+    return f"{TEXTS}/{safe_name(sid)}/{_RESULTS}/{safe_name(tool_use_id)}.txt"
 
 
 def path_now(path: str) -> str:
@@ -59,13 +61,15 @@ def flatten(data_dir: Path) -> None:
     """Puts texts where they lie now. Only for who may write; doing it twice does no harm. Raises
     OSError."""
     try:
-        sessions = [one for one in os.scandir(data_dir / TOP) if one.is_dir(follow_symlinks=False)]
+        sessions = [
+            one for one in os.scandir(data_dir / TEXTS) if one.is_dir(follow_symlinks=False)
+        ]
     except FileNotFoundError:
         return
     for session in sessions:
         for entry in [*os.scandir(session.path)]:
             if entry.name != _RESULTS and entry.is_dir(follow_symlinks=False):
-                _flatten_message(f"{TOP}/{session.name}/{entry.name}", data_dir)
+                _flatten_message(f"{TEXTS}/{session.name}/{entry.name}", data_dir)
 
 
 def _flatten_message(folder: str, data_dir: Path) -> None:

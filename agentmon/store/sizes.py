@@ -11,8 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from agentmon.store.db import database
-
-TEXTS = "delta_store"
+from agentmon.store.deltas import TEXTS
 
 REST_EVERY = 256
 """Files between two rests of a walk."""

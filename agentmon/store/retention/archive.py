@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct, field
 
 from agentmon.store import db
-from agentmon.store.deltas import block_path, result_path, safe_name
+from agentmon.store.deltas import TEXTS, block_path, result_path, safe_name
 from agentmon.store.retention.pack import (
     LARGEST,
     SUMS,
@@ -259,7 +259,7 @@ def is_of(path: str, sid: str) -> bool:
     parts = path.split("/")
     return (
         len(parts) in (3, 4)
-        and parts[:2] == ["delta_store", safe_name(sid)]
+        and parts[:2] == [TEXTS, safe_name(sid)]
         and all(_PART.match(part) and part not in (".", "..") for part in parts)
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agentmon.store.db import transaction
-from agentmon.store.deltas import DeltaFiles, block_path, safe_name
+from agentmon.store.deltas import TEXTS, DeltaFiles, block_path, safe_name
 from agentmon.store.retention import ledger, search
 from agentmon.store.retention.archive import stamp_of
 from agentmon.store.retention.tables import Table, tables
@@ -141,7 +141,7 @@ class Leaving:
 
     def _folders(self, conn: sqlite3.Connection, files: DeltaFiles) -> bool:
         """What is left below the session's own folder is no text of anybody."""
-        top = self._data_dir / "delta_store" / safe_name(self.sid)
+        top = self._data_dir / TEXTS / safe_name(self.sid)
         is_shared = bool(_HASHED.match(top.name))  # a session may be called like another's hash
         for where, _, names in os.walk(top, topdown=False):
             for name in names if not is_shared else ():
