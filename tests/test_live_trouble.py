@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -259,6 +260,21 @@ async def test_a_backlog_is_read_by_a_child(
         add(log, finished(500))
         await until_lines(found, len(lines_of) + SIZE)
     assert db.writer_of(tmp_path / "s") is None
+
+
+async def test_a_backlog_is_read_where_there_can_be_no_child(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process, or no temporary file for its words: the screen reads it itself."""
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    async with running(feed(tmp_path / "s", log, backlog_bytes=1)) as found:
+        await until_lines(found, SIZE)
+        await until(lambda: found.status().backlog is None)
+    assert_same(dumped(tmp_path / "s"), dump_of([log]))
 
 
 @pytest.mark.deep

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agentmon.engine.children import child
+from agentmon.logfile import log
 
 
 async def read_in_child(
@@ -22,7 +23,8 @@ async def read_in_child(
 ) -> None:
     """Runs until the child is through, or ends it when cancelled. Progress is 0 to 1.
 
-    What the child could not do is left to whoever reads on from its position.
+    What the child could not do, or all of it where there can be no child, is left to whoever reads
+    on from its position.
     """
     reading = child(
         *(sys.executable, "-m", "agentmon", "ingest", "--progress", "--found"),
@@ -30,9 +32,12 @@ async def read_in_child(
         *("--data-dir", str(data_dir), "--"),
         *(path for path in paths if path != "-"),
     )
-    async with reading as process:
-        async for line in process.lines():
-            with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
-                done, left = msgspec.json.decode(line, type=tuple[int, int])
-                on_progress(done / (done + left) if done + left else 1.0)
-        await process.code()
+    try:
+        async with reading as process:
+            async for line in process.lines():
+                with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+                    done, left = msgspec.json.decode(line, type=tuple[int, int])
+                    on_progress(done / (done + left) if done + left else 1.0)
+            await process.code()
+    except OSError as problem:
+        log.warning("a backlog is read without a child: %s", problem)
