@@ -1,6 +1,5 @@
 """What a person does to a replay: playing, stepping, going to moments, marks and loops."""
 
-import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from string import ascii_lowercase, digits
@@ -11,13 +10,12 @@ from msgspec import Struct
 from agentmon.core.landmarks import Kind, Landmark
 from agentmon.core.text import clean
 from agentmon.engine.feed import Mark, Transport
-from agentmon.engine.past import BACK, NoPast, Past, past_of
+from agentmon.engine.past import BACK
 from agentmon.report.words import clock_text
-from agentmon.store import read
 from agentmon.ui.deck_commands import MOMENTS
+from agentmon.ui.rewinding import Rewinding
 from agentmon.ui.screens.asking import AskScreen, Choice, MenuScreen
 from agentmon.ui.sites import Site
-from agentmon.ui.views import Views
 
 
 class Aim(Struct, frozen=True):
@@ -61,13 +59,10 @@ def nearest(
     return found[place] if 0 <= place < len(found) else None
 
 
-class Decking(Views):
+class Decking(Rewinding):
     """The commands of the tape deck. Ways to another moment are gone beside the keys, which may
     lead elsewhere meanwhile."""
 
-    _rewinding: asyncio.Task[None] | None = None
-    _past: Past | None = None
-    """What it led to last."""
     _sought = ""
     """What was last found in time."""
     _far = 0
@@ -154,46 +149,7 @@ class Decking(Views):
         self.screen.say(f"Time without events {words}", "accent")
         self._moved()
 
-    # The past of a live screen
-
-    def rewind(self) -> None:
-        """What the store holds is retold first; until that is done the screen stays live."""
-        if self._rewinding is None or self._rewinding.done():
-            # no worker of Textual's, which is cancelled more than once and not waited for
-            self._rewinding = asyncio.create_task(self._rewind(), name="agentmon-rewinding")
-
-    async def _rewind(self) -> None:
-        from agentmon.ui.screens.past import PastScreen
-
-        screen = self.screen
-        telling = asyncio.create_task(self._tell_of_rewinding())
-        try:
-            lines = (await screen.feed.query(read.counts))["lines"]
-            past = await past_of(screen.feed, screen.settings.ui.back)
-            await past.start()
-        except Exception as problem:
-            role = "warning" if isinstance(problem, NoPast) else "error"
-            screen.say(f"No way back: {clean(str(problem), newline=False)}", role)
-            return
-        finally:
-            telling.cancel()
-        self._past = past
-        screen.unsay()
-        screen.app.push_screen(PastScreen(past, screen, lines))
-
-    async def forsake_past(self) -> None:
-        """The screen goes: nobody wants the past any more. Its own screen, too, ends it, but not
-        where it came so late that it was never shown."""
-        if self._rewinding is not None:
-            self._rewinding.cancel()
-            await asyncio.wait([self._rewinding])
-        if self._past is not None:
-            await self._past.stop()
-
-    async def _tell_of_rewinding(self) -> None:
-        while True:
-            self.screen.say("Going back in time …", "accent")
-            await asyncio.sleep(1.0)
+    # In the past of a live screen
 
     def further_back(self) -> None:
         self._go(self._further_back())
