@@ -155,6 +155,16 @@ def own_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ready_store.VARIABLE)
 
 
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made, here and by commands: none may stay there."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 

@@ -22,9 +22,9 @@ SEARCHING = "-searching"
 
 # a loaded machine generates and runs slowly: that says nothing of what is tested
 _patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-for _name_of, _examples in ((ORDINARY, 10), (DEEP, 100)):
-    settings.register_profile(_name_of, _patient, max_examples=_examples, derandomize=True)
-    settings.register_profile(_name_of + SEARCHING, _patient, max_examples=_examples)
+for _profile, _most in ((ORDINARY, 10), (DEEP, 100)):
+    settings.register_profile(_profile, _patient, max_examples=_most, derandomize=True)
+    settings.register_profile(_profile + SEARCHING, _patient, max_examples=_most)
 
 
 def seeds(ordinary: int, deep: int) -> list[Any]:

@@ -1,12 +1,16 @@
 """Runners over real files for tests: started, stopped, and checked to leave nothing behind."""
 
 import asyncio
+import gc
 import threading
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
+from agentmon.assets import asset
 from agentmon.core.health import Limits
 from agentmon.engine.live import Live
 from agentmon.sources.procs import Processes
@@ -15,6 +19,8 @@ from agentmon.store import read
 L = TypeVar("L", bound=Live)
 
 LIMITS = Limits()
+
+DEMO_LINES = 900
 
 LOOKS = 6000
 """How often is looked for something that must come, every 20 ms."""
@@ -40,6 +46,24 @@ async def running(found: L) -> AsyncGenerator[L]:
     assert [thread for thread in left if thread.is_alive()] == []
     assert asyncio.all_tasks() - tasks == set()
     assert found.status().problem is None
+
+
+@contextmanager
+def nothing_left() -> Generator[None]:
+    """No thread and no process stays of what is done within."""
+    us = psutil.Process()
+    children, threads = set(us.children()), set(threading.enumerate())
+    yield
+    gc.collect()  # what is still open says so
+    assert [one.cmdline() for one in set(us.children()) - children] == []
+    assert [one for one in set(threading.enumerate()) - threads if is_ours(one)] == []
+
+
+def begun_demo(path: Path) -> Path:
+    """A log with most of the demo in it: five sessions."""
+    lines = asset("demo.jsonl").read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:DEMO_LINES]))
+    return path
 
 
 def is_ours(thread: threading.Thread) -> bool:

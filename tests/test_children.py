@@ -1,46 +1,29 @@
 """Who is cancelled while a child works for it leaves nothing behind, at the loop's end neither."""
 
 import asyncio
-import gc
 import sqlite3
-import tempfile
-import threading
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import psutil
 import pytest
 
-from agentmon.assets import asset
 from agentmon.engine.backlog import read_in_child
 from agentmon.engine.past import past_of
 from agentmon.store import db
 from tests.deep import each_nth
 from tests.differential import ingest
-from tests.live_feed import is_ours
+from tests.live_feed import begun_demo, nothing_left
 from tests.ui_store import StoreFeed, UiStore
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where replays and retellings lie: nothing may stay there."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
 def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log.jsonl"
-    path.write_bytes(b"".join(asset("demo.jsonl").read_bytes().splitlines(keepends=True)[:900]))
-    return path
+    return begun_demo(tmp_path / "log.jsonl")
 
 
 def leave(work: Work, after: float, steps: int) -> None:
@@ -54,12 +37,8 @@ def leave(work: Work, after: float, steps: int) -> None:
         for _ in range(steps):
             await asyncio.sleep(0)
 
-    us = psutil.Process()
-    children, threads = set(us.children()), set(threading.enumerate())
-    asyncio.run(main())
-    gc.collect()  # what is still open says so
-    assert set(us.children()) - children == set()
-    assert [one for one in set(threading.enumerate()) - threads if is_ours(one)] == []
+    with nothing_left():
+        asyncio.run(main())
 
 
 # seconds, and steps of the loop: what both meet is another place each time

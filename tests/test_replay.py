@@ -24,15 +24,6 @@ from tests.live_feed import LIMITS, running, until, until_lines
 from tests.wire import SID, START, Talk
 
 
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made; it has to be empty afterwards."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
 def recording(folder: Path, sessions: int = 20) -> Path:
     lines = [line for n in range(sessions) for line in finished(n, 1000 * n)]
     return write(folder / "sse_lines.jsonl", lines)

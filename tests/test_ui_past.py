@@ -1,13 +1,10 @@
 """The past of a live screen: `<` plays what the store holds, reading goes on, G leads back."""
 
 import asyncio
-import tempfile
-import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from agentmon.assets import asset
@@ -17,25 +14,13 @@ from agentmon.ui.app import AgentmonApp
 from agentmon.ui.screens.main import MainScreen
 from agentmon.ui.screens.past import PastScreen
 from tests.deep import each_nth
-from tests.live_feed import LOOKS, feed, is_ours, lines, until
+from tests.live_feed import DEMO_LINES, LOOKS, begun_demo, feed, lines, nothing_left, until
 from tests.ui_app import Shown
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where replays and retellings lie: nothing may stay there."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
 def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log.jsonl"
-    path.write_bytes(b"".join(asset("demo.jsonl").read_bytes().splitlines(keepends=True)[:900]))
-    return path
+    return begun_demo(tmp_path / "log.jsonl")
 
 
 @asynccontextmanager
@@ -95,7 +80,9 @@ async def test_there_and_back_while_reading_goes_on(
         here = past.feed.now()
         assert here <= deck.end
 
-        rest = asset("demo.jsonl").read_bytes().splitlines(keepends=True)[900:950]
+        rest = (
+            asset("demo.jsonl").read_bytes().splitlines(keepends=True)[DEMO_LINES : DEMO_LINES + 50]
+        )
         with log.open("ab") as file:
             file.writelines(rest)
         for _ in range(LOOKS):
@@ -138,15 +125,12 @@ async def test_left_on_the_way_into_the_past(
     tmp_path: Path, temporary: Path, log: Path, tenths: int
 ) -> None:
     """Retelling and indexing are children, and a store is opened: none of it may stay."""
-    children, threads = set(psutil.Process().children()), set(threading.enumerate())
-    async with live_screen(feed(tmp_path / "store", log)) as screen:
-        await until(lambda: len(of(screen.main)) == 5)
-        await screen.main.actions.do("rewind")
-        await asyncio.sleep(tenths / 10)
+    with nothing_left():
+        async with live_screen(feed(tmp_path / "store", log)) as screen:
+            await until(lambda: len(of(screen.main)) == 5)
+            await screen.main.actions.do("rewind")
+            await asyncio.sleep(tenths / 10)
     assert left(temporary) == []
-    new = set(psutil.Process().children()) - children
-    assert [one.cmdline() for one in new] == []
-    assert [one for one in set(threading.enumerate()) - threads if is_ours(one)] == []
 
 
 async def test_an_empty_store_has_no_past(tmp_path: Path, temporary: Path) -> None:
