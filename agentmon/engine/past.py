@@ -42,13 +42,14 @@ class Past(Playback):
         super().__init__([str(folder / RETOLD)], limits, title="past")
 
     async def start(self) -> None:
-        """Begins to play a little before the newest line; who shows it finds it there. Who is
-        cancelled meanwhile waits until it is there: broken off, its thread would go on opening a
+        """Begins to play a little before the newest line; who shows it finds it there. Cancelled
+        meanwhile, it goes no further, but isn't broken off: its thread would go on opening a
         store."""
         going = asyncio.create_task(self._begin())
         try:
             await asyncio.shield(going)
         except BaseException:
+            self._stopped = True
             await asyncio.wait([going])
             await self.stop()
             raise
