@@ -152,5 +152,5 @@ class Attribution(Entities):
 def _rename_flows(block: Block, old: str, new: str) -> None:
     """Fresh deltas keep the flow id as written when their message takes another one."""
     flows = block.fresh.flows
-    named = {at: flows.get(at, old) for at in range(len(block.fresh.counts))}
+    named = {at: flows.get(at, old) for at in range(len(block.fresh.columns))}
     block.fresh.flows = {at: flow for at, flow in named.items() if flow != new}

@@ -147,15 +147,18 @@ class Fold(Tells):
             for event in run.events():
                 self.line((event,))
             return
-        stream = message.stream
+        stream, fresh = message.stream, block.fresh
         taken = stream.take_run(run.first_count, run.digests())
-        texts, millis, counts = run.texts, run.millis, run.counts
+        texts, millis = run.texts, run.millis
         if taken is not None:
             state.counts.duplicates += taken.count(False)
             if not any(taken):
                 return
             texts, millis = [*compress(texts, taken)], [*compress(millis, taken)]
-            counts = compress(counts, taken)
+            for count, time, text in zip(compress(run.counts, taken), millis, texts, strict=True):
+                fresh.columns.add(count, time, len(text))
+        else:
+            fresh.columns.add_run(run.counts, millis, map(len, texts))
         if not stream.is_dirty:
             self._mark_stream(stream)
         if not block.is_dirty:
@@ -163,10 +166,7 @@ class Fold(Tells):
         state.counts.lines += len(texts)
         state.counts.events += len(texts)
         block.delta_count += len(texts)
-        fresh = block.fresh
-        fresh.texts += texts
-        fresh.millis += millis
-        fresh.counts += counts
+        fresh.texts.append("".join(texts))
         session, first = message.session, min(millis) / 1000
         if session.first_time is None or first < session.first_time:
             session.first_time = first
@@ -213,10 +213,10 @@ class Fold(Tells):
         if event.text is not None or event.cut:
             fresh = block.fresh
             if event.flow != message.flow_id:
-                fresh.flows[len(fresh.counts)] = event.flow
-            fresh.texts.append(event.text or "")
-            fresh.counts.append(event.count)
-            fresh.millis.append(round(time * 1000))
+                fresh.flows[len(fresh.columns)] = event.flow
+            text = event.text or ""
+            fresh.texts.append(text)
+            fresh.columns.add(event.count, round(time * 1000), len(text))
             block.delta_count += 1
             block.cut_bytes += event.cut
             block.is_cut = block.is_cut or event.cut > 0

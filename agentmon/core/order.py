@@ -5,7 +5,6 @@ Deltas are grouped by the flow_id as written, groups by their first time, inside
 """
 
 from collections.abc import Sequence
-from operator import lt
 
 from agentmon.core.model import DeltaEntry
 
@@ -36,15 +35,10 @@ def emission_order(entries: Sequence[DeltaEntry]) -> list[int]:
     )
 
 
-def goes_on(top: int, counts: Sequence[int]) -> int | None:
+def goes_on(top: int, counts: Sequence[range]) -> int | None:
     """The new highest counter if the new deltas simply follow what is stored, else None."""
-    first, last = counts[0], counts[-1]
-    if first <= top:
-        return None
-    if last - first == len(counts) - 1 and all(map(lt, counts, counts[1:])):
-        return last
-    for count in counts:
-        if count <= top:
+    for some in counts:
+        if some.start <= top:
             return None
-        top = count
+        top = some.stop - 1
     return top

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from operator import sub
 
 import msgspec
@@ -58,12 +58,11 @@ def encode_tail(tail: DeltaTail, flow_id: str) -> bytes:
     flows = list(dict.fromkeys(tail.flows)) or [flow_id]
     at = [flows.index(flow) for flow in tail.flows] if len(flows) > 1 else []
     named = ["" if flow == flow_id else flow for flow in flows]
-    counts = tail.counts
-    first = counts[0]
-    is_plain = counts == [*range(first, first + len(counts))]
-    steps = [] if is_plain else _steps(counts)[1:]
-    packed = _Tail(named, at, first, steps, _steps(tail.millis), tail.chars)
-    return _pack(packed, deflate=len(tail.chars) >= CHUNK_DELTAS)
+    columns = tail.columns
+    counts = columns.counts
+    steps = _steps([*chain(*counts)])[1:] if len(counts) > 1 else []
+    packed = _Tail(named, at, counts[0].start, steps, columns.times, columns.chars)
+    return _pack(packed, deflate=len(columns) >= CHUNK_DELTAS)
 
 
 def decode_tail(blob: bytes, flow_id: str) -> list[DeltaEntry]:

@@ -5,13 +5,13 @@ worked out again from the delta log, and if committed text has to move the text 
 """
 
 import json
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Protocol, cast
 
 import msgspec
 from msgspec import Struct
 
-from agentmon.core.model import Block, DeltaEntry, DeltaTail, Fresh
+from agentmon.core.model import Block, Columns, DeltaEntry, DeltaTail, Fresh
 from agentmon.core.order import emission_order, goes_on
 from agentmon.store.codec import CHUNK_DELTAS, encode_tail
 from agentmon.store.deltas import block_path
@@ -54,7 +54,7 @@ def change_text(block: Block, past: Past) -> TextChange | None:
     path = block_path(message.session.sid, message.flow_id, block.index)
     fresh, block.fresh = block.fresh, Fresh()
     start_is_due = bool(block.start_text) and not block.start_stored
-    if not fresh.counts and not start_is_due and block.moved_from is None:
+    if not fresh.texts and not start_is_due and block.moved_from is None:
         return None
     change = _append(block, path, fresh) or _reorder(block, past, path, fresh)
     if block.complete_time is not None:
@@ -75,8 +75,9 @@ def _append(block: Block, path: str, fresh: Fresh) -> TextChange | None:
         if block.stored_bytes:
             return None
         texts = [block.start_text, *texts]
-    if fresh.counts:
-        top = goes_on(block.top_count, fresh.counts) if block.group in (None, flow_id) else None
+    counts = fresh.columns.counts
+    if counts:
+        top = goes_on(block.top_count, counts) if block.group in (None, flow_id) else None
         if top is None:
             return None
         block.group, block.top_count = flow_id, top
@@ -87,8 +88,7 @@ def _append(block: Block, path: str, fresh: Fresh) -> TextChange | None:
     tail = block.tail
     if tail is None:
         tail = block.tail = DeltaTail()
-    chars = [*map(len, fresh.texts)]
-    return TextChange(file, log_rows(tail, fresh.counts, fresh.millis, chars, None, flow_id))
+    return TextChange(file, log_rows(tail, fresh.columns, None, flow_id))
 
 
 def _is_fixed(block: Block) -> bool:
@@ -108,12 +108,12 @@ def _reorder(block: Block, past: Past, path: str, fresh: Fresh) -> TextChange:
     stored = past.deltas(flow_id, block.index)
     old = past.text(old_path, block.stored_bytes).decode("utf-8", "replace")
     before = block.start_text if block.start_stored else ""
-    pieces = _pieces(stored, old[len(before) :]) + fresh.texts
+    pieces = [*_pieces(stored, old[len(before) :]), *fresh.pieces()]
+    new = fresh.columns
+    columns = zip(chain(*new.counts), accumulate(new.times), new.chars, strict=True)
     entries = stored + [
-        DeltaEntry(fresh.flows.get(at, own), count, millis / 1000, len(text))
-        for at, (count, millis, text) in enumerate(
-            zip(fresh.counts, fresh.millis, fresh.texts, strict=True)
-        )
+        DeltaEntry(fresh.flows.get(at, own), count, millis / 1000, chars)
+        for at, (count, millis, chars) in enumerate(columns)
     ]
     order = emission_order(entries)
     body = "".join(pieces[at] for at in order)
@@ -135,15 +135,11 @@ def _reorder(block: Block, past: Past, path: str, fresh: Fresh) -> TextChange:
     block.moved_from = None
     _resettle(block, entries, order)
     tail = block.tail = DeltaTail()
-    rows = log_rows(
-        tail,
-        [entry.count for entry in entries],
-        [round(entry.time * 1000) for entry in entries],
-        [entry.chars for entry in entries],
-        [entry.flow for entry in entries] if any(e.flow != own for e in entries) else None,
-        own,
-    )
-    return TextChange(file, rows, drop_log=True, left=left)
+    logged = Columns()
+    for entry in entries:
+        logged.add(entry.count, round(entry.time * 1000), entry.chars)
+    flows = [entry.flow for entry in entries] if any(e.flow != own for e in entries) else None
+    return TextChange(file, log_rows(tail, logged, flows, own), drop_log=True, left=left)
 
 
 def _pieces(stored: list[DeltaEntry], body: str) -> list[str]:
@@ -168,35 +164,23 @@ def _resettle(block: Block, entries: list[DeltaEntry], order: list[int]) -> None
 
 
 def log_rows(
-    tail: DeltaTail,
-    counts: list[int],
-    millis: list[int],
-    chars: list[int],
-    flows: list[str] | None,
-    flow_id: str,
+    tail: DeltaTail, new: Columns, flows: list[str] | None, flow_id: str
 ) -> list[tuple[int, int, bytes]]:
     """Adds deltas to the open chunk; the chunks that changed: (chunk, deltas, data).
 
-    `flows` None: all were written under the message's own flow id. Lists that are a whole block,
-    as most are, become the chunk's own.
+    `flows` None: all were written under the message's own flow id.
     """
     rows: list[tuple[int, int, bytes]] = []
-    at, size = 0, len(counts)
-    while at < size:
-        end = min(size, at + CHUNK_DELTAS - len(tail.chars))
-        if not tail.chars and end - at == size:
-            tail.counts, tail.millis, tail.chars = counts, millis, chars
-        else:
-            tail.counts += counts[at:end]
-            tail.millis += millis[at:end]
-            tail.chars += chars[at:end]
+    while new.chars:
+        room = CHUNK_DELTAS - len(tail.columns)
+        now, new = new.cut(room) if len(new) > room else (new, Columns())
         if flows is not None:
-            tail.flows += flows[at:end]
-        rows.append((tail.chunk, len(tail.chars), encode_tail(tail, flow_id)))
-        at = end
-        if len(tail.chars) >= CHUNK_DELTAS:
-            tail.chunk += 1
-            tail.flows, tail.counts, tail.millis, tail.chars = [], [], [], []
+            tail.flows += flows[: len(now)]
+            flows = flows[len(now) :]
+        tail.columns.extend(now)
+        rows.append((tail.chunk, len(tail.columns), encode_tail(tail, flow_id)))
+        if len(tail.columns) >= CHUNK_DELTAS:
+            tail.chunk, tail.columns, tail.flows = tail.chunk + 1, Columns(), []
     return rows
 
 
