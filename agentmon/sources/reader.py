@@ -97,26 +97,30 @@ class FileReader:
         if stamp == self._stamp and info.st_size == self._splitter.end:
             return None
         before = self.state
-        window = self._window(max_bytes)
-        edge = len(self._edge)
-        start = self._splitter.end - edge
-        rows = self._splitter.rows(window[edge:])
-        self._edge = window[-ANCHOR:]
+        data = self._next_bytes(max_bytes)
+        edge, start = self._edge, self._splitter.end
+        rows = self._splitter.rows(data)
+        self._edge = _ending(edge, data, len(data))
         self._stamp = stamp
-        self._advance(window, start)
-        if len(window) == edge and self.state == before:
+        self._advance(edge, data, start)
+        if not data and self.state == before:
             return None
-        return Chunk(rows, self.state, len(window) - edge)
+        return Chunk(rows, self.state, len(data))
 
-    def _window(self, max_bytes: int) -> bytes:
-        """The edge and the bytes after it, from further back where the edge is no longer there."""
+    def _next_bytes(self, max_bytes: int) -> bytes:
+        """The bytes after the edge, from further back where the edge is no longer there.
+
+        That is looked at once they are read: then they are of the same file, or it is noticed."""
         for step_back in (self._reread_tail, self._restart, None):
-            edge = len(self._edge)
-            window = os.pread(self._file.fd, edge + max_bytes, self._splitter.end - edge)
-            if step_back is None or (window.startswith(self._edge) and self._has_head()):
-                return window
+            data = os.pread(self._file.fd, max_bytes, self._splitter.end)
+            if step_back is None or (self._has_edge() and self._has_head()):
+                return data
             step_back()
         return b""
+
+    def _has_edge(self) -> bool:
+        size = len(self._edge)
+        return os.pread(self._file.fd, size, self._splitter.end - size) == self._edge
 
     def _has_head(self) -> bool:
         return os.pread(self._file.fd, len(self._head), 0) == self._head
@@ -135,16 +139,22 @@ class FileReader:
         generation = old.generation + 1
         self.state = SourceState(old.path, dev=old.dev, inode=old.inode, generation=generation)
 
-    def _advance(self, window: bytes, start: int) -> None:
-        """Move the state on; `start` is the offset of the window's first byte."""
+    def _advance(self, edge: bytes, data: bytes, start: int) -> None:
+        """Move the state on; `start` is the offset of the first byte of `data`, `edge` what is
+        before that."""
         state, position = self.state, self._splitter.position
         if position != state.position:
             if len(self._head) < HEAD:
                 self._head = os.pread(self._file.fd, min(HEAD, position), 0)
                 head, size = head_digest(self._head), len(self._head)
                 state = replace(state, head_hash=head, head_size=size)
-            anchor = window[max(0, position - ANCHOR - start) : position - start]
+            anchor = _ending(edge, data, position - start)
             state = replace(state, position=position, anchor=anchor)
         if self._splitter.tail_bytes != state.tail_bytes:
             state = replace(state, tail_bytes=self._splitter.tail_bytes)
         self.state = state
+
+
+def _ending(edge: bytes, data: bytes, end: int) -> bytes:
+    """What is right before a place in `data`, which comes after `edge`."""
+    return data[end - ANCHOR : end] if end >= ANCHOR else (edge + data[:end])[-ANCHOR:]
