@@ -24,7 +24,7 @@ from agentmon.engine.queueing import SINCE
 from agentmon.sources.decoding import Decoded
 from agentmon.sources.follow import Register
 from agentmon.sources.identity import SourceState
-from agentmon.sources.lines import HugeLine, Piece, Rows
+from agentmon.sources.lines import HugeLine, Piece, Rows, data_of
 from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.reader import Chunk
 from agentmon.sources.sse_lines import Decoder
@@ -228,7 +228,7 @@ class Engine:
         if isinstance(row, HugeLine):
             events = self._of_huge(row, decoder)
         else:
-            events = decoder.decode(row if isinstance(row, bytes) else row.data)
+            events = decoder.decode(data_of(row))
         for event in events:
             if isinstance(event, Malformed | Unknown):
                 event.source, event.offset = self._source_id(state), rows.offset(at)
@@ -248,7 +248,7 @@ class Engine:
             if isinstance(row, HugeLine):
                 events = self._of_huge(row, decoder)
             else:
-                data = row if isinstance(row, bytes) else row.data
+                data = data_of(row)
                 size += len(data)
                 events = decoder.decode(data, offset)
             for event in events:

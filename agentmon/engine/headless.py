@@ -15,7 +15,7 @@ from agentmon.report.event_lines import EventLine, told
 from agentmon.report.naming import the_round
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.decoding import Decoded
-from agentmon.sources.lines import HugeLine, Line, Piece
+from agentmon.sources.lines import HugeLine, Piece, data_of
 from agentmon.sources.tapes import Tapes
 from agentmon.store.read_round import start_of_round
 
@@ -87,8 +87,7 @@ def _events(tapes: Tapes, clock: VirtualClock) -> Iterator[EventLine]:
 def _told(found: Decoding | None, row: bytes | Piece, offset: int) -> Sequence[Decoded]:
     if isinstance(row, HugeLine):
         return [Malformed(offset, row.size, "a huge line", row.head[:200])]
-    data = row.data if isinstance(row, Line) else row
-    return found.decoder.decode(data, offset) if found is not None else ()
+    return found.decoder.decode(data_of(row), offset) if found is not None else ()
 
 
 def _moment(text: str | None, clock: VirtualClock) -> Moment:

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from agentmon.core.events import Event
 from agentmon.sources.decoding import Context, Decoded, Format, LineDecoder, Record, mapping
-from agentmon.sources.lines import HugeLine, Piece
+from agentmon.sources.lines import Piece
 from agentmon.sources.retold import HEADER
 from agentmon.sources.sse_lines import DELTA_PREFIX, Decoder, Step
+from agentmon.sources.times import head_of
 
 
 class _Memory(msgspec.Struct):
@@ -84,7 +85,7 @@ _MARK = HEADER.encode()
 
 def _may_begin(row: bytes | Piece) -> bool:
     """Whether a row may be the first line of a bundle."""
-    data = row if isinstance(row, bytes) else row.head if isinstance(row, HugeLine) else row.data
+    data = head_of(row)
     return not data.startswith(DELTA_PREFIX) and _MARK in data
 
 

@@ -15,7 +15,7 @@ from typing import cast
 
 from agentmon.sources.decoding import Context, Format, LineDecoder, Record, mapping
 from agentmon.sources.json_pieces import JsonError, JsonReader, Tree
-from agentmon.sources.lines import BOM, HugeLine, Line, Piece
+from agentmon.sources.lines import BOM, HugeLine, Piece, data_of
 from agentmon.sources.retold import HEADER
 
 SAMPLE = 64 << 10
@@ -128,7 +128,7 @@ def sample(rows: Sequence[bytes | Piece]) -> bytes:
         if isinstance(row, HugeLine):
             found += row.head
         else:
-            found += row.data if isinstance(row, Line) else row
+            found += data_of(row)
         found += b"\n"
         if len(found) >= SAMPLE:
             break

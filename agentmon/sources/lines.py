@@ -5,6 +5,7 @@ FF are legal inside JSON strings. A last line without its newline is held, never
 """
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -73,7 +74,7 @@ Piece: TypeAlias = Line | HugeLine
 class Rows(Struct):
     """Complete lines in order, the plain ones as bare bytes: nine of ten need no object.
 
-    Bytes are a line whose size is theirs and the newline's, nothing cut off. `start` is the offset
+    Bytes are a line as it is in the input, with its newline (see `data_of`). `start` is the offset
     of the first line.
     """
 
@@ -90,16 +91,26 @@ class Rows(Struct):
         if self._offset < 0 or at < self._at:
             self._at, self._offset = 0, self.start
         for item in self.items[self._at : at]:
-            self._offset += len(item) + 1 if isinstance(item, bytes) else item.size
+            self._offset += size_of(item)
         self._at = at
         return self._offset
 
     def pieces(self) -> list[Piece]:
         """Every line as an object."""
         return [
-            Line(item, self.offset(at), len(item) + 1) if isinstance(item, bytes) else item
+            Line(item[:-1], self.offset(at), len(item)) if isinstance(item, bytes) else item
             for at, item in enumerate(self.items)
         ]
+
+
+def size_of(row: bytes | Piece) -> int:
+    """Bytes of a row in its input, those of the newline too."""
+    return len(row) if isinstance(row, bytes) else row.size
+
+
+def data_of(row: bytes | Line) -> bytes:
+    """A row's line without its newline."""
+    return row[:-1] if isinstance(row, bytes) else row.data
 
 
 class _Ends:
@@ -193,14 +204,15 @@ class LineSplitter:
         return found
 
     def _feed(self, chunk: bytes, found: list[bytes | Piece]) -> None:
-        rows = chunk.split(b"\n")
-        last = rows.pop()
+        # it looks for newlines a block at a time, where bytes.split goes byte by byte
+        rows = BytesIO(chunk).readlines()
+        last = rows.pop() if rows and not rows[-1].endswith(b"\n") else b""
         size = len(chunk) - len(last)
         if rows:
             if self._held or self._huge or self.position == 0:
-                self._hold(rows[0])
+                self._hold(rows[0][:-1])
                 found.append(self._finish())
-                size -= len(rows[0]) + 1
+                size -= len(rows[0])
                 del rows[0]
             if b"\r" in chunk:
                 self._cut_returns(rows, found)
@@ -211,10 +223,9 @@ class LineSplitter:
             self._hold(last)
 
     def _cut_returns(self, rows: list[bytes], found: list[bytes | Piece]) -> None:
-        for data in rows:
-            size = len(data) + 1
-            found.append(Line(data.removesuffix(b"\r"), self.position, size))
-            self.position += size
+        for row in rows:
+            found.append(Line(row[:-1].removesuffix(b"\r"), self.position, len(row)))
+            self.position += len(row)
 
     def _hold(self, data: bytes) -> None:
         if self._huge is not None:
@@ -226,13 +237,16 @@ class LineSplitter:
             self._huge = _Ends(self._held, self._keep, spool)
             self._held = bytearray()
 
-    def _finish(self) -> Piece:
+    def _finish(self) -> bytes | Piece:
         offset = self.position
         if self._huge is not None:
-            line: Piece = self._huge.line(offset, self._huge.spool or self._body)
-        else:
-            data = bytes(self._held).removesuffix(b"\r")
-            size = len(self._held) + 1
-            line = Line(data.removeprefix(BOM) if offset == 0 else data, offset, size)
-        self.reset(offset + line.size)
-        return line
+            line = self._huge.line(offset, self._huge.spool or self._body)
+            self.reset(offset + line.size)
+            return line
+        whole = bytes(self._held)
+        data = whole.removesuffix(b"\r")
+        if offset == 0:
+            data = data.removeprefix(BOM)
+        self.reset(offset + len(whole) + 1)
+        # an object at the head of a chunk would lead all of its lines off the short way
+        return whole + b"\n" if data == whole else Line(data, offset, len(whole) + 1)

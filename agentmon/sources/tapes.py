@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from agentmon.sources.clock import VirtualClock
 from agentmon.sources.identity import OpenFile, SourceState
-from agentmon.sources.lines import LineSplitter, Piece, Rows
+from agentmon.sources.lines import LineSplitter, Piece, Rows, size_of
 from agentmon.sources.reader import READ, Chunk, Label
 from agentmon.sources.reels import Reel, Reels, open_reels
 from agentmon.sources.times import head_of
@@ -105,7 +105,7 @@ class Tape:
         rows = Rows(self.position, self._items[first:last])
         taken = 0
         for number, row in enumerate(rows.items, 1):
-            taken += len(row) + 1 if isinstance(row, bytes) else row.size
+            taken += size_of(row)
             if taken >= size:
                 del rows.items[number:]
                 break
@@ -135,7 +135,7 @@ class Tape:
             return [latest] * len(items)
         times: list[float] = []
         for row in items:
-            moment = moment_of(row if isinstance(row, bytes) else head_of(row))
+            moment = moment_of(head_of(row))
             if moment is not None:
                 if moment >= latest:
                     latest = moment

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from agentmon.sources.envelopes import epoch_of
-from agentmon.sources.lines import HugeLine, Line, Piece
+from agentmon.sources.lines import HugeLine, Piece, data_of
 
 MomentOf: TypeAlias = Callable[[bytes], float | None]
 """The time of a line in epoch seconds; None where none is found. Never raises."""
@@ -89,6 +89,4 @@ def reader_of(format_name: str) -> MomentOf | None:
 
 def head_of(row: bytes | Piece) -> bytes:
     """What of a line is looked at."""
-    if isinstance(row, HugeLine):
-        return row.head
-    return row.data if isinstance(row, Line) else row
+    return row.head if isinstance(row, HugeLine) else data_of(row)
