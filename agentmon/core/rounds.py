@@ -42,10 +42,14 @@ def add_prompt(state: State, session: Session, prompt: PromptState) -> None:
 
 def find_answer(state: State, session: Session, prompt: PromptState) -> None:
     """The message start that tells the round of a prompt, if it came already."""
-    later = _next_time(session, prompt)
-    for other in session.prompts:
-        if other.pid == prompt.pid and other is not prompt:
-            _drop_answer_after(state, other, _next_time(session, other))
+    later = following = float("inf")
+    for other in reversed(session.prompts):
+        if other.pid == prompt.pid:
+            if other is prompt:
+                later = following
+            else:
+                _drop_answer_after(state, other, following)
+            following = other.time
     found = [
         start
         for start in session.starts
@@ -80,14 +84,6 @@ def add_start(state: State, message: Message) -> None:
         settle(state, session)
 
 
-def _next_time(session: Session, prompt: PromptState) -> float:
-    """When the next prompt of the same process came."""
-    for other in session.prompts:
-        if other.pid == prompt.pid and when(other) > when(prompt):
-            return other.time
-    return float("inf")
-
-
 def _drop_answer_after(state: State, prompt: PromptState, limit: float) -> None:
     if prompt.answer_time is not None and prompt.answer_time >= limit:
         prompt.answer_time = prompt.answer_round = None
@@ -117,8 +113,11 @@ def settle(state: State, session: Session) -> None:
     _assign(state, session)
     if _settle_ends(state, session):
         _assign(state, session)  # whether a round still ran at a prompt depends on its end
-    for round_id in before | {prompt.round_id for prompt in session.prompts}:
-        _settle_round(state, session, get_round(state, session, round_id))
+    prompts: dict[str, list[PromptState]] = {round_id: [] for round_id in before}
+    for prompt in session.prompts:
+        prompts.setdefault(prompt.round_id, []).append(prompt)
+    for round_id, mine in prompts.items():
+        _settle_round(state, session, get_round(state, session, round_id), mine)
     for message in session.unplaced:
         if message.own_round is not None or not _may_change(session, message.start_time):
             continue
@@ -172,10 +171,11 @@ def _settle_ends(state: State, session: Session) -> bool:
     recent = {prompt.round_id for prompt in session.prompts}
     changed = False
     for found in session.rounds.values():
-        ends = [end for end in (found.named_end, loose.get(found.round_id)) if end is not None]
-        stops = (told.get(found.round_id), found.told_end if found.frozen else None)
-        found.told_end = max((stop for stop in stops if stop is not None), default=None)
-        end = max(ends, default=found.told_end)
+        stop = _later(told.get(found.round_id), found.told_end if found.frozen else None)
+        end = _later(found.named_end, loose.get(found.round_id))
+        found.told_end = stop
+        if end is None:
+            end = stop
         # whether all that can be said of its end is in memory
         is_recent = found.round_id in recent or not found.prompts
         if end != found.end_time and (end is not None or is_recent):
@@ -183,6 +183,13 @@ def _settle_ends(state: State, session: Session) -> bool:
             changed = True
             mark_round(state, found)
     return changed
+
+
+def _later(one: float | None, other: float | None) -> float | None:
+    """The later of two moments, where there are any."""
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
 
 
 def _told_ends(session: Session) -> dict[str, float]:
@@ -222,8 +229,7 @@ def _synthetic(prompt: PromptState) -> str:
     return f"syn:{prompt.sid}:{prompt.message_uuid or prompt.ordinal}"
 
 
-def _settle_round(state: State, session: Session, found: Round) -> None:
-    mine = [prompt for prompt in session.prompts if prompt.round_id == found.round_id]
+def _settle_round(state: State, session: Session, found: Round, mine: list[PromptState]) -> None:
     values = (found.prompts, found.user_prompt, found.start_time, found.is_closed)
     found.prompts = found.frozen + len(mine)
     if found.frozen == 0:
@@ -243,11 +249,12 @@ def _is_closed(session: Session, found: Round, mine: list[PromptState]) -> bool:
         return True
     if not mine:
         return found.is_closed
-    first = when(mine[0])
-    return any(
-        when(other) > first and other.round_id != found.round_id and not _is_beside(other)
-        for other in session.prompts
-    )
+    for other in reversed(session.prompts):
+        if other is mine[0]:
+            break
+        if other.round_id != found.round_id and not _is_beside(other):
+            return True
+    return False
 
 
 def _is_beside(prompt: PromptState) -> bool:
