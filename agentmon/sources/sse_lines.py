@@ -72,7 +72,7 @@ class Decoder:
         self._metas: dict[tuple[object, ...], Meta] = {}
         self._good_sids: set[str] = set()
         self._plain_metas: dict[str, Meta] = {}
-        self._second, self._base = "", 0
+        self._second, self._base = "1970-01-01T00:00:00.", 0
         """The last second that was parsed (with its dot), and its epoch milliseconds."""
         self._seeds: dict[str, int] = {}
 
@@ -156,7 +156,7 @@ class Decoder:
         gathering = Gathering()
         runs = gathering.runs
         done = 0
-        second, base = self._second, self._base
+        second, base, millis_of = self._second, self._base, _MILLIS_AND_ZONE.get
         for at, event in [*self._others(rows), (len(rows), None)]:
             coming = iter(cast("Sequence[bytes]", rows[done:at]))
             for row in coming:
@@ -164,9 +164,9 @@ class Decoder:
                     env = decode_delta_envelope(row)
                     inner = decode_delta(env.line.removeprefix("data: "))
                     stamp = inner.timestamp
-                    millis = _MILLIS_AND_ZONE[stamp[20:]]
-                    if stamp[:20] != second:
-                        second, base = self._next_second(stamp)
+                    millis = millis_of(stamp.removeprefix(second))
+                    if millis is None:
+                        second, base, millis = self._next_second(stamp)
                 except (msgspec.DecodeError, ValueError, KeyError, RecursionError):
                     odd = self.plain(row)
                     gathering.end(odd)
@@ -230,12 +230,12 @@ class Decoder:
             millis,
         )
 
-    def _next_second(self, stamp: str) -> tuple[str, int]:
-        """A stamp's second (with its dot), and its epoch milliseconds. Raises ValueError for one
-        that is not of the form of all."""
+    def _next_second(self, stamp: str) -> tuple[str, int, int]:
+        """A stamp's second (with its dot), the epoch milliseconds of that, and those in it. Raises
+        KeyError and ValueError for one that is not of the form of all."""
         if self._time(stamp) is None or stamp[:20] != self._second:
             raise ValueError(stamp)
-        return self._second, self._base
+        return self._second, self._base, _MILLIS_AND_ZONE[stamp[20:]]
 
     def _plain_meta(self, metadata: str) -> Meta:
         if len(self._plain_metas) > 10_000:
