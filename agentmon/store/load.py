@@ -312,6 +312,11 @@ class StoreLoader(ToldLoader):
 
     # -- keys of duplicates
 
+    def prompt_of(self, sid: str, message_uuid: str) -> PromptState | None:
+        if self._is_unheard("prompt", sid, message_uuid):
+            return None
+        return super().prompt_of(sid, message_uuid)
+
     def stream(self, key: StreamKey) -> Stream | None:
         if self._is_unheard("stream", key[0], key[1], str(key[2])):
             return None
