@@ -34,10 +34,10 @@ from agentmon.store.load import StoreLoader
 from agentmon.store.statements import SourceValues
 from agentmon.store.write import Batch, Collector
 
-BATCH_LINES = 20_000
+BATCH_LINES = 40_000
 """Lines after which a batch is due, whatever the time."""
 
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 24 << 20
 """Bytes read after which a batch is due: results are held until they are committed."""
 
 SLICE_BYTES = 64 << 10

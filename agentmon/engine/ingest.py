@@ -77,7 +77,7 @@ def hard_work() -> Generator[None, None, None]:
     _keep_memory()
     usual = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(20_000, 5, 5)
+    gc.set_threshold(100_000, 5, 5)
     try:
         yield
     finally:
