@@ -61,6 +61,22 @@ def test_any_chunking_gives_the_same_lines(rows: list[bytes], bom: bool, sizes: 
     assert splitter.torn() == (data[len(data) - tail :] if tail <= CAP else b"")
 
 
+@given(rows=rows, bom=st.booleans(), sizes=st.lists(st.integers(0, 40), max_size=30))
+def test_only_odd_lines_are_objects(rows: list[bytes], bom: bool, sizes: list[int]) -> None:
+    """One that is no bytes leads all lines of its chunk off the decoder's short way."""
+    data = BOM * bom + b"\n".join(rows)
+    splitter = LineSplitter(cap=CAP, keep=KEEP)
+    for chunk in cut(data, sizes):
+        found = splitter.rows(chunk)
+        for at, row in enumerate(found.items):
+            whole = data[found.offset(at) :].partition(b"\n")[0]
+            if isinstance(row, bytes):
+                assert row == whole + b"\n"
+            else:
+                is_first = found.offset(at) == 0 and whole.startswith(BOM)
+                assert len(whole) > CAP or b"\r" in chunk or whole.endswith(b"\r") or is_first
+
+
 def test_offsets_count_from_the_position_given() -> None:
     splitter = LineSplitter(100)
     assert splitter.feed(BOM + b"a\nb\n") == [Line(BOM + b"a", 100, 5), Line(b"b", 105, 2)]
