@@ -172,7 +172,7 @@ def warm_decoder() -> Decoder:
 
 def short_way(decoder: Decoder, line: bytes) -> Delta | None:
     """What a line says alone, if it is taken for a plain delta."""
-    (step,) = decoder.steps([line])
+    (step,) = decoder.steps([line]).found
     return next(step.events()) if isinstance(step, Run) else None
 
 
@@ -229,7 +229,7 @@ def test_the_short_way_changes_no_dump(
     )
     log = write(tmp_path / "log.jsonl", lines)
     ingest(tmp_path / "short", [log])
-    monkeypatch.setattr("agentmon.sources.sse_lines.DELTA_PREFIX", b"no short way")
+    monkeypatch.setattr("agentmon.sources.sse_lines.PLAIN", "no short way")
     ingest(tmp_path / "long", [log])
     assert changes(snapshot(tmp_path / "short"), snapshot(tmp_path / "long")) == []
     ingest(tmp_path / "short", [write(tmp_path / "copy.jsonl", lines)])

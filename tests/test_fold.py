@@ -174,7 +174,7 @@ def reprocessed(folder: Path, lines: list[bytes], name: str) -> list[Row]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(payloads.BUILDERS, f"claude.{name}")
         if name == "content_block_delta":
-            patch.setattr("agentmon.sources.sse_lines.DELTA_PREFIX", b"no short way")
+            patch.setattr("agentmon.sources.sse_lines.PLAIN", "no short way")
         ingest(data, [log])
         unknown = dumped(data)[-1]["unknown_events"]
     assert unknown > 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentmon.sources.lines import BOM, HugeLine, Line, LineSplitter, Piece
+from agentmon.sources.lines import BOM, Block, HugeLine, Line, LineSplitter, Piece, size_of
 
 CAP, KEEP = 24, 5
 
@@ -75,6 +75,30 @@ def test_only_odd_lines_are_objects(rows: list[bytes], bom: bool, sizes: list[in
             else:
                 is_first = found.offset(at) == 0 and whole.startswith(BOM)
                 assert len(whole) > CAP or b"\r" in chunk or whole.endswith(b"\r") or is_first
+
+
+@given(
+    rows=st.lists(st.binary(max_size=12).filter(lambda row: b"\n" not in row), max_size=20),
+    sizes=st.lists(st.integers(0, 60), max_size=9),
+    block=st.integers(1, 40),
+)
+def test_blocks_are_whole_lines(rows: list[bytes], sizes: list[int], block: int) -> None:
+    data = b"\n".join(rows)
+    splitter = LineSplitter(cap=CAP, keep=KEEP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agentmon.sources.lines.BLOCK", block)
+        for chunk in cut(data, sizes):
+            found = splitter.rows(chunk)
+            at = found.start
+            for number, part in enumerate(found.parts):
+                assert found.offset_of(number) == at
+                if isinstance(part, Block):
+                    assert part.data == data[at : at + part.size]
+                    assert part.data == b"".join(part.rows())
+                    assert part.data.endswith(b"\n")
+                    assert part.size <= block or len(part.rows()) == 1
+                at += size_of(part)
+            assert at == splitter.position
 
 
 def test_offsets_count_from_the_position_given() -> None:

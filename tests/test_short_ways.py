@@ -100,7 +100,8 @@ def test_the_usual_payloads_are_typed() -> None:
 
 
 def test_the_first_line_of_a_session_takes_the_short_way_too() -> None:
-    assert Decoder().plain(line("message_stop", '"a":1')) is not None
+    (step,) = Decoder().steps([line("message_stop", '"a":1')]).found
+    assert isinstance(step, Event)
 
 
 def test_a_stream_that_left_memory_is_not_appended_to() -> None:
@@ -150,6 +151,6 @@ def test_runs_store_what_single_deltas_store(mix: str, order: str, tmp_path: Pat
     log.write_bytes(joined(lines if order == "as written" else permute(lines, random.Random(4))))
     ingest(tmp_path / "short", [log])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sse_lines, "DELTA_PREFIX", b"no short way")
+        patch.setattr(sse_lines, "PLAIN", "no short way")
         ingest(tmp_path / "long", [log])
     assert stored(tmp_path / "short") == stored(tmp_path / "long")

@@ -28,6 +28,7 @@ from agentmon.sources.lines import HugeLine, Piece, Rows, data_of
 from agentmon.sources.paths import Expanded, expand
 from agentmon.sources.reader import Chunk
 from agentmon.sources.sse_lines import Decoder
+from agentmon.sources.steps import Odd
 from agentmon.store import remote
 from agentmon.store.deltas import SPOOL, DeltaFiles
 from agentmon.store.load import StoreLoader
@@ -151,26 +152,23 @@ class Engine:
             self._current = None
             return
         rows, first = chunk.rows, reading.at
-        found = self._decoder_of(reading, chunk) if len(rows) else None
-        if len(rows) and found is None:
+        found = self._decoder_of(reading, chunk) if rows.parts else None
+        if rows.parts and found is None:
             self._current = reading.chunk = None
             self.inputs.pass_over(reading.path)
             return
-        label = chunk.label
+        label, is_over = chunk.label, True
         if found is not None:
             if self.holds_huge and self._is_huge_ahead(rows):
                 self.waits_for_huge = True
                 return
             if label is not None and label.before is not None and not first:
                 self.fold.line((label.before,))
-            last = min(len(rows), first + limit)
             if isinstance(found.decoder, Decoder):
-                self._fold_rows(found.decoder, rows, first, last, chunk.state)
+                is_over = self._fold_wire(found.decoder, reading, chunk, limit)
             else:
-                last = self._fold_told(found.decoder, rows, first, last, chunk.state)
-            reading.at = last
-            self._lines += last - first
-        if reading.at >= len(rows):
+                is_over = self._fold_told(found.decoder, reading, chunk, limit)
+        if is_over:
             if label is not None and label.after is not None:
                 self.fold.event(label.after, is_again=True)
             note: str | None = getattr(found and found.decoder, "note", None)
@@ -191,7 +189,7 @@ class Engine:
 
     def _is_huge_ahead(self, rows: Rows) -> bool:
         return any(
-            isinstance(row, HugeLine) and id(row) not in self._prepared for row in rows.items
+            isinstance(row, HugeLine) and id(row) not in self._prepared for row in rows.parts
         )
 
     def prepare_huge(self) -> None:
@@ -202,27 +200,30 @@ class Engine:
             return
         found = self._decoder_of(self._current, chunk)
         if found is not None:
-            for line in chunk.rows.items:
+            for line in chunk.rows.parts:
                 if isinstance(line, HugeLine) and id(line) not in self._prepared:
                     self._prepared[id(line)] = self._huge_lines.parse(line, found.decoder)
         self.waits_for_huge = False
 
-    def _fold_rows(
-        self, decoder: Decoder, rows: Rows, first: int, last: int, state: SourceState
-    ) -> None:
-        """Lines of a wire log: nine of ten are plain deltas."""
-        items, fold = rows.items[first:last], self.fold
-        for step in decoder.steps(items):
+    def _fold_wire(self, decoder: Decoder, reading: Reading, chunk: Chunk, limit: int) -> bool:
+        """Lines of a wire log, nine of ten are plain deltas; whether these were the last."""
+        fold, rows, first = self.fold, chunk.rows, reading.at
+        steps = decoder.steps(rows.parts[first:], limit)
+        for step in steps.found:
             if type(step) is Run:
                 fold.run(step)
-            elif isinstance(step, int):
-                self._fold_row(decoder, items[step], rows, first + step, state)
+            elif isinstance(step, Odd):
+                offset = rows.offset_of(first + step.part) + step.before
+                self._fold_odd(decoder, step.row, offset, chunk.state)
             else:
                 self.last_event = step.time or self.last_event
                 fold.one(step)
+        reading.at += steps.parts
+        self._lines += steps.lines
+        return reading.at >= len(rows.parts)
 
-    def _fold_row(
-        self, decoder: Decoder, row: bytes | Piece, rows: Rows, at: int, state: SourceState
+    def _fold_odd(
+        self, decoder: Decoder, row: bytes | Piece, offset: int, state: SourceState
     ) -> None:
         """A line that wants a closer look."""
         if isinstance(row, HugeLine):
@@ -231,20 +232,19 @@ class Engine:
             events = decoder.decode(data_of(row))
         for event in events:
             if isinstance(event, Malformed | Unknown):
-                event.source, event.offset = self._source_id(state), rows.offset(at)
+                event.source, event.offset = self._source_id(state), offset
             elif event.time is not None:
                 self.last_event = event.time
         if events:
             self.fold.line(events)
 
-    def _fold_told(
-        self, decoder: AnyDecoder, rows: Rows, first: int, last: int, state: SourceState
-    ) -> int:
-        """Lines of any other format; how far, since some are long."""
-        size = 0
-        for at in range(first, last):
-            row = rows.items[at]
-            offset = rows.offset(at)
+    def _fold_told(self, decoder: AnyDecoder, reading: Reading, chunk: Chunk, limit: int) -> bool:
+        """Lines of any other format, not too much of them; whether these were the last."""
+        rows, state = chunk.rows, chunk.state
+        begun, size = reading.at, 0
+        while reading.at < min(len(rows), begun + limit) and size < SLICE_BYTES:
+            row = rows.items[reading.at]
+            offset = rows.offset(reading.at)
             if isinstance(row, HugeLine):
                 events = self._of_huge(row, decoder)
             else:
@@ -258,9 +258,9 @@ class Engine:
                     self.last_event = event.time
             if events:
                 self.fold.line(events)
-            if size >= SLICE_BYTES:
-                return at + 1
-        return last
+            reading.at += 1
+        self._lines += reading.at - begun
+        return reading.at >= len(rows)
 
     def _of_huge(self, line: HugeLine, decoder: AnyDecoder) -> list[Decoded]:
         parsed = self._prepared.pop(id(line), None) or self._huge_lines.parse(line, decoder)

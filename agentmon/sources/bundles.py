@@ -4,6 +4,7 @@ A session that the store has already is passed over: retold, and perhaps redacte
 recognised as the ones that were read before, and its texts would be there twice.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -12,9 +13,10 @@ from msgspec.structs import replace
 
 from agentmon.core.events import Event
 from agentmon.sources.decoding import Context, Decoded, Format, LineDecoder, Record, mapping
-from agentmon.sources.lines import Piece
+from agentmon.sources.lines import Part, Piece
 from agentmon.sources.retold import HEADER
-from agentmon.sources.sse_lines import DELTA_PREFIX, Decoder, Step
+from agentmon.sources.sse_lines import Decoder
+from agentmon.sources.steps import Steps
 from agentmon.sources.times import head_of
 
 
@@ -44,16 +46,16 @@ class BundleDecoder(Decoder):
         of = f"{count} of {count + len(self._memory.taken)} sessions"
         return f"{of} are in the store already and were not taken again"
 
-    def plain(self, data: bytes) -> Event | None:
-        event = super().plain(data)
-        return None if event is not None and event.sid in self._memory.passed else event
-
-    def steps(self, rows: Sequence[bytes | Piece]) -> list[Step]:
+    def steps(self, parts: Sequence[Part], most: int = sys.maxsize) -> Steps:
         """Nothing is read ahead where lines are passed over, or where one may say that what comes
         behind it is."""
-        if self._memory.passed or any(map(_may_begin, rows)):
-            return [*range(len(rows))]
-        return super().steps(rows)
+        rows = (row for one in Steps().over(parts, most) for row in one.rows)
+        if not self._memory.passed and not any(map(_may_begin, rows)):
+            return super().steps(parts, most)
+        steps = Steps()
+        for one in steps.over(parts, most):
+            steps.found += map(one.odd, range(len(one.rows)))
+        return steps
 
     def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
         return self._kept(super().decode(data, offset))
@@ -81,12 +83,13 @@ class BundleDecoder(Decoder):
 
 
 _MARK = HEADER.encode()
+_DELTA = b'{"event":"claude.content_block_delta"'
 
 
 def _may_begin(row: bytes | Piece) -> bool:
     """Whether a row may be the first line of a bundle."""
     data = head_of(row)
-    return not data.startswith(DELTA_PREFIX) and _MARK in data
+    return not data.startswith(_DELTA) and _MARK in data
 
 
 def sessions_of(row: Record) -> list[str]:

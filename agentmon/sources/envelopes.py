@@ -35,13 +35,14 @@ class Envelope(Struct, gc=False, kw_only=True):
     pid: int | str | None = None
 
 
-class DeltaEnvelope(Struct, gc=False, kw_only=True):
-    """What the short way needs of an envelope."""
+class PlainEnvelope(Struct, gc=False, kw_only=True):
+    """What the short ways need of a current envelope."""
 
+    event: str
     line: str
     round: str | None = None
     metadata: str
-    flow_id: str
+    flow_id: str | None = None
     data_count: Count
     sid: str
     pid: None = None
@@ -73,7 +74,7 @@ class DeltaInner(Struct, gc=False):
 
 
 decode_envelope = msgspec.json.Decoder(Envelope).decode
-decode_delta_envelope = msgspec.json.Decoder(DeltaEnvelope).decode
+decode_plain = msgspec.json.Decoder(PlainEnvelope).decode
 decode_delta = msgspec.json.Decoder(DeltaInner).decode
 
 

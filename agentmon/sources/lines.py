@@ -4,7 +4,7 @@ Pure splitting: nothing is decoded or opened here. Only `\\n` ends a line; U+202
 FF are legal inside JSON strings. A last line without its newline is held, never handed out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import Protocol, TypeAlias
 
@@ -12,6 +12,10 @@ from msgspec import Struct
 
 CAP = 8 << 20
 """Longest line, in bytes without its newline, that is handed out whole."""
+
+BLOCK = 64 << 10
+"""Bytes of plain lines that are cut, and then decoded, at once: as many as stay in a core's cache
+with all that is made of them."""
 
 KEEP = 64 << 10
 """How much of each end of a longer line is kept, in bytes."""
@@ -71,26 +75,62 @@ class HugeLine(Struct, frozen=True):
 Piece: TypeAlias = Line | HugeLine
 
 
-class Rows(Struct):
-    """Complete lines in order, the plain ones as bare bytes: nine of ten need no object.
+class Block(Struct, frozen=True, gc=False):
+    """Plain lines in one piece, as they are in the input."""
 
-    Bytes are a line as it is in the input, with its newline (see `data_of`). `start` is the offset
-    of the first line.
-    """
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def rows(self) -> list[bytes]:
+        """Its lines, with their newlines."""
+        # it looks for newlines a vector at a time, where bytes.split goes byte by byte
+        return BytesIO(self.data).readlines()
+
+
+Part: TypeAlias = bytes | Block | Piece
+"""A line, or several: plain ones need no object, and those of a block not to be cut yet."""
+
+
+class Rows(Struct):
+    """Complete lines in order. Bytes are a line as it is in the input, with its newline (see
+    `data_of`). `start` is the offset of the first line."""
 
     start: int
-    items: list[bytes | Piece]
+    parts: Sequence[Part]
+    _items: list[bytes | Piece] | None = None
     _at: int = 0
     _offset: int = -1
+
+    @property
+    def items(self) -> list[bytes | Piece]:
+        """Every line on its own."""
+        if self._items is None:
+            self._items = []
+            for part in self.parts:
+                if isinstance(part, Block):
+                    self._items += part.rows()
+                else:
+                    self._items.append(part)
+        return self._items
 
     def __len__(self) -> int:
         return len(self.items)
 
     def offset(self, at: int) -> int:
         """Where a line begins. Cheap for one line after the other, since nobody asks for most."""
+        return self._begin(self.items, at)
+
+    def offset_of(self, part: int) -> int:
+        """Where a part begins. A `Rows` is asked either for this or for `offset`."""
+        return self._begin(self.parts, part)
+
+    def _begin(self, items: Sequence[Part], at: int) -> int:
         if self._offset < 0 or at < self._at:
             self._at, self._offset = 0, self.start
-        for item in self.items[self._at : at]:
+        for item in items[self._at : at]:
             self._offset += size_of(item)
         self._at = at
         return self._offset
@@ -103,9 +143,9 @@ class Rows(Struct):
         ]
 
 
-def size_of(row: bytes | Piece) -> int:
-    """Bytes of a row in its input, those of the newline too."""
-    return len(row) if isinstance(row, bytes) else row.size
+def size_of(part: Part) -> int:
+    """Bytes in the input, those of newlines too."""
+    return len(part) if isinstance(part, bytes) else part.size
 
 
 def data_of(row: bytes | Line) -> bytes:
@@ -195,37 +235,29 @@ class LineSplitter:
 
     def rows(self, chunk: bytes) -> Rows:
         """The same without an object per line."""
-        found = Rows(self.position, [])
-        if len(chunk) <= self._cap:
-            self._feed(chunk, found.items)
-            return found
-        for start in range(0, len(chunk), self._cap):
-            self._feed(chunk[start : start + self._cap], found.items)
-        return found
+        start, found = self.position, list[Part]()
+        for at in range(0, len(chunk), self._cap):
+            self._feed(chunk[at : at + self._cap], found)
+        return Rows(start, found)
 
-    def _feed(self, chunk: bytes, found: list[bytes | Piece]) -> None:
-        # it looks for newlines a block at a time, where bytes.split goes byte by byte
-        rows = BytesIO(chunk).readlines()
-        last = rows.pop() if rows and not rows[-1].endswith(b"\n") else b""
-        size = len(chunk) - len(last)
-        if rows:
-            if self._held or self._huge or self.position == 0:
-                self._hold(rows[0][:-1])
-                found.append(self._finish())
-                size -= len(rows[0])
-                del rows[0]
-            if b"\r" in chunk:
-                self._cut_returns(rows, found)
-            else:
-                found += rows
-                self.position += size
-        if last:
-            self._hold(last)
-
-    def _cut_returns(self, rows: list[bytes], found: list[bytes | Piece]) -> None:
-        for row in rows:
-            found.append(Line(row[:-1].removesuffix(b"\r"), self.position, len(row)))
-            self.position += len(row)
+    def _feed(self, chunk: bytes, found: list[Part]) -> None:
+        begin, end = 0, chunk.rfind(b"\n") + 1
+        if end and (self._held or self._huge or self.position == 0):
+            begin = chunk.find(b"\n") + 1
+            self._hold(chunk[: begin - 1])
+            found.append(self._finish())
+        if b"\r" in chunk:
+            for row in BytesIO(chunk[begin:end]).readlines():
+                found.append(Line(row[:-1].removesuffix(b"\r"), self.position, len(row)))
+                self.position += len(row)
+        else:
+            while begin < end:
+                last = _block_end(chunk, begin, end)
+                found.append(Block(chunk[begin:last]))
+                self.position += last - begin
+                begin = last
+        if end < len(chunk):
+            self._hold(chunk[end:])
 
     def _hold(self, data: bytes) -> None:
         if self._huge is not None:
@@ -248,5 +280,11 @@ class LineSplitter:
         if offset == 0:
             data = data.removeprefix(BOM)
         self.reset(offset + len(whole) + 1)
-        # an object at the head of a chunk would lead all of its lines off the short way
         return whole + b"\n" if data == whole else Line(data, offset, len(whole) + 1)
+
+
+def _block_end(chunk: bytes, begin: int, end: int) -> int:
+    """Where the block that begins there ends, which is behind a newline."""
+    if end - begin <= BLOCK:
+        return end
+    return chunk.rfind(b"\n", begin, begin + BLOCK) + 1 or chunk.find(b"\n", begin + BLOCK) + 1

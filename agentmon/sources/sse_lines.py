@@ -6,10 +6,11 @@ Slow path: stdlib json, which takes lone surrogates, NaN, invalid UTF-8 and glue
 """
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 from zlib import crc32
 
 import msgspec
@@ -19,20 +20,20 @@ from agentmon.core.runs import Gathering, Run, delta_digest
 from agentmon.sources import retold
 from agentmon.sources.decoding import UUID, Bad, Context, Decoded, malformed, objects
 from agentmon.sources.envelopes import (
-    DeltaEnvelope,
     DeltaPayload,
     Envelope,
+    PlainEnvelope,
     decode_any,
     decode_delta,
-    decode_delta_envelope,
     decode_envelope,
     decode_inner,
+    decode_plain,
     epoch_of,
     integer,
     read_meta,
     shortened,
 )
-from agentmon.sources.lines import Piece
+from agentmon.sources.lines import Part, Piece
 from agentmon.sources.payloads import (
     BUILDERS,
     Head,
@@ -40,14 +41,12 @@ from agentmon.sources.payloads import (
     scrub,
 )
 from agentmon.sources.retold import HEADER, PREFIX
+from agentmon.sources.steps import Step, Steps, Stretch
 from agentmon.sources.typed import TYPED
 
 DELTA = "claude.content_block_delta"
-DELTA_PREFIX = b'{"event":"claude.content_block_delta"'
-"""How nine lines of ten begin; a hint for the fast path, never a decision."""
-
-_TELLING = DELTA_PREFIX.index(b"delta")
-_OF_DELTA = DELTA_PREFIX[_TELLING]
+PLAIN = DELTA
+"""The event that has a way of its own: nine lines of ten."""
 
 _MILLIS_AND_ZONE = {f"{millis:03d}Z": millis for millis in range(1000)}
 _MILLIS = {f".{millis:03d}Z": millis for millis in range(1000)}
@@ -55,9 +54,6 @@ _MILLIS = {f".{millis:03d}Z": millis for millis in range(1000)}
 
 if TYPE_CHECKING:
     from agentmon.sources.codex_wire import CodexDecoder
-
-Step: TypeAlias = Event | Run | int
-"""What is taken at once; a number is the place of a row that has to be decoded first."""
 
 
 class Decoder:
@@ -76,13 +72,6 @@ class Decoder:
         """The last second that was parsed (with its dot), and its epoch milliseconds."""
         self._seeds: dict[str, int] = {}
 
-    def plain(self, data: bytes) -> Event | None:
-        """The event of a line that is as it should be; None where `decode` has to look."""
-        try:
-            return self._plain_event(decode_envelope(data))
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            return None
-
     def decode(self, data: bytes, offset: int = 0) -> list[Decoded]:
         """The events of one line (without its newline). Empty for a blank line."""
         try:
@@ -94,7 +83,7 @@ class Decoder:
             return [event]
         return self.record(msgspec.structs.asdict(env), data, offset)
 
-    def _plain_event(self, env: Envelope) -> Event | None:
+    def _plain_event(self, env: Envelope | PlainEnvelope) -> Event | None:
         """An event of the current envelope, as it should be; None where a closer look is due."""
         name, line, metadata, sid, count = (
             env.event,
@@ -142,86 +131,71 @@ class Decoder:
         """What the decoder of the codex variant remembers."""
         return b"" if self._codex is None else self._codex.save()
 
-    def steps(self, rows: Sequence[bytes | Piece]) -> list[Step]:
-        """What lines say, in the order in which it is to be taken: events; runs of plain deltas,
-        each where its first one stands; and the places of rows that `decode` has to look at when
-        their turn comes.
+    def steps(self, parts: Sequence[Part], most: int = sys.maxsize) -> Steps:
+        """What lines say, up to the part in which `most` of them are reached.
 
-        No delta goes past another event of its session. The tenth of the lines that is no delta is
-        read first, and taken between runs: it would come to half of the time if each line found
-        the caches full of what the deltas around it needed. Written for speed: every call that the
-        inner loop spares counts a million times.
+        No delta goes past another event of its session.
         """
-        found: list[Step] = []
-        gathering = Gathering()
+        steps, gathering = Steps(), Gathering()
+        for one in steps.over(parts, most):
+            self._read(one, gathering, steps.found)
+        return steps
+
+    def _read(self, one: Stretch, gathering: Gathering, found: list[Step]) -> None:
+        """Written for speed: every call that the loop spares counts a million times."""
         runs = gathering.runs
-        done = 0
         second, base, millis_of = self._second, self._base, _MILLIS_AND_ZONE.get
-        for at, event in [*self._others(rows), (len(rows), None)]:
-            coming = iter(cast("Sequence[bytes]", rows[done:at]))
-            for row in coming:
+        coming = iter(self._envelopes(one.rows))
+        for env in coming:
+            if env is not None and env.event == PLAIN:
                 try:
-                    env = decode_delta_envelope(row)
                     inner = decode_delta(env.line.removeprefix("data: "))
                     stamp = inner.timestamp
                     millis = millis_of(stamp.removeprefix(second))
                     if millis is None:
                         second, base, millis = self._next_second(stamp)
                 except (msgspec.DecodeError, ValueError, KeyError, RecursionError):
-                    odd = self.plain(row)
-                    gathering.end(odd)
-                    found.append(at - 1 - length_hint(coming) if odd is None else odd)
-                    continue
-                payload, count = inner.payload, env.data_count
-                run = runs.get(payload.request_id)
-                if (
-                    run is not None
-                    and count == run.next_count
-                    and payload.index == run.index
-                    and env.metadata == run.metadata
-                    and env.flow_id == run.flow
-                    and env.sid == run.sid
-                ):
-                    run.next_count = count + 1
-                    run.texts.append(payload.delta.text)
-                    run.millis.append(base + millis)
-                elif self._is_sid(env.sid):
-                    found.append(gathering.begin(self._run(env, payload, base + millis)))
+                    pass  # more than a plain delta, or less
                 else:
-                    gathering.end(None)
-                    found.append(at - 1 - length_hint(coming))
-            if at < len(rows):
-                gathering.end(event)
-                found.append(at if event is None else event)
-            done = at + 1
-        return found
+                    payload, count = inner.payload, env.data_count
+                    run = runs.get(payload.request_id)
+                    if (
+                        run is not None
+                        and count == run.next_count
+                        and payload.index == run.index
+                        and env.metadata == run.metadata
+                        and env.flow_id == run.flow
+                        and env.sid == run.sid
+                    ):
+                        run.next_count = count + 1
+                        run.texts.append(payload.delta.text)
+                        run.millis.append(base + millis)
+                        continue
+                    if env.flow_id is not None and self._is_sid(env.sid):
+                        run = self._run(env, env.flow_id, payload, base + millis)
+                        found.append(gathering.begin(run))
+                        continue
+            event = self._plain_event(env) if env is not None else None
+            gathering.end(event)
+            if event is None:
+                found.append(one.odd(len(one.rows) - 1 - length_hint(coming)))
+            else:
+                found.append(event)
 
-    def _others(self, rows: Sequence[bytes | Piece]) -> list[tuple[int, Event | None]]:
-        """Where rows are that do not begin as deltas do, each with what `plain` says of it."""
-        plain = self.plain
-        lines = cast("Sequence[bytes]", rows)
+    def _envelopes(self, rows: Sequence[bytes | Piece]) -> Sequence[PlainEnvelope | None]:
+        """The envelope of each row; None for one that is not as it should be."""
         try:
-            # one byte tells deltas from nearly all other events, at half the price of a prefix
-            return [(at, plain(row)) for at, row in enumerate(lines) if row[_TELLING] != _OF_DELTA]
-        except (IndexError, TypeError):
-            return self._others_of_any(rows)
+            return [*map(decode_plain, cast("Sequence[bytes]", rows))]
+        except (msgspec.DecodeError, ValueError, RecursionError, TypeError):
+            return [*map(_plain_envelope, rows)]
 
-    def _others_of_any(self, rows: Sequence[bytes | Piece]) -> list[tuple[int, Event | None]]:
-        """The same where some lines are too short, or more than bytes."""
-        plain = self.plain
-        return [
-            (at, plain(row) if isinstance(row, bytes) else None)
-            for at, row in enumerate(rows)
-            if not isinstance(row, bytes) or not row.startswith(DELTA_PREFIX)
-        ]
-
-    def _run(self, env: DeltaEnvelope, payload: DeltaPayload, millis: int) -> Run:
+    def _run(self, env: PlainEnvelope, flow: str, payload: DeltaPayload, millis: int) -> Run:
         metadata = env.metadata
         return Run(
             env.sid,
             self._plain_metas.get(metadata) or self._plain_meta(metadata),
             metadata,
-            env.flow_id,
+            flow,
             env.round,
             env.data_count,
             payload.request_id,
@@ -389,6 +363,13 @@ def _codex_decoder(context: Context) -> "CodexDecoder":
     from agentmon.sources.codex_wire import CodexDecoder
 
     return CodexDecoder(context)
+
+
+def _plain_envelope(row: bytes | Piece) -> PlainEnvelope | None:
+    try:
+        return decode_plain(row) if isinstance(row, bytes) else None
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
 
 
 def build(head: Head, payload: dict[str, Any]) -> Event | None:

@@ -102,14 +102,14 @@ class Tape:
         last = bisect_right(times, horizon, first)
         last = min(last, (bisect_right if is_included else bisect_left)(times, until, first))
         last = min(max(last, first + 1), first + most)
-        rows = Rows(self.position, self._items[first:last])
-        taken = 0
-        for number, row in enumerate(rows.items, 1):
+        items, taken = self._items[first:last], 0
+        for number, row in enumerate(items, 1):
             taken += size_of(row)
             if taken >= size:
-                del rows.items[number:]
+                del items[number:]
                 break
-        self._at += len(rows)
+        rows = Rows(self.position, items)
+        self._at += len(items)
         self.position += taken
         self.latest = times[self._at - 1]
         return rows

@@ -47,15 +47,6 @@ class _Metadata(Struct, gc=False):
     ver: str
 
 
-def file_lines(path: str) -> Iterator[bytes]:
-    """The lines of a file, read in large pieces."""
-    rest = b""
-    with open(path, "rb", buffering=0) as handle:
-        while data := handle.read(READ):
-            *lines, rest = (rest + data).split(b"\n")
-            yield from lines
-
-
 def decode_file(path: str) -> int:
     """Decodes a whole log; the number of its lines."""
     return sum(decode_parts(path))

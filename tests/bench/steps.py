@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,7 +28,10 @@ from agentmon.core.runs import Run
 from agentmon.core.state import State
 from agentmon.engine.core import BATCH_LINES
 from agentmon.engine.ingest import Ingestion
+from agentmon.sources.lines import LineSplitter
+from agentmon.sources.reader import READ
 from agentmon.sources.sse_lines import Decoder
+from agentmon.sources.steps import Odd
 from agentmon.store import texts
 from tests.bench import decoding, naive, seeking
 from tests.bench.bench import Sample
@@ -66,18 +68,23 @@ def fold(path: str) -> dict[str, float]:
     """The decoder and the fold, nothing stored."""
     decoder, state = Decoder(), State()
     folding = Fold(state)
-    count = 0
-    lines = decoding.file_lines(path)
-    while batch := [*islice(lines, BATCH_LINES)]:
-        count += len(batch)
-        for step in decoder.steps(batch):
-            if type(step) is Run:
-                folding.run(step)
-            elif isinstance(step, int):
-                folding.line(decoder.decode(batch[step]))
-            else:
-                folding.one(step)
-        _forget(state)
+    splitter = LineSplitter()
+    count = due = 0
+    with open(path, "rb", buffering=0) as handle:
+        while data := handle.read(READ):
+            steps = decoder.steps(splitter.rows(data).parts)
+            count += steps.lines
+            for step in steps.found:
+                if type(step) is Run:
+                    folding.run(step)
+                elif isinstance(step, Odd):
+                    assert isinstance(step.row, bytes)
+                    folding.line(decoder.decode(step.row))
+                else:
+                    folding.one(step)
+            if count >= due:
+                due = count + BATCH_LINES
+                _forget(state)
     return {"events": count}
 
 
