@@ -69,13 +69,18 @@ def add_start(state: State, message: Message) -> None:
     session, time = message.session, message.start_time
     if not message.own_round or message.agent_id is not None or time is None:
         return
-    start = Start(time, message.own_round, message.pid)
-    insort(session.starts, start, key=lambda known: known.time)
-    del session.starts[: max(0, len(session.starts) - RECENT_STARTS)]
+    starts, start = session.starts, Start(time, message.own_round, message.pid)
+    if starts and starts[-1].time > time:
+        insort(starts, start, key=lambda known: known.time)
+    else:
+        starts.append(start)
+    if len(starts) > RECENT_STARTS:
+        del starts[0]
     asked: PromptState | None = None
-    for prompt in session.prompts:
+    for prompt in reversed(session.prompts):
         if prompt.pid == message.pid and prompt.time <= time:
             asked = prompt
+            break
     if asked is None or (asked.answer_time is not None and asked.answer_time <= time):
         return
     asked.answer_time, asked.answer_round = time, start.round

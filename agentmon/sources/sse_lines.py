@@ -107,7 +107,9 @@ class Decoder:
             inner = (typed[0] if typed is not None else decode_inner)(data[6:])
         except (msgspec.DecodeError, ValueError, RecursionError):
             return None
-        time = self._time(inner.timestamp)
+        stamp = inner.timestamp
+        millis = _MILLIS_AND_ZONE.get(stamp.removeprefix(self._second))
+        time = self._time(stamp) if millis is None else (self._base + millis) / 1000
         if time is None:
             return None
         meta = self._plain_metas.get(metadata) or self._plain_meta(metadata)
