@@ -25,10 +25,11 @@ from agentmon.store import db
 from agentmon.store.deltas import TEXTS, DeltaFiles
 from agentmon.store.page_journal import Extent, PageWriter
 
-LINES = 2_000
-"""Lines between two checkpoints: what a seek has to fold at most, some 20 ms."""
+LINES = 4_000
+"""Lines between two checkpoints: what a seek has to fold at most, some 20 ms. Each of them writes
+most pages of the indexes, whose keys come in no order."""
 
-BYTES = 2 << 20
+BYTES = 4 << 20
 """The same in bytes, where lines are long."""
 
 KEPT = "kept"

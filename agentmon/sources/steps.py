@@ -4,7 +4,6 @@ A block is through before the next is cut: what is made of it stays in a core's 
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from typing import TypeAlias, cast
 
 from msgspec import Struct
@@ -68,9 +67,15 @@ class Steps(Struct):
             if isinstance(part, Block):
                 one = Stretch(part.rows(), at, is_block=True)
             else:
-                coming = parts[at : min(len(parts), at + most - self.lines)]
-                between = takewhile(lambda part: not isinstance(part, Block), coming)
-                rows = cast("list[bytes | Piece]", [*between])
-                one = Stretch(rows, at, is_block=False)
+                one = Stretch(_up_to_block(parts, at, most - self.lines), at, is_block=False)
             yield one
             self.parts, self.lines = one.end, self.lines + len(one.rows)
+
+
+def _up_to_block(parts: Sequence[Part], at: int, most: int) -> Sequence[bytes | Piece]:
+    """The lines between blocks that begin there."""
+    coming = parts[at : min(len(parts), at + most)]
+    kinds = [*map(type, coming)]
+    if Block in kinds:
+        coming = coming[: kinds.index(Block)]
+    return cast("Sequence[bytes | Piece]", coming)

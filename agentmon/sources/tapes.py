@@ -11,8 +11,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from heapq import heapify, heappop, heappush, heapreplace
+from itertools import accumulate
 from math import inf
 from pathlib import Path
+from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -102,14 +104,14 @@ class Tape:
         last = bisect_right(times, horizon, first)
         last = min(last, (bisect_right if is_included else bisect_left)(times, until, first))
         last = min(max(last, first + 1), first + most)
-        items, taken = self._items[first:last], 0
-        for number, row in enumerate(items, 1):
-            taken += size_of(row)
-            if taken >= size:
-                del items[number:]
-                break
-        rows = Rows(self.position, items)
-        self._at += len(items)
+        items = self._items[first:last]
+        try:
+            sizes = [*accumulate(map(len, cast("list[bytes]", items)))]
+        except TypeError:  # some are more than bytes
+            sizes = [*accumulate(map(size_of, items))]
+        count = min(len(items), bisect_left(sizes, size) + 1)
+        rows, taken = Rows(self.position, items[:count]), sizes[count - 1]
+        self._at += count
         self.position += taken
         self.latest = times[self._at - 1]
         return rows
@@ -135,7 +137,7 @@ class Tape:
             return [latest] * len(items)
         times: list[float] = []
         for row in items:
-            moment = moment_of(head_of(row))
+            moment = moment_of(row if isinstance(row, bytes) else head_of(row))
             if moment is not None:
                 if moment >= latest:
                     latest = moment

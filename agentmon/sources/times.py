@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -33,9 +34,26 @@ _decode_stamped = msgspec.json.Decoder(_Stamped).decode
 _decode_called = msgspec.json.Decoder(_Called).decode
 
 
+_MILLIS = {b".%03dZ" % millis: millis for millis in range(1000)}
+
+
+@lru_cache(1024)
+def _second(stamp: bytes) -> int | None:
+    """The milliseconds of a stamp without its fraction, which is UTC."""
+    second = epoch_of(stamp.decode("ascii"))
+    return None if second is None else int(second) * 1000
+
+
 def _wire(line: bytes) -> float | None:
     found = _STAMP.search(line) or _LOCAL.search(line)
-    return epoch_of(found[1].decode("ascii")) if found is not None else None
+    if found is None:
+        return None
+    stamp = found[1]
+    millis = _MILLIS.get(stamp[19:])
+    if millis is None:
+        return epoch_of(stamp.decode("ascii"))
+    second = _second(stamp[:19])  # one that was seen just now, most of the time
+    return None if second is None else (second + millis) / 1000
 
 
 def _record(line: bytes) -> float | None:
