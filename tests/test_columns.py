@@ -63,11 +63,13 @@ def test_they_come_back(
     assert columns.last == ([0] + [time for _, time, _ in plain([*one, *other])])[-1]
 
 
-@given(parts=some, at=st.integers(0, 30))
-def test_they_can_be_cut(parts: Parts, at: int) -> None:
-    before, after = columns_of(parts).cut(at)
-    assert told(before) == plain(parts)[:at]
-    assert told(after) == plain(parts)[at:]
+@given(parts=some, first=st.integers(1, 9), size=st.integers(1, 9))
+def test_they_can_be_parted(parts: Parts, first: int, size: int) -> None:
+    whole = plain(parts)
+    found = [*columns_of(parts).parted(first, size)]
+    later = [whole[at : at + size] for at in range(first, len(whole), size)]
+    assert [told(part) for part in found] == ([whole[:first], *later] if whole else [])
+    assert all(part.last == told(part)[-1][1] for part in found)
 
 
 @given(parts=some.filter(lambda parts: bool(plain(parts))), top=st.integers(-1, 9))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain
 from operator import sub
 
 from msgspec import Struct, field
@@ -282,13 +281,29 @@ class Columns(Struct, eq=False):
         self.last = more.last
         self.chars += more.chars
 
-    def cut(self, at: int) -> tuple[Columns, Columns]:
-        """Those before a position, and those from there on."""
-        before, after = Columns(), Columns()
-        times = [*accumulate(self.times)]
-        for here, count in enumerate(chain(*self.counts)):
-            (before if here < at else after).add(count, times[here], self.chars[here])
-        return before, after
+    def parted(self, first: int, size: int) -> Iterator[Columns]:
+        """The same in parts: at most so many in the first, and in each of the others. Both numbers
+        are positive."""
+        if len(self) <= first:
+            if self.chars:
+                yield self
+            return
+        counts = self.counts[::-1]
+        begin, end, time = 0, first, 0
+        while begin < len(self):
+            part = Columns(times=self.times[begin:end], chars=self.chars[begin:end])
+            part.times[0] += time
+            time = part.last = sum(part.times)
+            left = len(part)
+            while left:
+                some = counts.pop()
+                if len(some) > left:
+                    counts.append(some[left:])
+                    some = some[:left]
+                part.counts.append(some)
+                left -= len(some)
+            yield part
+            begin, end = end, end + size
 
     def _add_counts(self, counts: range) -> None:
         if self.counts and self.counts[-1].stop == counts.start:

@@ -206,7 +206,7 @@ class Engine:
         self.waits_for_huge = False
 
     def _fold_wire(self, decoder: Decoder, reading: Reading, chunk: Chunk, limit: int) -> bool:
-        """Lines of a wire log, nine of ten are plain deltas; whether these were the last."""
+        """Lines of a wire log, nine of ten of them plain deltas; whether these were the last."""
         fold, rows, first = self.fold, chunk.rows, reading.at
         steps = decoder.steps(rows.parts[first:], limit)
         for step in steps.found:

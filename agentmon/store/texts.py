@@ -171,13 +171,12 @@ def log_rows(
     `flows` None: all were written under the message's own flow id.
     """
     rows: list[tuple[int, int, bytes]] = []
-    while new.chars:
-        room = CHUNK_DELTAS - len(tail.columns)
-        now, new = new.cut(room) if len(new) > room else (new, Columns())
+    at = 0
+    for part in new.parted(CHUNK_DELTAS - len(tail.columns), CHUNK_DELTAS):
         if flows is not None:
-            tail.flows += flows[: len(now)]
-            flows = flows[len(now) :]
-        tail.columns.extend(now)
+            tail.flows += flows[at : at + len(part)]
+        at += len(part)
+        tail.columns.extend(part)
         rows.append((tail.chunk, len(tail.columns), encode_tail(tail, flow_id)))
         if len(tail.columns) >= CHUNK_DELTAS:
             tail.chunk, tail.columns, tail.flows = tail.chunk + 1, Columns(), []
