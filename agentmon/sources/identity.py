@@ -7,6 +7,7 @@ path alone. Nothing here reads lines.
 import os
 import re
 import stat
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import blake2b
@@ -17,6 +18,9 @@ from msgspec import Struct
 
 HEAD = 4096
 """How many first bytes identify a file."""
+
+_BEGINNING = 64
+"""Bytes of a log that are looked at to know it for one."""
 
 ANCHOR = 64
 """How many bytes before the position are compared before going on from it."""
@@ -159,8 +163,17 @@ def looks_binary(first_bytes: bytes) -> bool:
 
 
 def begins_as_log(first_bytes: bytes) -> bool:
-    """Whether the first thing in it is a JSON object or array."""
-    return first_bytes.lstrip(b"\xef\xbb\xbf\0 \t\r\n").startswith((b"{", b"["))
+    """Whether the first thing in it is a JSON object or array: one byte of random ones may look so,
+    but text comes behind it."""
+    begun = first_bytes.lstrip(b"\xef\xbb\xbf\0 \t\r\n")[:_BEGINNING]
+    text = begun.partition(b"\0")[0]
+    if not text.startswith((b"{", b"[")) or (len(text) == 1 and text != begun):
+        return False
+    try:
+        getincrementaldecoder("utf-8")().decode(text)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def standard_path(path: str) -> str:

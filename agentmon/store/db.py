@@ -103,10 +103,7 @@ def _prepare(conn: sqlite3.Connection) -> None:
     from agentmon.store.migrations import MIGRATIONS  # seldom needed
 
     if version is not None and version > SCHEMA_VERSION:
-        raise StoreError(
-            f"the store was written by a newer agentmon (schema {version}, this one knows "
-            f"{SCHEMA_VERSION}): upgrade agentmon, or give another --data-dir"
-        )
+        raise _too_new(version)
     if version is None:
         with transaction(conn):
             if version_of(conn) is None:
@@ -177,9 +174,17 @@ def open_reading(data_dir: Folder) -> sqlite3.Connection:
         raise StoreError(cannot(data_dir, "read", problem)) from problem
     if version is None or version > SCHEMA_VERSION:
         conn.close()
-        what = "is empty" if version is None else f"has the newer schema {version}"
-        raise StoreError(f"the store in {data_dir} {what}: upgrade agentmon, or ingest into it")
+        if version is not None:
+            raise _too_new(version)
+        raise StoreError(f"the store in {data_dir} is empty: run `agentmon ingest PATH` first")
     return conn
+
+
+def _too_new(version: int) -> StoreError:
+    return StoreError(
+        f"the store was written by a newer agentmon (schema {version}, this one knows "
+        f"{SCHEMA_VERSION}): upgrade agentmon, or give another --data-dir"
+    )
 
 
 def reading_uri(path: Folder) -> str:
