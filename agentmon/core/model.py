@@ -54,12 +54,13 @@ class Stream(Struct, eq=False):
             self.seen.add((count, digest))
         return True
 
-    def take_run(self, count: int, digests: list[int]) -> list[bool] | None:
+    def take_run(self, count: int, digests: Iterable[int]) -> list[bool] | None:
         """The same for lines whose counters go up by one; None where all are new."""
         if count == self.next_count and self.seen is None:
+            before = len(self.digests)
             self.digests.extend(digests)
-            self.top = count + len(digests) - 1
-            self.next_count = count + len(digests)
+            self.next_count = count + len(self.digests) - before
+            self.top = self.next_count - 1
             return None
         taken = [self.take(at, digest) for at, digest in enumerate(digests, count)]
         return None if all(taken) else taken

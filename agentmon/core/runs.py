@@ -55,9 +55,9 @@ class Run:
     def counts(self) -> range:
         return range(self.first_count, self.next_count)
 
-    def digests(self) -> list[int]:
+    def digests(self) -> Iterator[int]:
         """See `delta_digest`."""
-        return [*map(crc32, map(str.encode, self.texts), self.millis)]
+        return map(crc32, map(str.encode, self.texts), self.millis)
 
     def events(self) -> Iterator[Delta]:
         """The deltas one by one. `round` is that of the first: only a message's first event is
