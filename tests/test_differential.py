@@ -2,12 +2,16 @@
 
 import itertools
 import random
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentmon.core.model import Session
+from agentmon.core.state import State
 from agentmon.engine.ingest import Ingestion
+from agentmon.store.load import StoreLoader
 from tests.deep import only_deep, some_of
 from tests.differential import assert_like_oracle, assert_same, dumped, ingest
 from tests.generate import joined, permute, scenario
@@ -147,6 +151,36 @@ def test_while_it_grows(mix: str, tmp_path: Path) -> None:
             run.commit()
             halfway = dump_of([data[: log.stat().st_size]])
             assert_same(dumped(tmp_path / "data"), halfway)
+
+
+@pytest.mark.parametrize("mix", some_of(MIXES, "hostile", "misattributed", "restarts", "subagents"))
+def test_what_left_memory_comes_back(
+    mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that may be forgotten is, after each commit."""
+    monkeypatch.setattr(State, "evict", partialmethod(State.evict, keep=0, sessions=0))
+    back: set[str] = set()
+
+    class Loader(StoreLoader):
+        def session(self, sid: str) -> Session | None:
+            found = super().session(sid)
+            if found is not None:
+                back.add(sid)
+            return found
+
+    monkeypatch.setattr("agentmon.engine.ingest.StoreLoader", Loader)
+    data = joined(lines_of(mix, 15))
+    log = tmp_path / "log.jsonl"
+    with log.open("ab", buffering=0) as file, Ingestion(tmp_path / "data") as run:
+        run.engine.open_paths([str(log)], follow=True)
+        for piece in pieces(data, random.Random(2), 40):
+            file.write(piece)
+            run.engine.inputs.woke([str(log)])
+            while run.engine.pump(1000) or not run.engine.is_whole:
+                pass
+            run.commit()
+    assert_same(dumped(tmp_path / "data"), dump_of([data]))
+    assert back
 
 
 @recorded("claude-permission", "claude-background", "claude-kill9", "sse_lines claude__old")

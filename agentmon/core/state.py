@@ -25,6 +25,10 @@ from agentmon.core.model import (
 
 StreamKey: TypeAlias = tuple[str, str, int]
 
+KEPT = 512
+KEPT_SESSIONS = 128
+"""A session has its last prompts and rounds with it: some 20 KB."""
+
 
 class Loader(Protocol):
     """Brings back what left memory. Every answer is what the store has committed.
@@ -197,8 +201,9 @@ class State:
         self.batch += 1
         return changes
 
-    def evict(self, committed: int, *, keep: int = 512) -> None:
-        """Forgets what is closed and was not touched since batch `committed` was committed."""
+    def evict(self, committed: int, *, keep: int = KEPT, sessions: int = KEPT_SESSIONS) -> None:
+        """Forgets what is closed and was not touched since batch `committed` was committed, as far
+        as there is more than so many messages and streams, and so many sessions."""
         if self.results:
             self.results = {k: v for k, v in self.results.items() if v[3] > committed}
         if self.left:
@@ -212,8 +217,8 @@ class State:
         for session in self.sessions.values():
             if session.older:
                 session.older = {k: v for k, v in session.older.items() if v[0] > committed}
-        if len(self.sessions) > keep:
-            self._evict_sessions(committed, keep)
+        if len(self.sessions) > sessions:
+            self._evict_sessions(committed, sessions)
 
     def forget_session(self, sid: str) -> None:
         """A session of which everything is committed leaves memory; the store lets it go next."""
