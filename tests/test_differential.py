@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Iterator
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
@@ -140,17 +141,21 @@ def test_in_parts_with_a_restart_after_each(mix: str, count: int, tmp_path: Path
 @ways("lag")
 def test_while_it_grows(mix: str, tmp_path: Path) -> None:
     data = joined(lines_of(mix, 14))
-    log = tmp_path / "log.jsonl"
-    with log.open("ab", buffering=0) as file, Ingestion(tmp_path / "data") as run:
+    for size in grown(tmp_path / "log.jsonl", pieces(data, random.Random(1), 7), tmp_path / "data"):
+        assert_same(dumped(tmp_path / "data"), dump_of([data[:size]]))
+
+
+def grown(log: Path, parts: list[bytes], store: Path) -> Iterator[int]:
+    """Follows a log while it grows; its size after each part, which is committed then."""
+    with log.open("ab", buffering=0) as file, Ingestion(store) as run:
         run.engine.open_paths([str(log)], follow=True)
-        for piece in pieces(data, random.Random(1), 7):
-            file.write(piece)
+        for part in parts:
+            file.write(part)
             run.engine.inputs.woke([str(log)])
             while run.engine.pump(1000) or not run.engine.is_whole:
                 pass
             run.commit()
-            halfway = dump_of([data[: log.stat().st_size]])
-            assert_same(dumped(tmp_path / "data"), halfway)
+            yield log.stat().st_size
 
 
 @pytest.mark.parametrize("mix", some_of(MIXES, "hostile", "misattributed", "restarts", "subagents"))
@@ -170,15 +175,10 @@ def test_what_left_memory_comes_back(
 
     monkeypatch.setattr("agentmon.engine.ingest.StoreLoader", Loader)
     data = joined(lines_of(mix, 15))
-    log = tmp_path / "log.jsonl"
-    with log.open("ab", buffering=0) as file, Ingestion(tmp_path / "data") as run:
-        run.engine.open_paths([str(log)], follow=True)
-        for piece in pieces(data, random.Random(2), 40):
-            file.write(piece)
-            run.engine.inputs.woke([str(log)])
-            while run.engine.pump(1000) or not run.engine.is_whole:
-                pass
-            run.commit()
+    sizes = [
+        *grown(tmp_path / "log.jsonl", pieces(data, random.Random(2), 40), tmp_path / "data"),
+    ]
+    assert sizes[-1] == len(data)
     assert_same(dumped(tmp_path / "data"), dump_of([data]))
     assert back
 

@@ -26,6 +26,7 @@ from agentmon.core.model import (
 StreamKey: TypeAlias = tuple[str, str, int]
 
 KEPT = 512
+"""Messages and streams that stay in memory though nothing was said of them lately."""
 KEPT_SESSIONS = 128
 """A session has its last prompts and rounds with it: some 20 KB."""
 

@@ -28,7 +28,7 @@ from agentmon.core.runs import Run
 from agentmon.core.state import State
 from agentmon.engine.core import BATCH_LINES
 from agentmon.engine.ingest import Ingestion
-from agentmon.sources.lines import LineSplitter
+from agentmon.sources.lines import HugeLine, LineSplitter, data_of
 from agentmon.sources.reader import READ
 from agentmon.sources.sse_lines import Decoder
 from agentmon.sources.steps import Odd
@@ -69,7 +69,7 @@ def fold(path: str) -> dict[str, float]:
     decoder, state = Decoder(), State()
     folding = Fold(state)
     splitter = LineSplitter()
-    count = due = 0
+    count, due = 0, BATCH_LINES
     with open(path, "rb", buffering=0) as handle:
         while data := handle.read(READ):
             steps = decoder.steps(splitter.rows(data).parts)
@@ -78,8 +78,8 @@ def fold(path: str) -> dict[str, float]:
                 if type(step) is Run:
                     folding.run(step)
                 elif isinstance(step, Odd):
-                    assert isinstance(step.row, bytes)
-                    folding.line(decoder.decode(step.row))
+                    assert not isinstance(step.row, HugeLine)
+                    folding.line(decoder.decode(data_of(step.row)))
                 else:
                     folding.one(step)
             if count >= due:
