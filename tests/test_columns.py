@@ -6,7 +6,7 @@ from itertools import accumulate, chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentmon.core.model import Columns
+from agentmon.core.columns import Columns
 from agentmon.core.order import goes_on
 
 Delta = tuple[int, int, int]

@@ -13,7 +13,8 @@ from operator import sub
 
 import msgspec
 
-from agentmon.core.model import DeltaEntry, DeltaTail, Stream
+from agentmon.core.columns import DeltaTail
+from agentmon.core.model import DeltaEntry, Stream
 
 CHUNK_DELTAS = 512
 CHUNK_LINES = 1024

@@ -11,7 +11,8 @@ from typing import Protocol, cast
 import msgspec
 from msgspec import Struct
 
-from agentmon.core.model import Block, Columns, DeltaEntry, DeltaTail, Fresh
+from agentmon.core.columns import Columns, DeltaTail, Fresh
+from agentmon.core.model import Block, DeltaEntry
 from agentmon.core.order import emission_order, goes_on
 from agentmon.store.codec import CHUNK_DELTAS, encode_tail
 from agentmon.store.deltas import block_path

@@ -22,8 +22,8 @@ import click
 import msgspec
 
 from agentmon.cli import main as agentmon
+from agentmon.core.columns import Fresh
 from agentmon.core.fold import Fold
-from agentmon.core.model import Fresh
 from agentmon.core.runs import Run
 from agentmon.core.state import State
 from agentmon.engine.core import BATCH_LINES
