@@ -7,6 +7,7 @@ JSON and looked at key by key.
 import json
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, TypeAlias, cast
 
 import msgspec
@@ -136,6 +137,26 @@ def epoch_of(stamp: str) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+_MILLIS = {f".{millis:03d}Z": millis for millis in range(1000)}
+
+
+@lru_cache(1024)
+def second_of(stamp: str) -> int | None:
+    """The epoch milliseconds of a stamp without fraction and zone, which is UTC."""
+    second = epoch_of(stamp)
+    return None if second is None else int(second) * 1000
+
+
+def time_of(stamp: str) -> float | None:
+    """The same as `epoch_of`. Most stamps are of one form, and of a second that was seen just now;
+    one without zone is read as UTC (design.md 7)."""
+    millis = _MILLIS.get(stamp[19:])
+    if millis is None:
+        return epoch_of(stamp)
+    second = second_of(stamp[:19])
+    return None if second is None else (second + millis) / 1000
 
 
 def shortened(value: object) -> object:

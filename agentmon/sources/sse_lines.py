@@ -28,10 +28,11 @@ from agentmon.sources.envelopes import (
     decode_envelope,
     decode_inner,
     decode_plain,
-    epoch_of,
     integer,
     read_meta,
+    second_of,
     shortened,
+    time_of,
 )
 from agentmon.sources.lines import Part, Piece
 from agentmon.sources.payloads import (
@@ -49,7 +50,6 @@ PLAIN = DELTA
 """The event that has a way of its own: nine lines of ten."""
 
 _MILLIS_AND_ZONE = {f"{millis:03d}Z": millis for millis in range(1000)}
-_MILLIS = {f".{millis:03d}Z": millis for millis in range(1000)}
 
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Decoder:
             return None
         stamp = inner.timestamp
         millis = _MILLIS_AND_ZONE.get(stamp.removeprefix(self._second))
-        time = self._time(stamp) if millis is None else (self._base + millis) / 1000
+        time = time_of(stamp) if millis is None else (self._base + millis) / 1000
         if time is None:
             return None
         meta = self._plain_metas.get(metadata) or self._plain_meta(metadata)
@@ -209,9 +209,11 @@ class Decoder:
     def _next_second(self, stamp: str) -> tuple[str, int, int]:
         """A stamp's second (with its dot), the epoch milliseconds of that, and those in it. Raises
         KeyError and ValueError for one that is not of the form of all."""
-        if self._time(stamp) is None or stamp[:20] != self._second:
+        millis, base = _MILLIS_AND_ZONE[stamp[20:]], second_of(stamp[:19])
+        if base is None or stamp[19] != ".":
             raise ValueError(stamp)
-        return self._second, self._base, _MILLIS_AND_ZONE[stamp[20:]]
+        self._second, self._base = stamp[:20], base
+        return self._second, base, millis
 
     def _plain_meta(self, metadata: str) -> Meta:
         if len(self._plain_metas) > 10_000:
@@ -272,7 +274,7 @@ class Decoder:
             optional_text(row.get("flow_id")) or "",
             -1 if count is None else count,
             optional_text(row.get("round")),
-            self._time(stamp) or self._time(optional_text(row.get("t"))),
+            _time(stamp) or _time(optional_text(row.get("t"))),
             self._digest(name or "event:", line.encode("utf-8", "replace")),
         )
         usable = payload if sid and name else None
@@ -337,22 +339,12 @@ class Decoder:
             meta = self._metas[key] = read_meta(product, metadata, pid, cwd)
         return meta
 
-    def _time(self, stamp: str | None) -> float | None:
-        """Epoch seconds; a stamp without zone is read as UTC (design.md 7)."""
-        if stamp is None:
-            return None
-        millis = _MILLIS.get(stamp[19:])
-        if millis is None:
-            return epoch_of(stamp)
-        if stamp[:20] != self._second:
-            parsed = epoch_of(stamp[:19])
-            if parsed is None:
-                return None
-            self._second, self._base = stamp[:20], int(parsed) * 1000
-        return (self._base + millis) / 1000
-
 
 _CODEX = ("codex.", "turn.", "response.", "thread.", "item.")
+
+
+def _time(stamp: str | None) -> float | None:
+    return None if stamp is None else time_of(stamp)
 
 
 def _is_codex(row: dict[str, Any]) -> bool:

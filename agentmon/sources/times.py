@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from agentmon.sources.envelopes import epoch_of
+from agentmon.sources.envelopes import time_of
 from agentmon.sources.lines import HugeLine, Piece, data_of
 
 MomentOf: TypeAlias = Callable[[bytes], float | None]
@@ -34,26 +33,9 @@ _decode_stamped = msgspec.json.Decoder(_Stamped).decode
 _decode_called = msgspec.json.Decoder(_Called).decode
 
 
-_MILLIS = {b".%03dZ" % millis: millis for millis in range(1000)}
-
-
-@lru_cache(1024)
-def _second(stamp: bytes) -> int | None:
-    """The milliseconds of a stamp without its fraction, which is UTC."""
-    second = epoch_of(stamp.decode("ascii"))
-    return None if second is None else int(second) * 1000
-
-
 def _wire(line: bytes) -> float | None:
     found = _STAMP.search(line) or _LOCAL.search(line)
-    if found is None:
-        return None
-    stamp = found[1]
-    millis = _MILLIS.get(stamp[19:])
-    if millis is None:
-        return epoch_of(stamp.decode("ascii"))
-    second = _second(stamp[:19])  # one that was seen just now, most of the time
-    return None if second is None else (second + millis) / 1000
+    return time_of(found[1].decode("ascii")) if found is not None else None
 
 
 def _record(line: bytes) -> float | None:
@@ -64,7 +46,7 @@ def _record(line: bytes) -> float | None:
     except (msgspec.DecodeError, ValueError, RecursionError):
         found = _FIELD.search(line)  # torn, or one end of a huge one
         stamp = found[1].decode("ascii") if found is not None else None
-    return epoch_of(stamp) if isinstance(stamp, str) else None
+    return time_of(stamp) if isinstance(stamp, str) else None
 
 
 def _call(line: bytes) -> float | None:
