@@ -129,7 +129,7 @@ class PassingLoader(StoreLoader):
 
     def hear_elsewhere(self) -> None:
         """What is stored now was not all asked for here: it has to be looked up."""
-        self._asked = None
+        self._unheard.give_up()
 
     def session(self, sid: str) -> Session | None:
         self._end_passage_of(sid)

@@ -30,10 +30,9 @@ from agentmon.core.state import StreamKey
 from agentmon.core.turns import LOOSE_STOP
 from agentmon.store.codec import decode_lines, decode_tail
 from agentmon.store.load_told import PROMPT, ToldLoader, prompt_of_row
+from agentmon.store.unheard import Unheard
 
 _INF = float("-inf")
-_SLOTS = 1 << 24
-"""Bits, 2 MB: of a million keys one in seventeen meets another, and is looked up for nothing."""
 
 _written_flows = msgspec.json.Decoder(dict[str, int]).decode
 
@@ -44,25 +43,8 @@ class StoreLoader(ToldLoader):
     def __init__(self, conn: sqlite3.Connection) -> None:
         super().__init__(conn)
         (filled,) = conn.execute("SELECT EXISTS (SELECT 1 FROM sessions)").fetchone()
-        self._asked = None if filled else bytearray(_SLOTS >> 3)
-
-    def _is_unheard(self, *key: str, is_coming: bool = True) -> bool:
-        """Whether a key is surely not stored, without looking.
-
-        Everything that gets stored was asked for before. So a store that was empty at the start
-        holds nothing under a key that is asked for the first time: that is most look-ups of a
-        first ingestion. A key leaves one bit, which may be another's too.
-        """
-        asked = self._asked
-        if asked is None:
-            return False
-        slot = hash(key) % _SLOTS
-        at, bit = slot >> 3, 1 << (slot & 7)
-        if asked[at] & bit:
-            return False
-        if is_coming:
-            asked[at] |= bit
-        return True
+        self._unheard = Unheard(is_empty=not filled)
+        self._is_unheard = self._unheard.surely
 
     # -- sessions
 
